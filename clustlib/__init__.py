@@ -1,0 +1,11 @@
+"""Deep image clustering, reproduced: the library behind the book's notebooks.
+
+Importing ``clustlib`` is cheap: no torch, no data. It only makes sure that a later
+``import torchvision`` works beside a CPU build of torch (see :mod:`clustlib._torchvision`).
+"""
+
+from clustlib import _torchvision
+
+__version__ = "0.1.0"
+
+_torchvision.install_hook()

@@ -1,0 +1,45 @@
+"""Input checks that every estimator shares; each failure is one clear ``ValueError``."""
+
+from typing import Any
+
+import numpy as np
+
+
+def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, nonnegative: bool = False) -> np.ndarray:
+    """Return ``X`` as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
+
+    Integers and booleans become float32; Fortran-ordered and strided input is copied.
+
+    Raises
+    ------
+    ValueError
+        Wrong rank, empty, NaN or infinite, negative where that is not allowed, fewer samples than
+        ``minimum`` or than ``n_clusters``.
+    """
+    if hasattr(X, "detach"):  # a torch tensor, without importing torch
+        X = X.detach().cpu().numpy()
+    X = np.asarray(X)
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"features must be numbers, got dtype {X.dtype}")
+    if X.ndim != 2:
+        raise ValueError(f"features must have shape (n_samples, n_features), got {X.shape}")
+    if X.size == 0:
+        raise ValueError(f"features are empty: shape {X.shape}")
+    X = np.ascontiguousarray(X, dtype=X.dtype if X.dtype in (np.float32, np.float64) else np.float32)
+    if not np.isfinite(X).all():
+        raise ValueError("features contain NaN or infinite values")
+    if nonnegative and X.min() < 0:
+        raise ValueError("features must be non-negative")
+    if len(X) < minimum:
+        raise ValueError(f"needs at least {minimum} samples, got {len(X)}")
+    if n_clusters is not None:
+        check_n_clusters(n_clusters, len(X))
+    return X
+
+
+def check_n_clusters(n_clusters: int, n_samples: int) -> None:
+    """Raise ``ValueError`` unless ``n_clusters`` is an integer between 1 and ``n_samples``."""
+    if isinstance(n_clusters, bool) or not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:
+        raise ValueError(f"n_clusters must be a positive integer, got {n_clusters!r}")
+    if n_clusters > n_samples:
+        raise ValueError(f"n_clusters={n_clusters} is more than the {n_samples} samples")

@@ -1,0 +1,24 @@
+"""Errors that are part of the product: one clear line, in a terminal and in a notebook."""
+
+
+class OneLine(Exception):
+    """An error that a notebook shows as one line instead of a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython's hook for custom rendering
+        return [f"{type(self).__name__}: {self}"]
+
+
+class UsageError(OneLine, ValueError):
+    """A parameter that cannot be right: unknown name, wrong range, misspelt."""
+
+
+class DataMissing(OneLine, FileNotFoundError):
+    """A dataset that is not on this machine; the message says what to fetch and from where."""
+
+
+class DataCorrupt(OneLine, OSError):
+    """A file whose content is not what it must be; names the file and both checksums."""
+
+
+class RecordCorrupt(OneLine, OSError):
+    """A record that is half-written or was edited by hand."""
