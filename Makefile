@@ -1,0 +1,62 @@
+# make book | make test | make lab | make reproduce PROFILE=paper | make bench | make bands
+# Each sets up its own environment in .venv the first time. EXTRAS=gpu takes CUDA torch and faiss-gpu.
+PYTHON ?= python3
+EXTRAS ?= cpu
+PROFILE ?= paper
+CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(EXTRAS)
+TORCH := 2.13.0
+TORCHVISION := 0.28.0
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: help env book test lint lab reproduce bands bench clean
+
+help:
+	@sed -n '1,2p' Makefile
+
+env: $(READY)
+
+# A CPU install takes the CPU build of torch first, so that nothing of CUDA comes in: from the places
+# this machine's pip already knows if they have one, else from PyTorch's own index.
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "setting up $(VENV) ($(EXTRAS)); this happens once and takes a few minutes"
+	@rm -f $(VENV)/.ready-*
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if [ "$(EXTRAS)" = cpu ]; then \
+	  $(BIN)/pip install -q --no-deps "torch==$(TORCH)+cpu" 2>/dev/null || \
+	  $(BIN)/pip install --no-deps "torch==$(TORCH)" "torchvision==$(TORCHVISION)" --index-url $(TORCH_CPU_INDEX); \
+	fi
+	$(BIN)/pip install -q -e ".[$(EXTRAS),book,test]" 2>&1 | { grep -v "^WARNING: Location" || true; }
+	@$(BIN)/python -c "import clustlib, torch, torchvision, faiss; print('torch', torch.__version__, 'faiss', faiss.__version__)"
+	@touch $@
+
+book: $(READY)
+	@$(BIN)/python -m clustlib.reproduce book --cores $(CORES)
+
+reproduce: $(READY)
+	@$(BIN)/python -m clustlib.reproduce book --cores $(CORES) $(if $(filter paper,$(PROFILE)),--recompute missing)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+test: lint
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n $(CORES) --dist worksteal
+	@echo "the notebooks, cell outputs compared:"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks -n $(CORES) --dist loadscope -q
+
+lab: $(READY)
+	@$(BIN)/jupyter lab notebooks
+
+bands: $(READY)
+	@$(BIN)/python -m clustlib.reproduce bands
+
+bench: $(READY)
+	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf _build .snakemake

@@ -1,0 +1,55 @@
+"""Where the book's files are: found from the working folder, else from this package's checkout."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+
+def _is_book(folder: Path) -> bool:
+    return (folder / "_config.yml").is_file() and (folder / "notebooks").is_dir()
+
+
+@cache
+def _root_from(start: Path) -> Path | None:
+    return next((folder for folder in (start, *start.parents) if _is_book(folder)), None)
+
+
+def root() -> Path:
+    """The book's root folder (the one with ``_config.yml`` and ``notebooks/``).
+
+    Looked for upwards from the working folder, then beside this package. Raises
+    ``FileNotFoundError`` where neither is inside a checkout of the book.
+    """
+    found = _root_from(Path.cwd()) or _root_from(Path(__file__).resolve().parent)
+    if found is None:
+        raise FileNotFoundError("not inside a checkout of the book: no folder with _config.yml and notebooks/")
+    return found
+
+
+def build(profile: str = "") -> Path:
+    """``_build/<profile>``: everything generated, never committed."""
+    return root() / "_build" / profile
+
+
+def book(*parts: str) -> Path:
+    """A path under ``book/``."""
+    return root().joinpath("book", *parts)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one.
+
+    A failed write (a full disk, a kill) leaves no partial file under the final name; the temporary
+    file is removed where the process lives on.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, f"could not write {path}: {error.strerror}") from error

@@ -1,0 +1,6 @@
+"""scikit-learn style estimators for the classical rows of the papers' tables."""
+
+from clustlib.cluster.average_linkage import AverageLinkage
+from clustlib.cluster.kmeans import KMeans
+
+__all__ = ["AverageLinkage", "KMeans"]

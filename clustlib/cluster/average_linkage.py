@@ -1,0 +1,144 @@
+"""Average linkage (UPGMA) on Euclidean distances, row "AC-Link" of JULE's tables."""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin
+
+from clustlib._validation import check_features, check_n_clusters
+from clustlib.errors import UsageError
+
+GiB = 1 << 30
+
+
+class AverageLinkage(ClusterMixin, BaseEstimator):
+    """Merge, until ``n_clusters`` are left, the two clusters with the smallest mean pairwise Euclidean distance.
+
+    SciPy does it while its tables fit in ``max_memory``; beyond that the reciprocal nearest neighbours are merged
+    first, on distances that are computed block by block and never kept (``clustlib.cluster._rnn_linkage``). Both
+    give the same dendrogram up to rounding and ties, because average linkage is reducible.
+
+    Parameters
+    ----------
+    n_clusters : int
+    method : {"auto", "scipy", "low_memory"}
+        "auto" takes SciPy where its two float64 tables of n(n-1)/2 distances fit in ``max_memory``.
+    max_memory : float
+        Bytes that the distance tables may take, 6 GiB by default.
+
+    Attributes
+    ----------
+    labels_ : (n_samples,) int64
+    linkage_matrix_ : (n_samples - 1, 4) float64
+        SciPy's format: children, height (mean distance), size.
+    children_ : (n_samples - 1, 2) int64
+    distances_ : (n_samples - 1,) float64
+    history_ : list of dict
+        "low_memory" only: one ``{"round", "n_clusters"}`` per pass over the distances; otherwise empty.
+
+    References
+    ----------
+    Sokal and Michener 1958; Müllner, "Modern hierarchical, agglomerative clustering algorithms", 2011 (nearest
+    neighbour chains and reducibility); MATLAB ``linkage(X, 'average')`` in the code released with JULE.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        *,
+        method: Literal["auto", "scipy", "low_memory"] = "auto",
+        max_memory: float = 6 * GiB,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.method = method
+        self.max_memory = max_memory
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Build the whole merge tree of ``X`` (n_samples, n_features) and cut it at ``n_clusters``.
+
+        Raises
+        ------
+        ValueError
+            NaN or infinite values, wrong rank, fewer samples than clusters, unknown ``method``.
+        MemoryError
+            ``method="scipy"`` and its tables would exceed ``max_memory``; the message says by how much.
+        """
+        X = check_features(X, self.n_clusters)
+        self.history_: list[dict[str, int]] = []
+        self.linkage_matrix_ = self._linkage(X)
+        self.children_ = self.linkage_matrix_[:, :2].astype(np.int64)
+        self.distances_ = self.linkage_matrix_[:, 2]
+        self.n_features_in_ = X.shape[1]
+        self.labels_ = self.labels_at(self.n_clusters)
+        return self
+
+    def labels_at(self, n_clusters: int) -> np.ndarray:
+        """Labels of the same tree cut at another number of clusters, (n_samples,) int64; no new run."""
+        check_n_clusters(n_clusters, len(self.children_) + 1)
+        return cut(self.children_, n_clusters)
+
+    def _linkage(self, X: np.ndarray) -> np.ndarray:
+        if self.method not in ("auto", "scipy", "low_memory"):
+            raise UsageError(f"method must be 'auto', 'scipy' or 'low_memory', got {self.method!r}")
+        if len(X) == 1:
+            return np.empty((0, 4))
+        needed = scipy_bytes(len(X))
+        if self.method == "scipy" and needed > self.max_memory:
+            raise MemoryError(
+                f"average linkage of {len(X):,} samples in SciPy needs {needed / GiB:.1f} GiB, more than "
+                f"max_memory={self.max_memory / GiB:.1f} GiB; method='low_memory' gives the same tree in less"
+            )
+        if self.method == "low_memory" or needed > self.max_memory:
+            from clustlib.cluster._rnn_linkage import average_linkage
+
+            Z, self.history_ = average_linkage(X, max_memory=self.max_memory)
+            return Z
+        from scipy.cluster.hierarchy import linkage
+
+        return linkage(pairwise_distances(X), "average")
+
+
+def scipy_bytes(n_samples: int) -> int:
+    """Bytes of the condensed float64 distances and of the copy that SciPy's ``linkage`` works on."""
+    return 8 * n_samples * (n_samples - 1)
+
+
+def pairwise_distances(X: np.ndarray, block: int = 1024) -> np.ndarray:
+    """Condensed Euclidean distances, (n(n-1)/2,) float64, by matrix products: SciPy's ``pdist`` order, 10x quicker.
+
+    Pairs that cancellation would spoil (nearly equal points) are recomputed from their differences.
+    """
+    X = X.astype(np.float64)
+    X -= X.mean(axis=0)
+    norms = np.einsum("nd,nd->n", X, X)
+    n = len(X)
+    condensed = np.empty(n * (n - 1) // 2)
+    end = 0
+    for start in range(0, n, block):
+        rows = X[start : start + block]
+        squared = norms[start : start + block, None] + norms[None, start:] - 2 * (rows @ X[start:].T)
+        near = np.argwhere(squared < 1e-6 * (norms[start : start + block, None] + norms[None, start:]))
+        for first in range(0, len(near), 4096):
+            i, j = near[first : first + 4096].T
+            squared[i, j] = np.square(rows[i] - X[start + j]).sum(axis=1)
+        distances = np.sqrt(squared, out=squared)
+        for row in range(len(rows)):
+            length = n - 1 - (start + row)
+            condensed[end : end + length] = distances[row, row + 1 :]
+            end += length
+    return condensed
+
+
+def cut(children: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Labels 0 .. n_clusters-1 in order of first appearance, from the first merges of a tree, (n_samples,) int64."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(children) + 1
+    merges = n - n_clusters
+    parents = np.repeat(np.arange(n, n + merges), 2)
+    nodes = n + merges
+    edges = coo_array((np.ones(2 * merges, bool), (parents, children[:merges].ravel())), shape=(nodes, nodes))
+    _, labels = connected_components(edges, directed=False)
+    _, first, inverse = np.unique(labels[:n], return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)

@@ -1,0 +1,68 @@
+"""The runs that tables and figures share: each function makes one record.
+
+A function here takes a data set's and a method's name with a seed, and returns a dict of metrics
+and small arrays (see :mod:`clustlib.records`). Notebooks call them through ``records.grid``.
+"""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from clustlib import datasets, metrics
+from clustlib.errors import UsageError
+from clustlib.published.tables import choose
+from clustlib.rows import ROWS, Row
+
+
+def estimator(row: Row, n_clusters: int, **options: Any) -> Any:
+    """The row's estimator, ready to fit."""
+    module, name = row.estimator.split(":")
+    return getattr(importlib.import_module(module), name)(n_clusters, **{**row.options, **options})
+
+
+def cluster_pixels(dataset: str, method: str, seed: int = 0, device: str = "auto") -> dict[str, Any]:
+    """Cluster a data set's L2-normalised pixels into as many clusters as it has classes (JULE, 4.1.3).
+
+    Parameters
+    ----------
+    dataset : a registered name. method : a label of ``ROWS``. seed : ``random_state`` of the estimator.
+
+    Returns
+    -------
+    nmi_geometric, nmi_max, accuracy, purity, n_clusters (found), and ``labels`` (N,) uint8 or uint16.
+    """
+    row = ROWS[method]
+    images = datasets.load(dataset)
+    options = {"random_state": seed} if row.random else {}
+    found = estimator(row, len(np.unique(images.labels)), **options).fit(images.pixels("l2")).labels_
+    return {**scores(images.labels, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
+
+
+def scores(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Every clustering score that the papers' tables print, under one name each."""
+    return {
+        "nmi_geometric": metrics.nmi(labels, found, average="geometric"),
+        "nmi_max": metrics.nmi(labels, found, average="max"),
+        "accuracy": metrics.accuracy(labels, found),
+        "purity": metrics.purity(labels, found),
+        "n_clusters": len(np.unique(found)),
+    }
+
+
+def _check(dataset: str, method: str, seed: int = 0, **_: Any) -> None:
+    """Refuse what cannot be right before any work is done."""
+    choose("data set", dataset, datasets.names())
+    choose("method", method, ROWS)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"seeds must be integers from 0 on, got {seed!r}")
+
+
+def _uses(params: dict[str, Any]) -> list[str]:
+    """The code and the settings that the chosen row adds to a run's sources."""
+    row = ROWS[params["method"]]
+    return [row.estimator, repr(row)]
+
+
+cluster_pixels.check = _check  # type: ignore[attr-defined]
+cluster_pixels.uses = _uses  # type: ignore[attr-defined]

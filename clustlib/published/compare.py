@@ -1,0 +1,163 @@
+"""A published table beside what we measured: difference, spread, cost and verdict of every cell."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from clustlib.published.tables import table
+
+VERDICTS = ("reproduced", "better", "below", "stand-in", "not run", "no paper value")
+TOLERANCE = 0.02  # in NMI or accuracy, unless a table states its own
+COLUMNS = [
+    "dataset",
+    "method",
+    "metric",
+    "paper",
+    "ours",
+    "std",
+    "n",
+    "difference",
+    "verdict",
+    "reason",
+    "seconds",
+    "device",
+    "stand_in",
+]
+
+
+def verdict(paper: float, ours: float, tolerance: float, stand_in: str) -> str:
+    """The verdict of one cell; a stand-in data set can neither reproduce nor refute."""
+    if math.isnan(ours):
+        return "not run"
+    if math.isnan(paper):
+        return "no paper value"
+    if stand_in:
+        return "stand-in"
+    # the papers print three decimals: half a unit of the last one belongs to the tolerance
+    if abs(ours - paper) <= tolerance + 0.0005:
+        return "reproduced"
+    return "better" if ours > paper else "below"
+
+
+def _summarise(measured: pd.DataFrame) -> pd.DataFrame:
+    """Mean, spread and cost over seeds of each measured cell."""
+    cells = measured.groupby(["dataset", "method", "metric"], sort=False)
+    return pd.DataFrame(
+        {
+            "ours": cells["value"].mean(),
+            "std": cells["value"].std(ddof=1),
+            "n": cells["value"].count(),
+            "seconds": cells["seconds"].mean(),
+            "device": cells["device"].first(),
+            "reason": cells["reason"].first(),
+        }
+    )
+
+
+def _stand_ins(published: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
+    """Published data set -> the measured set that stands in for it, where its own has no measurement."""
+    from clustlib import datasets
+
+    run = set(measured.dropna(subset=["value"])["dataset"])
+    known = set(datasets.names())
+    pairs = ((name, datasets.info(name).stand_in) for name in published["dataset"].unique() if name in known - run)
+    return {name: substitute for name, substitute in pairs if substitute in run}
+
+
+def compare(
+    measured: pd.DataFrame,
+    paper: str,
+    name: str,
+    *,
+    tolerance: float = TOLERANCE,
+    reasons: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Every cell of a published table with our measurement beside it.
+
+    Parameters
+    ----------
+    measured : columns dataset, method, metric, value, seed, seconds, device, reason, as
+        ``Runs.cells`` gives; several rows per cell are seeds.
+    paper, name : the published table, as in :func:`table`.
+    tolerance : largest difference that counts as reproduced, in the metric's units.
+    reasons : why a method has no measurement ("reported by its paper only"), by method.
+
+    Returns
+    -------
+    DataFrame, one row a cell, in the paper's order, then what was measured and is not in the paper.
+    Columns: dataset, method, metric, paper, ours, std (sample deviation over seeds), n (seeds),
+    difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that
+    was used in the data set's place, or empty).
+    """
+    published = table(paper, name)
+    published = published[~published["metric"].str.endswith("_reported")]
+    stand_ins = _stand_ins(published, measured)
+    cells = _summarise(measured)
+    rows = [
+        _row(
+            cells,
+            cell.dataset,
+            cell.method,
+            cell.metric,
+            cell.value,
+            tolerance,
+            stand_ins.get(cell.dataset, ""),
+            reasons,
+        )
+        for cell in published.itertuples()
+    ]
+    shown = {row[:3] for row in rows} | {(stand_ins.get(row[0]), *row[1:3]) for row in rows}
+    rows += [
+        _row(cells, *key, math.nan, tolerance, "", reasons)
+        for key in cells.index
+        if key not in shown and not math.isnan(cells.loc[key, "ours"])
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(
+    cells: pd.DataFrame,
+    dataset: str,
+    method: str,
+    metric: str,
+    paper: float,
+    tolerance: float,
+    stand_in: str,
+    reasons: Mapping[str, str] | None,
+) -> tuple:
+    key = (stand_in or dataset, method, metric)
+    if key not in cells.index and stand_in:
+        stand_in, key = "", (dataset, method, metric)
+    nothing = {"ours": math.nan, "std": math.nan, "n": 0, "seconds": math.nan, "device": None, "reason": None}
+    found = cells.loc[key].to_dict() if key in cells.index else nothing
+    ours = float(found["ours"])
+    reason = ""
+    if math.isnan(ours):
+        reason = (reasons or {}).get(method) or found["reason"] or _why_not(dataset)
+    return (
+        dataset,
+        method,
+        metric,
+        paper,
+        ours,
+        found["std"],
+        int(found["n"]),
+        ours - paper,
+        verdict(paper, ours, tolerance, stand_in),
+        reason,
+        found["seconds"],
+        found["device"],
+        stand_in,
+    )
+
+
+def _why_not(dataset: str) -> str:
+    """Why a cell that nothing was asked for is empty."""
+    return f"not run on {dataset}"
+
+
+def summary(comparison: pd.DataFrame) -> pd.Series:
+    """How many cells of a comparison have each verdict, in the order of ``VERDICTS``."""
+    counts = comparison["verdict"].value_counts()
+    return counts.reindex(VERDICTS, fill_value=0).astype(int)

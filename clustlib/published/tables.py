@@ -1,0 +1,58 @@
+"""Reading the published tables."""
+
+import difflib
+from collections.abc import Iterable
+
+import pandas as pd
+import yaml
+
+from clustlib import _paths
+from clustlib.errors import UsageError
+
+PAPERS = {
+    "fcn": "Factorized Convolutional Networks (GSNMF-FCN), ICCV Workshops 2017",
+    "dbc": "Discriminatively Boosted Image Clustering (DBC), 2017",
+    "jule": "Joint Unsupervised Learning (JULE), CVPR 2016",
+    "deepcluster": "DeepCluster, ECCV 2018",
+}
+COLUMNS = ["dataset", "method", "metric", "value", "note"]
+
+
+def choose(kind: str, name: str, known: Iterable[str]) -> str:
+    """``name`` if it is known, else a :class:`UsageError` that lists what is close."""
+    known = list(known)
+    if name in known:
+        return name
+    close = difflib.get_close_matches(name, known, n=3) or known
+    raise UsageError(f"unknown {kind} {name!r}; did you mean {', '.join(close)}?")
+
+
+def tables(paper: str) -> list[str]:
+    """The names of a paper's transcribed tables, sorted."""
+    choose("paper", paper, PAPERS)
+    return sorted(path.stem for path in _paths.book("published", paper).glob("*.csv"))
+
+
+def table(paper: str, name: str) -> pd.DataFrame:
+    """The cells of a published table, in the paper's order.
+
+    Returns
+    -------
+    DataFrame with columns dataset, method, metric (str), value (float, NaN where the paper prints
+    none) and note (str, empty where there is none). Shares are fractions, never per cent.
+    """
+    choose(f"table of {paper}", name, tables(paper))
+    frame = pd.read_csv(
+        _paths.book("published", paper, f"{name}.csv"), keep_default_na=False, na_values={"value": [""]}
+    )
+    if list(frame.columns) != COLUMNS:
+        raise ValueError(
+            f"{paper}/{name}.csv must have the columns {', '.join(COLUMNS)}; it has {', '.join(frame.columns)}"
+        )
+    return frame
+
+
+def contents(paper: str) -> list[dict]:
+    """Every table and figure of a paper: key, title, kind, notebook (or None and why), source."""
+    choose("paper", paper, PAPERS)
+    return yaml.safe_load(_paths.book("published", paper, "contents.yml").read_text())

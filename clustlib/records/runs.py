@@ -1,0 +1,260 @@
+"""Run a function once per set of parameters: replay what exists, compute what is missing."""
+
+import importlib
+import inspect
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from clustlib import sources
+from clustlib.errors import DataMissing, RecordCorrupt, UsageError
+from clustlib.records import provenance
+from clustlib.records.store import Record, Store, open_store
+
+RECOMPUTE = ("never", "missing", "stale", "all")
+# A data set is pinned by its checksum in the record, so its loaders are not part of a run's sources.
+# The list of rows is not either: the row that a run uses names itself through ``fn.uses``.
+_NOT_TRACED = ("clustlib.datasets", "clustlib.errors", "clustlib._paths", "clustlib.rows", "clustlib.published")
+
+
+_requested: dict[str, None] = {}  # in order of first request
+
+
+def requested() -> list[str]:
+    """The keys of every run that this process has asked for, whether or not there was a record."""
+    return list(_requested)
+
+
+class NoRecord(LookupError):
+    """Replay was asked for, and there is nothing to replay."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A run that has no record; ``reason`` says why in a few words."""
+
+    params: dict[str, Any]
+    reason: str
+
+
+def _slug(value: Any) -> str:
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", str(value)).strip("-") or "none"
+
+
+def bind(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
+    """``params`` completed with the function's defaults. Raises :class:`UsageError` on a misspelt name."""
+    try:
+        bound = inspect.signature(fn).bind(**params)
+    except TypeError as error:
+        raise UsageError(f"{fn.__name__}: {error}") from None
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def key_of(fn: Callable, params: dict[str, Any]) -> str:
+    """``method/dataset/function.other-parameters.seed-0``: readable, stable, and safe as a path."""
+    defaults = {name: p.default for name, p in inspect.signature(fn).parameters.items()}
+    parts = [_slug(fn.__name__.replace("_", "-"))]
+    for name in sorted(params):
+        if name not in ("method", "dataset", "seed", "device") and params[name] != defaults.get(name):
+            parts.append(f"{_slug(name)}-{_slug(params[name])}")
+    if "seed" in params:
+        parts.append(f"seed-{params['seed']}")
+    return f"{_slug(params.get('method', fn.__name__))}/{_slug(params.get('dataset', 'no-data'))}/{'.'.join(parts)}"
+
+
+def fingerprint(fn: Callable, params: dict[str, Any]) -> str:
+    """The hash of the definitions that this run goes through (see :mod:`clustlib.sources`).
+
+    A function whose parameters choose the code (a method's name) lists that code, and any settings
+    that come with it as plain text, in ``fn.uses(params)``.
+    """
+    uses = getattr(fn, "uses", None)
+    roots = [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
+    return sources.fingerprint(roots, skip=_NOT_TRACED)
+
+
+def _identity(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that name a run: where it ran is provenance, not identity."""
+    return {name: value for name, value in params.items() if name != "device"}
+
+
+def is_stale(record: Record, fn: Callable, params: dict[str, Any], store: Store) -> bool:
+    """Whether the record was made by other parameters or sources, or (quick profile) other versions."""
+    if _identity(record.params) != _identity(params) or record.sources != fingerprint(fn, params):
+        return True
+    return store.profile == "quick" and record.provenance["versions"] != provenance.versions()
+
+
+def changed(record: Record) -> bool:
+    """Whether the sources that made a record have changed since (a moved function counts as changed)."""
+    module, _, name = record.provenance["function"].partition(":")
+    try:
+        fn = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return True
+    return record.sources != fingerprint(fn, record.params)
+
+
+def _split(result: dict[str, Any], key: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """A run's result as metrics (plain finite numbers) and arrays."""
+    arrays = {name: value for name, value in result.items() if isinstance(value, np.ndarray)}
+    metrics = {name: float(value) for name, value in result.items() if name not in arrays}
+    bad = [name for name, value in metrics.items() if not np.isfinite(value)]
+    if bad:
+        raise ValueError(f"{key}: not finite: {', '.join(bad)}")
+    return metrics, arrays
+
+
+def _dataset_checksum(params: dict[str, Any]) -> str | None:
+    from clustlib import datasets
+
+    return datasets.load(params["dataset"]).checksum if "dataset" in params else None
+
+
+def _compute(fn: Callable, params: dict[str, Any], key: str, store: Store) -> Record:
+    provenance.reset_peak_memory()
+    started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.perf_counter()
+    metrics, arrays = _split(fn(**params), key)
+    seconds = round(time.perf_counter() - clock, 3)
+    made = {
+        **provenance.environment(),
+        "function": f"{fn.__module__}:{fn.__qualname__}",
+        "started": started,
+        "peak_memory_mb": provenance.peak_memory_mb(),
+        "dataset_sha256": _dataset_checksum(params),
+    }
+    return store.write(key, params, metrics, arrays, seconds=seconds, provenance=made, sources=fingerprint(fn, params))
+
+
+def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **params: Any) -> Record:
+    """The record of ``fn(**params)``: replayed where it exists, computed and saved where it does not.
+
+    Parameters
+    ----------
+    fn : a module-level function of clustlib that returns a dict of numbers and small arrays.
+    profile : "quick" or "paper": which store.
+    recompute : "never" (replay only), "missing", "stale" (missing, or made by other sources) or "all".
+
+    Raises
+    ------
+    UsageError : an unknown profile, ``recompute`` or parameter name.
+    NoRecord : ``recompute="never"`` and there is no record.
+    RecordCorrupt : the record on disk is half-written or was edited.
+    """
+    if recompute not in RECOMPUTE:
+        raise UsageError(f"recompute must be one of {', '.join(RECOMPUTE)}; got {recompute!r}")
+    store, params = open_store(profile), bind(fn, params)
+    key = key_of(fn, params)
+    _requested.setdefault(key)
+
+    def usable() -> Record | None:
+        record = store.read(key) if recompute != "all" else None
+        if record is None or recompute in ("never", "missing"):
+            return record
+        return None if is_stale(record, fn, params, store) else record
+
+    record = usable()
+    if record is not None:
+        return record
+    if recompute == "never":
+        raise NoRecord("no record yet")
+    with store.lock(key):
+        return usable() or _compute(fn, params, key, store)
+
+
+def load(key: str, profile: str = "paper") -> Record:
+    """The record of a key, as listed by ``open_store(profile).keys()``. Raises ``KeyError`` if absent."""
+    record = open_store(profile).read(key)
+    if record is None:
+        raise KeyError(f"no record {key} in the {profile} store")
+    return record
+
+
+class Runs(list):
+    """The outcomes of a grid of runs: each a :class:`Record` or a :class:`Missing`."""
+
+    @property
+    def records(self) -> list[Record]:
+        """Those that have a record."""
+        return [outcome for outcome in self if isinstance(outcome, Record)]
+
+    @property
+    def missing(self) -> list[Missing]:
+        """Those that have none, each with its reason."""
+        return [outcome for outcome in self if isinstance(outcome, Missing)]
+
+    def cells(self, **metrics: str) -> pd.DataFrame:
+        """One row per run and metric, ready for ``published.compare``.
+
+        ``metrics`` maps the table's metric names to the records': ``cells(nmi="nmi_geometric")``.
+        Columns: dataset, method, metric, value, seed, seconds, device, reason.
+        """
+        return pd.DataFrame(self._rows(metrics), columns=CELL_COLUMNS)
+
+    def _rows(self, metrics: dict[str, str]) -> Iterator[tuple]:
+        for outcome in self:
+            names = tuple(outcome.params.get(name) for name in ("dataset", "method"))
+            for metric, stored in metrics.items():
+                if isinstance(outcome, Missing):
+                    yield (*names, metric, np.nan, outcome.params.get("seed"), np.nan, None, outcome.reason)
+                else:
+                    value, device = outcome.metrics[stored], outcome.provenance["device"]
+                    yield (*names, metric, value, outcome.params.get("seed"), outcome.seconds, device, None)
+
+
+CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]
+
+
+def _attempt(fn: Callable, profile: str, recompute: str, params: dict[str, Any]) -> Record | Missing:
+    """One run of a grid: what data, memory or a damaged record forbid costs only this cell."""
+    try:
+        return run(fn, profile=profile, recompute=recompute, **params)
+    except NoRecord as error:
+        return Missing(params, str(error))
+    except DataMissing:
+        return Missing(params, f"needs {params['dataset']}: see the page on data sets")
+    except (MemoryError, RecordCorrupt) as error:
+        return Missing(params, str(error))
+
+
+def grid(
+    fn: Callable,
+    *,
+    profile: str = "quick",
+    recompute: str = "stale",
+    once: Iterable[str] = (),
+    **params: Any,
+) -> Runs:
+    """:func:`run` for every combination of the parameters given as lists, with a progress bar.
+
+    ``once`` names the methods that do not depend on the seed: they run with the first seed only.
+    A run that its data or memory do not allow becomes a :class:`Missing` with its reason; a wrong
+    parameter stops the grid before any work.
+    """
+    lists = {name: value if isinstance(value, (list, tuple)) else [value] for name, value in params.items()}
+    for name, values in lists.items():
+        if not values:
+            raise UsageError(f"{name} is empty: nothing to run")
+    combinations = [dict(zip(lists, values)) for values in itertools.product(*lists.values())]
+    once = set(once)
+    chosen = [c for c in combinations if c.get("method") not in once or c.get("seed") == lists["seed"][0]]
+    for combination in chosen:
+        bind(fn, combination)
+    check = getattr(fn, "check", None)
+    if check:
+        for combination in chosen:
+            check(**combination)
+    bar = tqdm(chosen, desc=fn.__name__.replace("_", " "), unit="run", leave=False)
+    runs = Runs()
+    for combination in bar:
+        bar.set_postfix_str(" ".join(str(combination[name]) for name in ("dataset", "method") if name in combination))
+        runs.append(_attempt(fn, profile, recompute, combination))
+    return runs

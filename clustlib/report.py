@@ -1,0 +1,92 @@
+"""What the notebooks measured, gathered for the dashboard and the pages of the papers."""
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from clustlib import published, records, results
+from clustlib.published import VERDICTS, Verdict, summary
+from clustlib.results import Result
+
+SYMBOLS = {"holds": "✔ holds", "partly": "◐ partly", "fails": "✘ fails", "not run": "– not run"}
+
+
+def styled(frame: pd.DataFrame, name: str) -> Styler:
+    """A data frame as an HTML table that wraps long text; ``name`` keeps its ids the same every time."""
+    return frame.style.hide(axis="index").set_uuid(name).format(precision=3, na_rep="")
+
+
+def verdict_counts(found: list[Result]) -> pd.DataFrame:
+    """Cells by verdict, one row a table (index ``paper/key``); a notebook that failed has no cells."""
+    rows = {f"{r.paper}/{r.key}": summary(r.comparison) for r in found if len(r.comparison)}
+    return pd.DataFrame(rows, index=list(VERDICTS)).T.astype(int)
+
+
+def all_cells(found: list[Result]) -> pd.DataFrame:
+    """The comparisons of every table under each other, with the paper's key in column ``paper_key``."""
+    frames = [r.comparison.assign(paper_key=r.paper, table=r.key) for r in found if len(r.comparison)]
+    if not frames:
+        return pd.DataFrame(columns=[*published.COLUMNS, "paper_key", "table"])
+    return pd.concat(frames, ignore_index=True)
+
+
+def verdicts(paper: str, profile: str, fresh: dict[str, pd.DataFrame] | None = None) -> list[Verdict]:
+    """Every claim of a paper on what a profile's notebooks measured; ``fresh`` cells replace the saved ones."""
+    saved = {r.key: r.measured for r in results.read(profile, paper) if len(r.measured)}
+    cells = {key: frame.dropna(subset=["value"]) for key, frame in {**saved, **(fresh or {})}.items()}
+    return [published.evaluate(claim, cells) for claim in published.claims(paper)]
+
+
+def claim_row(verdict: Verdict) -> dict[str, str]:
+    """A claim and its verdict as a row of a table that people read."""
+    claim = verdict.claim
+    p_value = f"; p = {verdict.p_value:.2g}" if verdict.p_value == verdict.p_value else ""
+    return {
+        "claim": claim.claim,
+        "where": claim.where,
+        "on our cells": SYMBOLS[verdict.verdict],
+        "tests that hold": verdict.numbers + p_value,
+        "on the paper's own cells": SYMBOLS[claim.in_paper] if claim.in_paper else "",
+    }
+
+
+def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Styler:
+    """The claims that rest on one table, tested on its cells and on what other notebooks measured."""
+    found = [v for v in verdicts(paper, profile, {key: measured}) if key in v.claim.tables]
+    return styled(pd.DataFrame([claim_row(verdict) for verdict in found]), f"claims-{paper}-{key}")
+
+
+def claims(profile: str) -> Styler:
+    """Every claim of every paper."""
+    rows = [{"paper": paper, **claim_row(v)} for paper in published.PAPERS for v in verdicts(paper, profile)]
+    return styled(pd.DataFrame(rows), "claims")
+
+
+def provenance(found: list[Result], profile: str) -> Styler:
+    """What the records behind the results were made on: device, versions, commit, how many, how many stale."""
+    store = records.open_store(profile)
+    keys = sorted({key for result in found for key in result.records})
+    used = [record for key in keys if (record := store.read(key))]
+    frame = pd.DataFrame([_origin(record) for record in used], columns=["device", "versions", "commit", "stale"])
+    counted = frame.groupby(["device", "versions", "commit"], sort=False)["stale"].agg(records="count", stale="sum")
+    return styled(counted.reset_index(), "provenance")
+
+
+def _origin(record: records.Record) -> dict:
+    made = record.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    return {
+        "device": made["device"],
+        "versions": versions,
+        "commit": made["commit"],
+        "stale": records.changed(record),
+    }
+
+
+def cost(found: list[Result]) -> Styler:
+    """What each table cost: seconds of computing behind its cells, and of running the notebook."""
+    rows = []
+    for result in found:
+        run = result.comparison
+        computing = float((run["seconds"] * run["n"]).sum()) if len(run) else 0.0
+        rows.append({"notebook": f"{result.paper}/{result.key}", "computing (s)": computing, "state": result.status})
+    return styled(pd.DataFrame(rows, columns=["notebook", "computing (s)", "state"]), "cost")

@@ -1,0 +1,77 @@
+"""What the Snakefile asks: which notebooks there are, what each depends on, what must run again."""
+
+import json
+from pathlib import Path
+
+from clustlib import _paths, records, results
+from clustlib.reproduce.notebook import Notebook, all_notebooks, profile_parameters
+
+REPORT = "report"  # notebooks/report reads what the others measured
+
+
+def notebooks() -> list[Notebook]:
+    """Every notebook that shows a table or a figure."""
+    return [notebook for notebook in all_notebooks() if notebook.paper != REPORT]
+
+
+def reports() -> list[Notebook]:
+    """The notebooks that summarise the others."""
+    return [notebook for notebook in all_notebooks() if notebook.paper == REPORT]
+
+
+def executed(profile: str, notebook: Notebook) -> str:
+    """The executed copy, relative to the root."""
+    return f"_build/{profile}/notebooks/{notebook.name}.ipynb"
+
+
+def result(profile: str, notebook: Notebook) -> str:
+    """The result file, relative to the root."""
+    return results.path(profile, notebook.paper, notebook.key).relative_to(_paths.root()).as_posix()
+
+
+def dependencies(notebook: Notebook) -> list[str]:
+    """The files whose change makes a notebook run again, relative to the root where they are inside it."""
+    return [_relative(path) for path in [notebook.path, *notebook.files()]]
+
+
+def _relative(path: Path) -> str:
+    root = _paths.root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def parameters(notebook: Notebook, profile: str) -> str:
+    """The profile's parameters as text: when it changes, the notebook runs again."""
+    return json.dumps(profile_parameters(notebook, profile), sort_keys=True)
+
+
+def book_files() -> list[str]:
+    """What the HTML is made of besides the executed notebooks."""
+    root = _paths.root()
+    pages = [*root.glob("_config.yml"), *root.glob("_toc.yml"), *root.glob("book/**/*.md"), *root.glob("book/**/*.bib")]
+    shown = [*root.glob("book/published/**/*"), *root.glob("book/_static/*")]
+    return sorted(_relative(path) for path in [*pages, *shown] if path.is_file())
+
+
+def forget_outdated(computing: bool) -> None:
+    """Remove the results that must be made again for reasons no file's date shows.
+
+    Those are results of notebooks that failed; results whose records have changed since (a new one
+    came in, one was computed again or deleted); and, where the paper profile's records are to be
+    computed, results that still miss some.
+    """
+    for profile in ("quick", "paper"):
+        for file in (_paths.build(profile) / "results").glob("*/*.json"):
+            if not _stands(file, profile, computing and profile == "paper"):
+                file.unlink()
+
+
+def _stands(file: Path, profile: str, complete: bool) -> bool:
+    """Whether a result may be kept."""
+    try:
+        content = json.loads(file.read_text())
+    except ValueError:
+        return False
+    keys, store = content.get("records", []), records.open_store(profile)
+    if content.get("status") != "ok" or content.get("records_digest") != records.digest(profile, keys):
+        return False
+    return not complete or all(store.path(key).is_file() for key in keys)

@@ -1,0 +1,148 @@
+"""What a notebook hands on: its table, its claims and its regression metrics, for the dashboard.
+
+Each notebook ends by calling :func:`finish`. In the quick profile that also checks the metrics
+against their committed bands (``book/records/quick.json``), which is the regression check.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from clustlib import _paths, records
+from clustlib.published.compare import COLUMNS
+
+BAND = 0.02  # half-width of a regression band, in the metric's units
+
+
+@dataclass(frozen=True)
+class Result:
+    """One notebook's outcome in one profile."""
+
+    paper: str
+    key: str
+    status: str = "ok"  # or the error's one line
+    seconds: float = float("nan")
+    comparison: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
+    measured: pd.DataFrame = field(default_factory=pd.DataFrame)
+    regression: dict[str, float] = field(default_factory=dict)
+    records: list[str] = field(default_factory=list)
+    records_digest: str = ""
+
+
+def path(profile: str, paper: str, key: str) -> Path:
+    """The file that holds a notebook's result."""
+    return _paths.build(profile) / "results" / paper / f"{key}.json"
+
+
+def _frame_json(frame: pd.DataFrame | None) -> list[dict] | None:
+    return None if frame is None else json.loads(frame.to_json(orient="records", double_precision=15))
+
+
+def save(profile: str, paper: str, key: str, **content: Any) -> None:
+    """Write a notebook's result atomically; data frames become lists of rows."""
+    plain = {name: _frame_json(v) if isinstance(v, pd.DataFrame) else v for name, v in content.items()}
+    _paths.write_atomically(path(profile, paper, key), json.dumps({"paper": paper, "key": key, **plain}).encode())
+
+
+def close(profile: str, paper: str, key: str, status: str, seconds: float) -> None:
+    """Complete a notebook's result with how it ended; one that handed nothing on still gets a result."""
+    file = path(profile, paper, key)
+    content = json.loads(file.read_text()) if file.is_file() else {"paper": paper, "key": key}
+    used = records.digest(profile, content.get("records", []))
+    content = {**content, "status": status, "seconds": round(seconds, 1), "records_digest": used}
+    _paths.write_atomically(file, json.dumps(content).encode())
+
+
+def read(profile: str, paper: str | None = None) -> list[Result]:
+    """The results of every notebook that has run in a profile, in the order of paper and key."""
+    found = []
+    for file in sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json")):
+        content = json.loads(file.read_text())
+        for name in ("comparison", "measured"):
+            content[name] = pd.DataFrame(content.get(name) or []).infer_objects()
+        found.append(Result(**{name: content[name] for name in Result.__dataclass_fields__ if name in content}))
+    return found
+
+
+def bands() -> dict[str, dict[str, list[float]]]:
+    """The committed regression bands: ``{"jule/table-03": {"digits | K-means | nmi": [low, high]}}``."""
+    file = _paths.book("records", "quick.json")
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def regression_metrics(measured: pd.DataFrame) -> dict[str, float]:
+    """The mean over seeds of every measured cell, by name."""
+    means = measured.dropna(subset=["value"]).groupby(["dataset", "method", "metric"], sort=False)["value"].mean()
+    return {" | ".join(str(part) for part in name): float(value) for name, value in means.items()}
+
+
+def check(key: str, metrics: dict[str, float]) -> list[tuple[str, float, list[float] | None, bool]]:
+    """Each metric with its committed band and whether it is inside; a band without a metric is outside."""
+    wanted = bands().get(key, {})
+    rows = []
+    for name in [*metrics, *(n for n in wanted if n not in metrics)]:
+        value, band = metrics.get(name, float("nan")), wanted.get(name)
+        rows.append((name, value, band, band is not None and band[0] <= value <= band[1]))
+    return rows
+
+
+def finish(
+    paper: str,
+    key: str,
+    *,
+    profile: str,
+    comparison: pd.DataFrame | None = None,
+    measured: pd.DataFrame | None = None,
+    metrics: dict[str, float] | None = None,
+) -> None:
+    """Hand the notebook's outcome on and print its regression check.
+
+    Parameters
+    ----------
+    comparison : as ``published.compare`` gives, where the notebook shows a table.
+    measured : the cells by seed that claims are tested on.
+    metrics : other numbers to hold in a band, by name; those of ``measured`` are added.
+    """
+    measured = pd.DataFrame() if measured is None else measured
+    regression = {**(metrics or {}), **(regression_metrics(measured) if len(measured) else {})}
+    empty = pd.DataFrame(columns=COLUMNS)
+    save(
+        profile,
+        paper,
+        key,
+        comparison=empty if comparison is None else comparison,
+        measured=measured,
+        regression=regression,
+        records=records.requested(),
+    )
+    if profile != "quick":
+        print("regression bands hold for the quick profile only")
+        return
+    for name, value, band, inside in check(f"{paper}/{key}", regression):
+        where = f"band {band[0]:.3f} to {band[1]:.3f}" if band else "no band yet: make bands"
+        print(f"{name}: {'inside' if inside else f'OUTSIDE at {value:.4f}'}, {where}")
+
+
+def outside() -> list[str]:
+    """The regression metrics of the quick profile that are out of their bands, one line each."""
+    lines = []
+    for result in read("quick"):
+        for name, value, band, inside in check(f"{result.paper}/{result.key}", result.regression):
+            if result.status == "ok" and not inside:
+                lines.append(f"{result.paper}/{result.key}: {name} = {value:.4f}, band {band or 'missing: make bands'}")
+    return lines
+
+
+def write_bands() -> Path:
+    """Set every band to the last quick run's metrics ± ``BAND`` and return the file."""
+    found = {
+        f"{r.paper}/{r.key}": {n: [round(v - BAND, 3), round(v + BAND, 3)] for n, v in r.regression.items()}
+        for r in read("quick")
+        if r.status == "ok" and r.regression
+    }
+    file = _paths.book("records", "quick.json")
+    _paths.write_atomically(file, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+    return file

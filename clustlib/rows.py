@@ -1,0 +1,23 @@
+"""The rows of JULE's tables: which estimator stands behind each label, and how it is called.
+
+The labels are the paper's. Estimators are named by strings so that reading the list imports none.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """The estimator behind a label and what it is called with besides ``n_clusters``."""
+
+    estimator: str  # "module:class"
+    options: dict[str, Any] = field(default_factory=dict)
+    random: bool = True  # whether the result depends on the seed
+
+
+ROWS = {
+    "K-means": Row("clustlib.cluster.kmeans:KMeans"),
+    "AC-Link": Row("clustlib.cluster.average_linkage:AverageLinkage", random=False),
+}
+DETERMINISTIC = tuple(label for label, row in ROWS.items() if not row.random)

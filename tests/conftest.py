@@ -1,0 +1,31 @@
+"""Fixtures shared by the tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from clustlib import _paths
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """An empty book in a temporary folder, with the working folder inside it: stores, results and all."""
+    for name in ("notebooks", "book/records", "book/profiles", "book/published"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "_config.yml").write_text("title: test\n")
+    monkeypatch.chdir(tmp_path)
+    _paths._root_from.cache_clear()
+    yield tmp_path
+    _paths._root_from.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real data; tests that need it skip where there is none."""
+    folder = os.environ.get("CLUSTLIB_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("real data not here: set CLUSTLIB_DATA")
+    return Path(folder)

@@ -1,0 +1,193 @@
+"""Records: exact replay, atomic writing, refusal of what was edited."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from clustlib import records
+from clustlib.errors import DataMissing, RecordCorrupt, UsageError
+from clustlib.records import runs as run_module
+
+CALLS = []
+
+
+def fake(method: str, dataset: str, seed: int = 0, noise: float = 0.0) -> dict:
+    CALLS.append((method, dataset, seed))
+    if dataset == "absent":
+        raise DataMissing("absent is not here")
+    if dataset == "huge":
+        raise MemoryError("huge needs 900 GB")
+    rng = np.random.default_rng([seed, len(method)])
+    return {"nmi": rng.random() + noise, "labels": rng.integers(0, 5, 50).astype(np.uint8)}
+
+
+fake.uses = lambda params: []
+
+
+@pytest.fixture(autouse=True)
+def plain_runs(monkeypatch, book):
+    """Runs of a test function: no data set behind them, no definition in clustlib."""
+    CALLS.clear()
+    monkeypatch.setattr(run_module, "_dataset_checksum", lambda params: None)
+    monkeypatch.setattr(run_module, "fingerprint", lambda fn, params: fake.version)
+    monkeypatch.setattr(fake, "version", "v1", raising=False)
+
+
+def run(**params):
+    return records.run(fake, **{"method": "K-means", "dataset": "digits", **params})
+
+
+def test_the_second_run_is_a_replay():
+    first, second = run(), run()
+    assert len(CALLS) == 1
+    assert first == second
+    np.testing.assert_array_equal(first.arrays["labels"], second.arrays["labels"])
+
+
+def test_same_seed_same_record_and_two_seeds_differ(book):
+    first = run().content()
+    (book / "_build").rename(book / "elsewhere")
+    assert run().content() == first
+    assert run(seed=1).metrics != first["metrics"]
+
+
+def test_the_key_reads_well_and_leaves_defaults_out():
+    assert run().key == "K-means/digits/fake.seed-0"
+    assert run(noise=0.5, seed=3).key == "K-means/digits/fake.noise-0.5.seed-3"
+
+
+def test_a_record_says_where_it_came_from():
+    made = run().provenance
+    assert made["versions"]["numpy"] == np.__version__
+    assert {"device", "cpu", "platform", "commit", "started", "peak_memory_mb", "function"} <= set(made)
+    assert made["peak_memory_mb"] > 1
+
+
+@pytest.mark.parametrize(
+    ("recompute", "calls"), [("never", 1), ("missing", 1), ("stale", 2), ("all", 2)]
+)
+def test_changed_sources(recompute, calls):
+    run()
+    fake.version = "v2"
+    run(recompute=recompute)
+    assert len(CALLS) == calls
+
+
+def test_other_versions_make_a_quick_record_stale_but_not_a_committed_one(monkeypatch):
+    run(profile="quick")
+    run(profile="paper")
+    monkeypatch.setattr(run_module.provenance, "versions", lambda: {"python": "4.0"})
+    run(profile="quick")
+    run(profile="paper")
+    assert len(CALLS) == 3
+
+
+def test_never_computes_nothing():
+    with pytest.raises(records.NoRecord):
+        run(recompute="never")
+    assert not CALLS
+
+
+@pytest.mark.parametrize("damage", ["edit", "truncate", "garbage", "empty"])
+def test_a_damaged_record_is_refused(book, damage):
+    path = book / "_build/quick/records" / f"{run().key}.json"
+    text = path.read_text()
+    content = json.loads(text)
+    content["metrics"]["nmi"] = 1.0
+    path.write_text({"edit": json.dumps(content), "truncate": text[: len(text) // 2], "garbage": "[1]", "empty": ""}[damage])
+    with pytest.raises(RecordCorrupt, match="delete"):
+        run()
+
+
+@pytest.mark.parametrize("damage", ["remove", "truncate"])
+def test_damaged_arrays_are_refused(book, damage):
+    path = book / "_build/quick/records" / f"{run().key}.npz"
+    if damage == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(RecordCorrupt, match=r"\.npz"):
+        _ = run().arrays
+
+
+def test_bad_requests_stop_before_any_work():
+    for wrong in ({"sede": 1}, {"recompute": "sometimes"}, {"profile": "papr"}):
+        with pytest.raises(UsageError):
+            run(**wrong)
+    with pytest.raises(UsageError, match="empty"):
+        records.grid(fake, method=[], dataset=["digits"])
+    with pytest.raises(UsageError):
+        records.grid(fake, method=["a"], dataset=["digits"], sead=[0])
+    assert not CALLS
+
+
+def test_nan_is_not_a_result():
+    with pytest.raises(ValueError, match="not finite: nmi"):
+        run(noise=float("nan"))
+
+
+def test_committed_arrays_are_small(monkeypatch):
+    monkeypatch.setattr("clustlib.records.store.ARRAYS_LIMIT", 10)
+    run(profile="quick")
+    with pytest.raises(ValueError, match="over the 10"):
+        run(profile="paper")
+
+
+def test_a_full_disk_leaves_nothing_half_written(book, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="could not write .*No space left"):
+        run()
+    assert not [path for path in (book / "_build/quick/records").rglob("*") if path.is_file()]
+
+
+def test_grid_runs_every_combination_and_seedless_rows_once():
+    runs = records.grid(fake, method=["a", "b"], dataset=["digits"], seed=[0, 1], once=["b"])
+    assert sorted(CALLS) == [("a", "digits", 0), ("a", "digits", 1), ("b", "digits", 0)]
+    assert len(runs.records) == 3
+
+
+def test_what_cannot_run_costs_only_its_cell():
+    runs = records.grid(fake, method=["a"], dataset=["absent", "huge", "digits"])
+    assert [type(outcome).__name__ for outcome in runs] == ["Missing", "Missing", "Record"]
+    cells = runs.cells(score="nmi")
+    assert list(cells["metric"]) == ["score"] * 3
+    assert list(cells["reason"][:2]) == ["needs absent: see the page on data sets", "huge needs 900 GB"]
+    assert cells["value"].isna().tolist() == [True, True, False]
+
+
+def test_digest_changes_when_a_record_comes_in_or_changes():
+    keys = ["K-means/digits/fake.seed-0"]
+    absent = records.digest("quick", keys)
+    run()
+    there = records.digest("quick", keys)
+    fake.version = "v2"
+    run()
+    assert len({absent, there, records.digest("quick", keys)}) == 3
+
+
+def test_two_processes_share_one_run(book):
+    """Of two processes that ask for the same run at once, one computes and the other replays."""
+    script = """
+import sys, time
+from clustlib import records
+from clustlib.records import runs as r
+r._dataset_checksum = lambda params: None
+def slow(method, dataset):
+    open(f"called-{sys.argv[1]}", "w").close()
+    time.sleep(1.5)
+    return {"nmi": 0.5}
+records.run(slow, method="a", dataset="b")
+"""
+    processes = []
+    for number in (1, 2):
+        processes.append(subprocess.Popen([sys.executable, "-c", script, str(number)], cwd=book))
+        time.sleep(0.2)
+    assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    assert len(list(book.glob("called-*"))) == 1

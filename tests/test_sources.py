@@ -1,0 +1,84 @@
+"""What a run's fingerprint reacts to, and what it does not."""
+
+import textwrap
+
+import pytest
+
+from clustlib import sources
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package in clustlib's place; returns a function that rewrites one of its modules."""
+    monkeypatch.setattr(sources, "_ROOT", tmp_path)
+
+    def write(name: str, text: str) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        sources._read.cache_clear()
+
+    write("__init__.py", "")
+    write("kernels/__init__.py", "from clustlib.kernels.core import knn\nfrom clustlib.kernels.other import linkage\n")
+    write("kernels/core.py", "SCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return x\n")
+    write("kernels/other.py", "def linkage(x):\n    return x\n")
+    write("run.py", "from clustlib import kernels\n\ndef fit(x):\n    return kernels.knn(x)\n\ndef unused(x):\n    return 1\n")
+    yield write
+    sources._read.cache_clear()
+
+
+def mark() -> str:
+    return sources.fingerprint(["clustlib.run:fit"])
+
+
+def test_follows_calls_constants_and_reexports(package):
+    found = {f"{d.module}:{d.name}" for d in sources.closure([sources.Definition("clustlib.run", "fit")])}
+    assert found == {"clustlib.run:fit", "clustlib.kernels.core:knn", "clustlib.kernels.core:helper", "clustlib.kernels.core:SCALE"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("kernels/core.py", "SCALE = 3\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return x\n"),
+        ("kernels/core.py", "SCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return -x\n"),
+        ("run.py", "from clustlib import kernels\n\ndef fit(x):\n    return kernels.knn(x + 1)\n"),
+    ],
+)
+def test_a_change_on_the_way_shows(package, name, text):
+    before = mark()
+    package(name, text)
+    assert mark() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("kernels/other.py", "def linkage(x):\n    return x + 1\n"),
+        ("run.py", "from clustlib import kernels\n\ndef fit(x):\n    '''Says more.'''\n    return kernels.knn(x)  # why\n"),
+        ("kernels/core.py", "def helper(x):\n    return x\n\nSCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef new():\n    pass\n"),
+    ],
+)
+def test_a_change_elsewhere_or_in_prose_does_not(package, name, text):
+    before = mark()
+    package(name, text)
+    assert mark() == before
+
+
+def test_plain_text_counts(package):
+    assert sources.fingerprint(["clustlib.run:fit", "n_init=10"]) != sources.fingerprint(["clustlib.run:fit", "n_init=1"])
+
+
+def test_skipped_modules_do_not_count(package):
+    before = sources.fingerprint(["clustlib.run:fit"], skip=["clustlib.kernels"])
+    package("kernels/core.py", "def knn(x):\n    return 0\n")
+    assert sources.fingerprint(["clustlib.run:fit"], skip=["clustlib.kernels"]) == before
+
+
+def test_a_notebooks_files_are_those_it_reaches(package, tmp_path):
+    package("rows.py", 'ROWS = {"a": "clustlib.kernels.other:linkage"}\n')
+    files = sources.files_of_code("from clustlib import run\nfrom clustlib.rows import ROWS\nrun.fit(ROWS)\n")
+    assert {path.relative_to(tmp_path).as_posix() for path in files} == {"kernels/core.py", "kernels/other.py", "rows.py", "run.py"}
+
+
+def test_code_without_clustlib_depends_on_nothing(package):
+    assert sources.files_of_code("import numpy as np\nnp.zeros(3)\n") == []
