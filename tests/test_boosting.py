@@ -15,7 +15,11 @@ def scores(seed: int, n: int = 40, k: int = 5) -> np.ndarray:
 def reference(s: np.ndarray, alpha: float, normalisation: str) -> np.ndarray:
     """Eq. (2), entry by entry."""
     n, k = s.shape
-    sizes = {"boosted": [sum(s[i, j] ** alpha for i in range(n)) for j in range(k)], "soft": s.sum(0), "none": np.ones(k)}
+    sizes = {
+        "boosted": [sum(s[i, j] ** alpha for i in range(n)) for j in range(k)],
+        "soft": s.sum(0),
+        "none": np.ones(k),
+    }
     r = np.array([[s[i, j] ** alpha / sizes[normalisation][j] for j in range(k)] for i in range(n)])
     return r / r.sum(1, keepdims=True)
 

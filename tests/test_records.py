@@ -67,9 +67,7 @@ def test_a_record_says_where_it_came_from():
     assert made["peak_memory_mb"] > 1
 
 
-@pytest.mark.parametrize(
-    ("recompute", "calls"), [("never", 1), ("missing", 1), ("stale", 2), ("all", 2)]
-)
+@pytest.mark.parametrize(("recompute", "calls"), [("never", 1), ("missing", 1), ("stale", 2), ("all", 2)])
 def test_changed_sources(recompute, calls):
     run()
     fake.version = "v2"
@@ -98,7 +96,9 @@ def test_a_damaged_record_is_refused(book, damage):
     text = path.read_text()
     content = json.loads(text)
     content["metrics"]["nmi"] = 1.0
-    path.write_text({"edit": json.dumps(content), "truncate": text[: len(text) // 2], "garbage": "[1]", "empty": ""}[damage])
+    path.write_text(
+        {"edit": json.dumps(content), "truncate": text[: len(text) // 2], "garbage": "[1]", "empty": ""}[damage]
+    )
     with pytest.raises(RecordCorrupt, match="delete"):
         run()
 

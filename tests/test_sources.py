@@ -22,7 +22,10 @@ def package(tmp_path, monkeypatch):
     write("kernels/__init__.py", "from clustlib.kernels.core import knn\nfrom clustlib.kernels.other import linkage\n")
     write("kernels/core.py", "SCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return x\n")
     write("kernels/other.py", "def linkage(x):\n    return x\n")
-    write("run.py", "from clustlib import kernels\n\ndef fit(x):\n    return kernels.knn(x)\n\ndef unused(x):\n    return 1\n")
+    write(
+        "run.py",
+        "from clustlib import kernels\n\ndef fit(x):\n    return kernels.knn(x)\n\ndef unused(x):\n    return 1\n",
+    )
     yield write
     sources._read.cache_clear()
 
@@ -33,14 +36,22 @@ def mark() -> str:
 
 def test_follows_calls_constants_and_reexports(package):
     found = {f"{d.module}:{d.name}" for d in sources.closure([sources.Definition("clustlib.run", "fit")])}
-    assert found == {"clustlib.run:fit", "clustlib.kernels.core:knn", "clustlib.kernels.core:helper", "clustlib.kernels.core:SCALE"}
+    assert found == {
+        "clustlib.run:fit",
+        "clustlib.kernels.core:knn",
+        "clustlib.kernels.core:helper",
+        "clustlib.kernels.core:SCALE",
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("kernels/core.py", "SCALE = 3\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return x\n"),
-        ("kernels/core.py", "SCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return -x\n"),
+        (
+            "kernels/core.py",
+            "SCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return -x\n",
+        ),
         ("run.py", "from clustlib import kernels\n\ndef fit(x):\n    return kernels.knn(x + 1)\n"),
     ],
 )
@@ -54,8 +65,14 @@ def test_a_change_on_the_way_shows(package, name, text):
     ("name", "text"),
     [
         ("kernels/other.py", "def linkage(x):\n    return x + 1\n"),
-        ("run.py", "from clustlib import kernels\n\ndef fit(x):\n    '''Says more.'''\n    return kernels.knn(x)  # why\n"),
-        ("kernels/core.py", "def helper(x):\n    return x\n\nSCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef new():\n    pass\n"),
+        (
+            "run.py",
+            "from clustlib import kernels\n\ndef fit(x):\n    '''Says more.'''\n    return kernels.knn(x)  # why\n",
+        ),
+        (
+            "kernels/core.py",
+            "def helper(x):\n    return x\n\nSCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef new():\n    pass\n",
+        ),
     ],
 )
 def test_a_change_elsewhere_or_in_prose_does_not(package, name, text):
@@ -65,7 +82,9 @@ def test_a_change_elsewhere_or_in_prose_does_not(package, name, text):
 
 
 def test_plain_text_counts(package):
-    assert sources.fingerprint(["clustlib.run:fit", "n_init=10"]) != sources.fingerprint(["clustlib.run:fit", "n_init=1"])
+    assert sources.fingerprint(["clustlib.run:fit", "n_init=10"]) != sources.fingerprint(
+        ["clustlib.run:fit", "n_init=1"]
+    )
 
 
 def test_skipped_modules_do_not_count(package):
@@ -77,7 +96,12 @@ def test_skipped_modules_do_not_count(package):
 def test_a_notebooks_files_are_those_it_reaches(package, tmp_path):
     package("rows.py", 'ROWS = {"a": "clustlib.kernels.other:linkage"}\n')
     files = sources.files_of_code("from clustlib import run\nfrom clustlib.rows import ROWS\nrun.fit(ROWS)\n")
-    assert {path.relative_to(tmp_path).as_posix() for path in files} == {"kernels/core.py", "kernels/other.py", "rows.py", "run.py"}
+    assert {path.relative_to(tmp_path).as_posix() for path in files} == {
+        "kernels/core.py",
+        "kernels/other.py",
+        "rows.py",
+        "run.py",
+    }
 
 
 def test_code_without_clustlib_depends_on_nothing(package):

@@ -82,7 +82,9 @@ def _read(known: DatasetInfo, found: fetch.Found, state: tuple) -> ImageSet:
     except OneLine as error:
         raise error if isinstance(error, DataCorrupt) else DataCorrupt(f"{where}: {error}") from error
     except _UNREADABLE as error:
-        raise DataCorrupt(f"{where} cannot be read as {known.title}: {error}") from error
+        why = " ".join(str(error).split())  # tarfile's messages have several lines
+        sums = "".join(f"; sha256 of {path.name} is {fetch.digest(path)}" for path in found.paths if path.is_file())
+        raise DataCorrupt(f"{where} cannot be read as {known.title}: {why}{sums}") from error
     _check(known, images, where)
     return images
 
@@ -93,6 +95,8 @@ def _check(known: DatasetInfo, images: ImageSet, where: str) -> None:
     got = (len(images), images.shape, images.n_classes)
     if got != expected:
         raise DataCorrupt(f"{where} holds {_described(*got)}; {known.name} is {_described(*expected)}")
+    if known.content not in (None, images.checksum):
+        raise DataCorrupt(f"{where}: checksum of its images expected {known.content}, found {images.checksum}")
 
 
 def _described(n: int, shape: tuple[int, int, int] | None, classes: int | None) -> str:

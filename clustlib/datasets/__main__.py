@@ -59,6 +59,8 @@ def _told(name: str) -> str:
     lines = [f"{name}: {known.title}, {known.n_samples:,} images"]
     lines += [f"  {label:8} {getattr(known, label)}" for label in ("source", "licence", "differs", "how")]
     lines += [f"  {'file':8} {_pinned(file)}" for file in known.files]
+    if known.content:
+        lines.append(f"  {'content':8} sha256 {known.content} (ImageSet.checksum)")
     if known.stand_in:
         lines.append(f"  {'instead':8} {known.stand_in} stands in for it")
     return "\n".join(lines)
@@ -72,9 +74,7 @@ def _pinned(file: fetch.DataFile) -> str:
 
 def _fetched(name: str) -> str:
     known = info(name)
-    found = fetch.locate(known) if not known.files else None
-    if found is None:
-        found = fetch.download(known)
+    found = fetch.obtain(known)
     return f"{name}: {' + '.join(map(str, found.paths)) or known.how}"
 
 

@@ -9,9 +9,9 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def plan_by_name(names: Iterable[str], pick: Callable[[str], Pick | None]) -> Pl
     return Plan(
         [name for name, _ in picked],
         [rank[found.label] for _, found in picked],
-        tuple(map(str, classes)),
+        tuple(label for label in classes if isinstance(label, str)) or None,
         parts if parts and len(parts) == len(picked) else None,
     )
 
@@ -126,7 +126,7 @@ def decode(content: bytes, shape: tuple[int, int, int], *, fit: bool, what: str 
     With ``fit`` the image is scaled (bicubic, with antialiasing) until its short side fills the shape, if it
     does not already, and the middle is cut out; otherwise it must have the size it is meant to have.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     channels, height, width = shape
     try:
@@ -134,12 +134,22 @@ def decode(content: bytes, shape: tuple[int, int, int], *, fit: bool, what: str 
             image = opened.convert("L" if channels == 1 else "RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataCorrupt(f"{what} cannot be decoded: {error}") from error
-    if fit and image.size != (width, height):
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
+    if fit:
+        image = _fitted(image, width, height)
     if image.size != (width, height):
         raise DataCorrupt(f"{what} is {image.width}x{image.height} pixels, must be {width}x{height}")
     pixels = np.asarray(image)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _fitted(image: Any, width: int, height: int) -> Any:
+    """Scaled only where the short side does not fit, and cut at whole pixels, so that a fitting image is kept as is."""
+    scale = max(width / image.width, height / image.height)
+    if scale != 1:
+        size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+        image = image.resize(size, 3)  # PIL's BICUBIC
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def _decode_into(images: np.ndarray, source: Path, members: list[str], info: DatasetInfo, fit: bool) -> None:
@@ -192,28 +202,28 @@ def _decoded(info: DatasetInfo, source: Path, plan: Plan, fit: bool) -> ImageSet
 def _keep(info: DatasetInfo, source: Path, plan: Plan, fit: bool, target: Path) -> None:
     if not plan.members:
         raise DataCorrupt(f"{source} holds none of the images of {info.title}")
-    with ExitStack() as stack:
-        labels = stack.enter_context(fetch.replacing(target.with_suffix(".npz")))
-        with open(labels, "wb") as file:
+    with fetch.replacing(target) as pixels:
+        shape = (len(plan.members), *info.shape)  # type: ignore[misc]
+        images = np.lib.format.open_memmap(pixels, "w+", np.uint8, shape)
+        _decode_into(images, source, plan.members, info, fit)
+        images.flush()
+        with fetch.replacing(target.with_suffix(".npz")) as notes, open(notes, "wb") as file:
             np.savez(
                 file,
                 labels=np.array(plan.labels, np.int64),
                 class_names=np.array(plan.class_names or (), np.str_),
                 split=np.array(plan.split or (), np.str_),
+                sha256=np.array(fetch.checksum(pixels)),
             )
-        pixels = stack.enter_context(fetch.replacing(target))
-        shape = (len(plan.members), *info.shape)  # type: ignore[misc]
-        images = np.lib.format.open_memmap(pixels, "w+", np.uint8, shape)
-        _decode_into(images, source, plan.members, info, fit)
-        images.flush()
 
 
 def _kept(info: DatasetInfo, target: Path) -> ImageSet:
     with np.load(target.with_suffix(".npz"), allow_pickle=False) as notes:
         labels, class_names, split = notes["labels"], notes["class_names"], notes["split"]
-    images = np.load(target, mmap_mode="r", allow_pickle=False)
-    if images.shape != (len(labels), *info.shape) or images.dtype != np.uint8:  # type: ignore[misc]
+        whole = fetch.digest(target) == str(notes["sha256"])
+    if not whole:
         raise ValueError(f"{target} is not the decoded {info.name}")
+    images = np.load(target, mmap_mode="r", allow_pickle=False)
     return _as_set(info, images, labels, class_names, split)
 
 

@@ -87,10 +87,12 @@ SETS = (
         shape=(1, 28, 23),
         source="University of Sheffield (then UMIST), https://www.sheffield.ac.uk/eee/research/iel/research/face",
         licence="Research use",
-        how="No public home at this size has a checksum to trust: supply umist_28x23.npz, with images uint8 "
-        "(575, 28, 23) and labels 0..19.",
+        how="No home offers it in this form: take data/umist.mat from "
+        "https://github.com/domainxz/unsupervised-feature-selection-evaluation and save its X as images, uint8 "
+        "(575, 28, 23), upright, and its Y as labels from 0, with numpy.savez to umist_28x23.npz.",
         differs="JULE uses 112x92 (umist-112x92); this is a quarter of it each way. 19 to 48 images a subject.",
         layouts=(Layout("npz", (files.UMIST,)),),
+        content="c8a3dbfb27a2be9fc0641df7c78a56fe6d3394846334867c5801c245124312c4",
     ),
     DatasetInfo(
         name="olivetti",

@@ -3,17 +3,15 @@
 Files are looked for in ``$CLUSTLIB_DATA``, then in the user cache; a download goes to the user cache.
 """
 
-import bz2
 import gzip
 import hashlib
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from clustlib._paths import write_atomically
 from clustlib.datasets import registry
@@ -74,17 +72,17 @@ def is_present(info: DatasetInfo) -> bool:
     )
 
 
-def missing(info: DatasetInfo, *reasons: str) -> DataMissing:
+def missing(info: DatasetInfo, why: str = "", how: str = "") -> DataMissing:
     """The error that says, in one line, what to fetch from where and into which folder."""
     given = os.environ.get(VARIABLE)
-    where = f"${VARIABLE} ({given or 'not set'}) or the user cache ({cache_folder()})"
-    parts = [f"{info.name} ({info.title}) is not on this machine.", *reasons, info.how]
-    if info.layouts[0].files:
-        parts.append(f"It belongs at {' or at '.join(map(str, info.layouts))} below {where}.")
+    lost = ", which is not a folder" if given and not Path(given).expanduser().is_dir() else ""
+    where = f"${VARIABLE} ({given or 'not set'}{lost}) or the user cache ({cache_folder()})"
+    parts = [f"{info.name} ({info.title}) is not on this machine.", why, how or info.how]
+    parts.append(f"It belongs at {' or at '.join(map(str, info.layouts))} below {where}.")
     parts.extend(_renamed(info))
     if info.stand_in:
         parts.append(f"{info.stand_in} can stand in for it.")
-    return DataMissing(" ".join(parts))
+    return DataMissing(" ".join(filter(None, parts)))
 
 
 def _renamed(info: DatasetInfo) -> Iterator[str]:
@@ -99,25 +97,19 @@ def _renamed(info: DatasetInfo) -> Iterator[str]:
                     yield f"{other} has the size of {path.name}: was it renamed?"
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[BinaryIO]:
-    opener = {".gz": gzip.open, ".bz2": bz2.open}[path.suffix]
-    with opener(path, "rb") as stream:
-        yield stream  # type: ignore[misc]
-
-
-def _hash(stream: BinaryIO, algorithm: str) -> str:
-    digest = hashlib.new(algorithm)
-    while block := stream.read(_CHUNK):
-        digest.update(block)
-    return digest.hexdigest()
+def checksum(path: Path, algorithm: str = "sha256", *, unpacked: bool = False) -> str:
+    """A file's checksum (hex), or that of the content of a gzip file, read from the file now."""
+    state = hashlib.new(algorithm)
+    with gzip.open(path, "rb") if unpacked else open(path, "rb") as stream:
+        while block := stream.read(_CHUNK):
+            state.update(block)
+    return state.hexdigest()
 
 
 def digest(path: Path, algorithm: str = "sha256", *, unpacked: bool = False) -> str:
-    """A file's checksum (hex), or that of its decompressed content.
+    """:func:`checksum`, computed once and kept in the user cache under path, size and modification time.
 
-    Computed once and kept in the user cache under path, size and modification time, so that a set's second
-    load does not read its files twice.
+    So a set's second load does not read its files twice.
     """
     stat = path.stat()
     state = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{algorithm}|{unpacked}"
@@ -126,8 +118,7 @@ def digest(path: Path, algorithm: str = "sha256", *, unpacked: bool = False) -> 
         known = note.read_text()
         if len(known) == hashlib.new(algorithm).digest_size * 2:
             return known
-    with _unpacked(path) if unpacked else open(path, "rb") as stream:
-        found = _hash(stream, algorithm)
+    found = checksum(path, algorithm, unpacked=unpacked)
     with suppress(OSError):  # a cache that cannot be written costs time, not the load
         write_atomically(note, found.encode())
     return found
@@ -207,14 +198,16 @@ def _download_file(info: DatasetInfo, file: DataFile, target: Path) -> None:
             corrupt = error
         except OSError as error:  # requests' exceptions are OSErrors, as is a full disk
             reasons.append(_reason(url, error))
-    raise corrupt or missing(info, "The download failed:", *reasons)
+    homes = ", ".join(other.urls[0] for other in info.download.files) if info.download else ""
+    raise corrupt or missing(info, f"The download failed: {' '.join(reasons)}", f"Its files are at {homes}.")
 
 
 def _stream(url: str, path: Path, label: str) -> None:
     from pooch import HTTPDownloader
     from tqdm.auto import tqdm
 
-    with tqdm(unit="B", unit_scale=True, desc=label) as bar:
+    # total=1: pooch asks a bar for its truth before it sets the total, and a bar without a total has none
+    with tqdm(total=1, unit="B", unit_scale=True, desc=label, leave=False) as bar:
         # identity: a server that unpacks a .gz on the way would change its checksum
         headers = {"Accept-Encoding": "identity"}
         HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=30, headers=headers)(url, str(path), None)
@@ -222,8 +215,7 @@ def _stream(url: str, path: Path, label: str) -> None:
 
 def _verify_download(url: str, path: Path, file: DataFile) -> None:
     algorithm, expected = ("sha256", file.sha256) if file.sha256 else ("md5", file.md5)
-    with open(path, "rb") as stream:
-        found = _hash(stream, algorithm)
+    found = checksum(path, algorithm)
     if found != expected:
         raise DataCorrupt(
             f"{file.path} downloaded from {url} is damaged: {algorithm} expected {expected}, found {found}; "
@@ -246,14 +238,24 @@ def download(info: DatasetInfo) -> Found:
         raise missing(info)
     paths = tuple(cache_folder() / file.path for file in layout.files)
     for path, file in zip(paths, layout.files):
-        if not (path.is_file() and _passes(verify, path, file)):
+        if not (path.is_file() and _is_whole(path, file)):
             _download_file(info, file, path)
     return Found(layout, paths)
 
 
-def _passes(check: Callable[[Path, DataFile], None], path: Path, file: DataFile) -> bool:
+def obtain(info: DatasetInfo) -> Found:
+    """A set's files, whole: those that are here, or freshly downloaded; a damaged download is replaced."""
+    found = locate(info)
+    if found is None or (found.layout == info.download and found.paths[0].is_relative_to(cache_folder())):
+        return download(info)
+    for path, file in zip(found.paths, found.layout.files):
+        verify(path, file)
+    return found
+
+
+def _is_whole(path: Path, file: DataFile) -> bool:
     try:
-        check(path, file)
+        verify(path, file)
     except DataCorrupt:
         return False
     return True

@@ -47,6 +47,8 @@ class ImageSet:
         images, labels = np.ascontiguousarray(self.images), np.asarray(self.labels)
         if images.ndim != 4 or images.dtype != np.uint8:
             raise UsageError(f"{self.name}: images must be (N, C, H, W) uint8, got {images.dtype} {images.shape}")
+        if images.size == 0:
+            raise UsageError(f"{self.name}: there are no images in an array of shape {images.shape}")
         if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
             raise UsageError(
                 f"{self.name}: labels must be ({len(images)},) integers, got {labels.dtype} {labels.shape}"

@@ -46,7 +46,8 @@ def idx(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
 
 def _idx_array(path: Path, rank: int) -> np.ndarray:
     """An idx file of unsigned bytes: two zero bytes, type 8, the rank, sizes (big endian), then the values."""
-    content = gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()
+    with gzip.open(path) as file:
+        content = file.read()
     if len(content) < 4 + 4 * rank or content[:4] != bytes((0, 0, 8, rank)):
         raise DataCorrupt(f"{path} is not an idx file of unsigned bytes with {rank} dimension(s)")
     shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
@@ -139,10 +140,11 @@ def _mat(path: Path, *names: str) -> dict[str, np.ndarray]:
 
 def cifar_binary(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """The binary archive's test batch: records of one label byte and 3 x 32 x 32 values."""
-    found = dict(member_contents(paths[0], ["cifar-10-batches-bin/test_batch.bin"]))
-    if not found:
-        raise DataCorrupt(f"{paths[0]} lacks cifar-10-batches-bin/test_batch.bin")
-    records = np.frombuffer(*found.values(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    batch = "cifar-10-batches-bin/test_batch.bin"
+    content = dict(member_contents(paths[0], [batch])).get(batch)
+    if content is None:
+        raise DataCorrupt(f"{paths[0]} lacks {batch}")
+    records = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
     return ImageSet(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64), info.name, _CIFAR10)
 
 

@@ -31,7 +31,7 @@ class DataFile:
     @property
     def pinned(self) -> bool:
         """Whether a checksum is known, so that the file may be downloaded."""
-        return bool(self.sha256 or self.md5 or self.unpacked_sha256)
+        return bool(self.sha256 or self.md5)
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class DatasetInfo:
     layouts : the ways it may lie on disk; the first that is there is read.
     supplied : to be supplied by the user: ``load`` never downloads it.
     exact : whether the number of images is checked (it cannot be where a paper drew a subset at random).
+    content : the loaded set's ``ImageSet.checksum``, for a file that users pack themselves.
     """
 
     name: str
@@ -78,6 +79,7 @@ class DatasetInfo:
     layouts: tuple[Layout, ...] = ()
     supplied: bool = False
     exact: bool = True
+    content: str | None = None
 
     @property
     def files(self) -> tuple[DataFile, ...]:
@@ -118,7 +120,7 @@ def info(name: str) -> DatasetInfo:
     known = _registered()
     if isinstance(name, str) and name in known:
         return known[name]
-    close = difflib.get_close_matches(str(name).lower().replace("_", "-"), known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(str(name).lower().replace("_", "-"), known, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(known)}"
     raise UsageError(f"unknown data set {name!r}; {hint}")
 

@@ -10,10 +10,13 @@ def _folder(path: str) -> tuple[DataFile, ...]:
     return (DataFile(path, folder=True),)
 
 
-def _streamed(name: str, title: str, n_samples: int, n_classes: int | None, folder: str, **text: str) -> DatasetInfo:
-    return DatasetInfo(
-        name, title, n_samples, n_classes, None, layouts=(Layout("stream", _folder(folder)),), supplied=True, **text
-    )
+def _streamed(
+    name: str, title: str, n_samples: int, n_classes: int | None, *, stand_in: str | None = None, **text: str
+) -> DatasetInfo:
+    """A set that lies in the folder of its name and is read image by image."""
+    texts = (text["source"], text["licence"], text["how"], text["differs"])
+    layouts = (Layout("stream", _folder(name)),)
+    return DatasetInfo(name, title, n_samples, n_classes, None, *texts, stand_in, layouts, supplied=True)
 
 
 SETS = (
@@ -231,7 +234,6 @@ SETS = (
         "ImageNet (ILSVRC 2012)",
         1281167,
         1000,
-        "imagenet",
         source="Stanford and Princeton, https://www.image-net.org/",
         licence="Registration; non-commercial research",
         how="Register at https://www.image-net.org/ and unpack ILSVRC 2012 to imagenet/train/<wnid>/*.JPEG and "
@@ -244,7 +246,6 @@ SETS = (
         "YFCC100M",
         99171688,
         None,
-        "yfcc100m",
         source="Thomee et al. 2016, https://multimediacommons.wordpress.com/",
         licence="Creative Commons, image by image",
         how="Follow https://multimediacommons.wordpress.com/yfcc100m-core-dataset/ and put a sample of the photos "
@@ -257,7 +258,6 @@ SETS = (
         "PASCAL VOC 2007",
         9963,
         20,
-        "voc2007",
         source="Everingham et al., http://host.robots.ox.ac.uk/pascal/VOC/voc2007/",
         licence="Flickr terms; research use",
         how="Fetch the trainval and test archives from http://host.robots.ox.ac.uk/pascal/VOC/voc2007/ and unpack "
@@ -269,7 +269,6 @@ SETS = (
         "PASCAL VOC 2012",
         17125,
         20,
-        "voc2012",
         source="Everingham et al., http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
         licence="Flickr terms; research use",
         how="Fetch the trainval archive from http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ and unpack it to "
@@ -281,7 +280,6 @@ SETS = (
         "Places205",
         2448873,
         205,
-        "places",
         source="Zhou et al. 2014, http://places.csail.mit.edu/",
         licence="Registration; research and education",
         how="Register at http://places.csail.mit.edu/downloadData.html and unpack Places205 to places/train/<class>/ "
@@ -293,7 +291,6 @@ SETS = (
         "Oxford Buildings",
         5062,
         11,
-        "oxford5k",
         source=f"Philbin et al. 2007, {_VGG}oxbuildings/",
         licence="Flickr terms; research use",
         how=f"Fetch the images and ground truth from {_VGG}oxbuildings/ and unpack them to oxford5k/jpg/ and "
@@ -305,7 +302,6 @@ SETS = (
         "Paris",
         6412,
         11,
-        "paris6k",
         source=f"Philbin et al. 2008, {_VGG}parisbuildings/",
         licence="Flickr terms; research use",
         how=f"Fetch the images and ground truth from {_VGG}parisbuildings/ and unpack them to paris6k/jpg/ and "

@@ -11,9 +11,9 @@ from clustlib.datasets.registry import DatasetInfo
 from clustlib.errors import DataCorrupt
 
 _FLOWERS17 = (
-    "daffodil snowdrop lily-of-the-valley bluebell crocus iris tigerlily tulip fritillary sunflower daisy coltsfoot "
-    "dandelion cowslip buttercup windflower pansy"
-).split()
+    *("daffodil", "snowdrop", "lily of the valley", "bluebell", "crocus", "iris", "tigerlily", "tulip", "fritillary"),
+    *("sunflower", "daisy", "coltsfoot", "dandelion", "cowslip", "buttercup", "windflower", "pansy"),
+)
 _IMAGENETTE = {
     "n01440764": "tench",
     "n02102040": "English springer",
@@ -41,7 +41,7 @@ def flowers17_member(name: str) -> Pick | None:
 def flowers17(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """Flowers-17, official archive or resized zip."""
     read = _by_name(flowers17_member, True, info, paths)
-    named = tuple(_FLOWERS17) if read.n_classes == len(_FLOWERS17) else None
+    named = _FLOWERS17 if read.n_classes == len(_FLOWERS17) else None
     return ImageSet(read.images, read.labels, read.name, named)
 
 

@@ -126,7 +126,7 @@ def _tests(claim: Claim, wide: pd.DataFrame) -> pd.DataFrame:
         frame = pd.DataFrame({"left": left, "right": right}, index=wide.index).dropna()
         frame["holds"] = _COMPARE[match["op"]](frame["left"], frame["right"])
         frame["gain"] = (frame["left"] - frame["right"]) * (1 if ">" in match["op"] else -1)
-        tests.append(frame.assign(method=method).reset_index())
+        tests.append(frame.assign(instance=method).reset_index())
     return pd.concat(tests, ignore_index=True) if tests else pd.DataFrame()
 
 
@@ -146,7 +146,7 @@ def _paired_test(per_seed: pd.DataFrame) -> float:
 
 
 def _name(row: pd.Series) -> str:
-    return " ".join(str(row[c]) for c in ("dataset", "metric", "method") if c in row and str(row[c]))
+    return " ".join(str(row[c]) for c in ("dataset", "metric", "method", "instance") if c in row and row[c])
 
 
 def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> Verdict:

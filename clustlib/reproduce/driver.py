@@ -57,8 +57,8 @@ class Progress:
     def read(self, line: str) -> None:
         """Take one line of output."""
         with self.lock:
-            if match := re.match(r"total\s+(\d+)", line):
-                self.total = int(match[1]) - 1  # the target itself is no work
+            if re.match(r"(html|(quick|paper) \S+)\s+1$", line):  # a row of Snakemake's table of jobs
+                self.total += 1
             elif line.startswith("> "):
                 self.running[line[2:]] = time.monotonic()
             elif line.startswith(("< ", "! ")):
@@ -78,8 +78,8 @@ class Progress:
 def _snakemake(recompute: str, cores: int, extra: list[str], log: Path) -> int:
     """Run the graph; everything that it prints goes to ``log``."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(_paths.root() / "Snakefile")]
-    command += ["--cores", str(cores), "--keep-going", "--rerun-incomplete", "--nolock", "--nocolor"]
-    command += ["--rerun-triggers", "mtime", "params", "input", "--resources", f"gpu={_gpus()}", *extra]
+    command += ["--rerun-triggers", "mtime", "params", "input", "--resources", f"gpu={_gpus()}"]
+    command += ["--cores", str(cores), "--keep-going", "--rerun-incomplete", "--nolock", "--nocolor", *extra]
     environment = {**os.environ, "CLUSTLIB_RECOMPUTE": recompute, "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     progress = Progress()

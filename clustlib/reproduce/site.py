@@ -10,25 +10,26 @@ from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
 def contents_page(paper: str) -> str:
     """A paper's tables and figures as a Markdown table: link, what it shows, how many cells stand how."""
-    stems = {notebook.key: notebook.path.stem for notebook in notebooks() if notebook.paper == paper}
+    made = {notebook.path.stem: notebook for notebook in notebooks() if notebook.paper == paper}
     done = {result.key: result for result in results.read("paper", paper)}
     rows = []
     for entry in published.contents(paper):
-        key, title = entry["key"], entry["title"]
-        name = f"[{key}](../../notebooks/{paper}/{stems[key]})" if key in stems else key
-        rows.append([name, title, entry["source"], _state(key, entry, done)])
+        notebook = made.get(entry.get("notebook") or "")
+        name = f"[{entry['key']}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry["key"]
+        state = _state(done.get(notebook.key)) if notebook else entry.get("why") or "missing: not built yet"
+        rows.append([name, entry["title"], entry["source"], state])
     return _markdown(["", "what it shows", "where", "state"], rows)
 
 
-def _state(key: str, entry: dict, done: dict) -> str:
-    if key in done and done[key].status != "ok":
-        return f"failed: {done[key].status}"
-    if key in done and len(done[key].comparison):
-        counts = published.summary(done[key].comparison)
-        return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    if key in done:
+def _state(result: results.Result | None) -> str:
+    if result is None:
+        return "not run"
+    if result.status != "ok":
+        return f"failed: {result.status}"
+    if not len(result.comparison):
         return "made"
-    return "missing: not built yet" if entry.get("notebook") else entry.get("why", "")
+    counts = published.summary(result.comparison)
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def claims_page(paper: str) -> str:
@@ -66,12 +67,17 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def build() -> int:
-    """Build ``_build/html`` with Jupyter Book. Returns its exit code; warnings are errors."""
+    """Build ``_build/html`` with Jupyter Book. Returns its exit code; its output goes to ``_build/log/html.log``."""
     print("> html book", flush=True)
+    log = _paths.build("log") / "html.log"
     folder, root = _paths.build("site"), _paths.root()
     gather(folder)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(folder), "--path-output", str(root), "--all"]
-    done = subprocess.run([*command, "-W", "-n", "--keep-going"], text=True, capture_output=True)
-    print(done.stdout, done.stderr, sep="\n", flush=True)
-    print("< html book" if done.returncode == 0 else "! html book: the build has warnings or errors", flush=True)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder), "--path-output", str(root), "--all"]
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(done.stdout)
+    warnings = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+    print(*warnings, sep="\n")
+    state = "<" if done.returncode == 0 else "!"
+    print(f"{state} html book, {len(warnings)} warnings; its log is {log}", flush=True)
     return done.returncode

@@ -1,0 +1,126 @@
+"""Figures of the papers: image grids, embeddings and curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clustlib.errors import UsageError
+from clustlib.plots.looks import DASHES, MARKERS, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
+
+
+def image_grid(images: Any, titles: Sequence[Any] | None = None, columns: int = 10) -> "Figure":
+    """Images in reading order, ``columns`` to a row, each with its title above.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) or (N, H, W), uint8 or floats in [0, 1]; C is 1 or 3.
+    titles : N short texts or numbers.
+    columns : images to a row.
+
+    Raises
+    ------
+    UsageError
+        Another shape or range, no images, as many titles as there are not images, fewer than one column.
+    """
+    images = _array(images)
+    images = images[:, None] if images.ndim == 3 else images
+    if images.ndim != 4 or 0 in images.shape or images.shape[1] not in (1, 3):
+        raise UsageError(f"images must have shape (N, H, W), (N, 1, H, W) or (N, 3, H, W), got {images.shape}")
+    if images.dtype != np.uint8:
+        if images.dtype.kind != "f" or not (images.min() >= 0 and images.max() <= 1):
+            raise UsageError(f"images must be uint8, or floats between 0 and 1, got {images.dtype}")
+        images = np.round(images * 255).astype(np.uint8)
+    if titles is not None and len(titles) != len(images):
+        raise UsageError(f"{len(titles)} titles for {len(images)} images")
+    if columns < 1:
+        raise UsageError(f"columns must be at least 1, got {columns}")
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    _, channels, high, wide = images.shape
+    # one picture instead of one axes an image: a hundred axes take seconds
+    step, above = max(1, wide // 16), (round(0.28 * high) if titles is not None else max(1, high // 16))
+    canvas = np.full((rows * (high + above), columns * (wide + step) - step, channels), 255, dtype=np.uint8)
+    width = 8.0 * min(1.0, columns / 10)
+    figure, axes = new_figure(width, width * canvas.shape[0] / canvas.shape[1])
+    for i, image in enumerate(images):
+        top, left = (i // columns) * (high + above) + above, (i % columns) * (wide + step)
+        canvas[top : top + high, left : left + wide] = image.transpose(1, 2, 0)
+        if titles is not None:
+            place = {"ha": "center", "va": "bottom", "fontsize": 9}
+            axes.text(left + wide / 2 - 0.5, top - 0.06 * high, str(titles[i]), **place)
+    axes.imshow(np.broadcast_to(canvas, (*canvas.shape[:2], 3)), interpolation="nearest")
+    axes.set_axis_off()
+    return figure
+
+
+def embedding(points: Any, labels: Any = None, title: str = "") -> "Figure":
+    """Points in two or three dimensions, coloured by label, each label written at the median of its points.
+
+    Parameters
+    ----------
+    points : (N, 2) or (N, 3) numbers
+    labels : (N,) of anything that sorts, or None
+    title : text above the figure
+
+    Raises
+    ------
+    UsageError
+        Another shape, or as many labels as there are not points.
+    """
+    import seaborn
+    from matplotlib.patheffects import withStroke
+
+    points = _array(points)
+    if points.ndim != 2 or points.shape[1] not in (2, 3) or len(points) == 0:
+        raise UsageError(f"points must have shape (N, 2) or (N, 3), got {points.shape}")
+    labels = np.zeros(len(points), dtype=int) if labels is None else _array(labels)
+    if labels.shape != (len(points),):
+        raise UsageError(f"{len(points)} points need as many labels, got shape {labels.shape}")
+    names, codes = np.unique(labels, return_inverse=True)
+    flat = points.shape[1] == 2
+    figure, axes = new_figure(8.0, 6.5, **({} if flat else {"projection": "3d"}))
+    palette = np.array(seaborn.color_palette("colorblind" if len(names) <= 10 else "husl", len(names)))
+    order = np.random.default_rng(0).permutation(len(points))  # else the last label hides the others
+    size = float(np.clip(16000 / len(points), 2, 40))
+    axes.scatter(*points[order].T, s=size, c=palette[codes[order]], linewidths=0, alpha=0.75, rasterized=True)
+    for code, name in enumerate(names if len(names) > 1 else []):
+        halo = [withStroke(linewidth=3, foreground="white")]
+        axes.text(*np.median(points[codes == code], axis=0), str(name), weight="bold", path_effects=halo, ha="center")
+    axes.set(title=title, xticklabels=[], yticklabels=[])
+    if flat:
+        axes.set_aspect("equal", adjustable="datalim")
+    else:
+        axes.set(zticklabels=[])
+    return figure
+
+
+def line(x: Any, curves: Mapping[str, Any], *, xlabel: str = "", ylabel: str = "", title: str = "") -> "Figure":
+    """Curves over a common ``x`` (N,), each with its own colour, marker and dashes; ``curves`` maps a name to (N,).
+
+    Raises
+    ------
+    UsageError
+        No curve, or one that is not as long as ``x``.
+    """
+    x = _array(x)
+    if not curves:
+        raise UsageError("there is no curve to draw")
+    figure, axes = new_figure(8.0, 4.5)
+    for i, (name, values) in enumerate(curves.items()):
+        y = _array(values)
+        if x.ndim != 1 or y.shape != x.shape:
+            raise UsageError(f"curve {name!r} has shape {y.shape}, x has shape {x.shape}; both must be (N,)")
+        every = max(1, len(x) // 12)
+        marker = {"marker": MARKERS[i % len(MARKERS)], "markevery": (i * every // len(curves), every)}
+        axes.plot(x, y, linestyle=DASHES[i % len(DASHES)], label=name, **marker)
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.legend()
+    return figure

@@ -1,0 +1,194 @@
+"""Verdicts of cells and of claims, on small tables made here."""
+
+import math
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clustlib import published
+from clustlib.errors import UsageError
+from clustlib.published import Claim, evaluate
+from clustlib.published.compare import verdict
+
+CSV = """dataset,method,metric,value,note
+mnist,A,nmi,0.500,
+mnist,B,nmi,0.600,
+mnist,B,nmi_reported,0.650,
+usps-11000,A,nmi,0.700,
+usps-11000,B,nmi,,not reported
+"""
+
+
+@pytest.fixture
+def paper(book):
+    folder = book / "book/published/jule"
+    folder.mkdir()
+    (folder / "table-99.csv").write_text(CSV)
+    return "jule"
+
+
+def cells(*rows: tuple) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["dataset", "method", "value", "seed"])
+    return frame.assign(metric="nmi", seconds=1.0, device="cpu", reason=None)
+
+
+def one(frame: pd.DataFrame, dataset: str, method: str) -> pd.Series:
+    found = frame[(frame["dataset"] == dataset) & (frame["method"] == method)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def test_every_published_cell_appears_in_the_papers_order(paper):
+    found = published.compare(cells(), paper, "table-99")
+    assert list(zip(found["dataset"], found["method"])) == [
+        ("mnist", "A"),
+        ("mnist", "B"),
+        ("usps-11000", "A"),
+        ("usps-11000", "B"),
+    ]
+    assert set(found["verdict"]) == {"not run"}
+    assert found["reason"].str.len().min() > 0
+
+
+def test_mean_spread_and_difference_over_seeds(paper):
+    found = one(
+        published.compare(cells(("mnist", "A", 0.50, 0), ("mnist", "A", 0.54, 1)), paper, "table-99"), "mnist", "A"
+    )
+    assert found["ours"] == pytest.approx(0.52)
+    assert found["std"] == pytest.approx(0.04 / math.sqrt(2))
+    assert (found["n"], found["verdict"]) == (2, "reproduced")
+    assert found["difference"] == pytest.approx(0.02)
+
+
+def test_a_stand_in_fills_the_papers_column_and_proves_nothing(paper):
+    found = one(published.compare(cells(("usps", "A", 0.70, 0)), paper, "table-99"), "usps-11000", "A")
+    assert (found["verdict"], found["stand_in"], found["ours"]) == ("stand-in", "usps", 0.70)
+
+
+def test_the_papers_own_set_goes_before_its_stand_in(paper):
+    measured = cells(("usps", "A", 0.5, 0), ("usps-11000", "A", 0.7, 0))
+    assert one(published.compare(measured, paper, "table-99"), "usps-11000", "A")["verdict"] == "reproduced"
+
+
+def test_what_the_paper_does_not_have_comes_last(paper):
+    found = published.compare(cells(("digits", "A", 0.7, 0), ("mnist", "C", 0.7, 0)), paper, "table-99")
+    assert list(found["verdict"][-2:]) == ["no paper value"] * 2
+
+
+def test_reasons_name_the_method_first_then_the_run(paper):
+    measured = cells(("mnist", "A", math.nan, 0)).assign(reason="needs mnist")
+    found = published.compare(measured, paper, "table-99", reasons={"B": "no code"})
+    assert one(found, "mnist", "A")["reason"] == "needs mnist"
+    assert one(found, "mnist", "B")["reason"] == "no code"
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0.001, 0.2))
+def test_verdicts_are_exclusive_and_ordered(ours, paper_value, tolerance):
+    found = verdict(paper_value, ours, tolerance, "")
+    assert (
+        found == {True: "better", False: "below"}[ours > paper_value]
+        if abs(ours - paper_value) > tolerance + 0.0005
+        else "reproduced"
+    )
+    assert verdict(paper_value, ours, tolerance, "usps") == "stand-in"
+    assert verdict(paper_value, math.nan, tolerance, "") == "not run"
+    assert verdict(math.nan, ours, tolerance, "") == "no paper value"
+
+
+def test_unknown_tables_name_what_is_close(paper):
+    with pytest.raises(UsageError, match="table-99"):
+        published.table("jule", "table-98")
+    with pytest.raises(UsageError, match="jule"):
+        published.table("jul", "table-99")
+
+
+def test_wrong_columns_are_refused(paper, book):
+    (book / "book/published/jule/table-99.csv").write_text("dataset,method,value\nmnist,A,0.5\n")
+    with pytest.raises(ValueError, match="must have the columns"):
+        published.table("jule", "table-99")
+
+
+def claim(**changes) -> Claim:
+    settings = {
+        "id": "x",
+        "claim": "A is best",
+        "where": "",
+        "tables": ["t"],
+        "metric": "nmi",
+        "holds_if": "`A` > best_other",
+    }
+    return Claim(**{**settings, "subject": ["A"], **changes})
+
+
+TABLE = cells(
+    ("mnist", "A", 0.9, 0), ("mnist", "B-x", 0.5, 0), ("mnist", "C", 0.7, 0),
+    ("usps", "A", 0.6, 0), ("usps", "B-x", 0.5, 0), ("usps", "C", 0.65, 0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "partly"),
+        ({"datasets": ["mnist"]}, "holds"),
+        ({"datasets": ["usps"]}, "fails"),
+        ({"datasets": ["coil-20"]}, "not run"),
+        ({"holds_if": "`A` > `B-x`"}, "holds"),
+        ({"holds_if": "`A` - `B-x` >= 0.3"}, "partly"),
+        ({"holds_if": "`A` < worst_other"}, "fails"),
+        ({"holds_if": "`{m}` < `A`", "each": ["B-x", "C"]}, "partly"),
+        ({"holds_if": "`Z` > `A`"}, "not run"),
+        ({"metric": "accuracy"}, "not run"),
+        ({"tables": ["other"]}, "not run"),
+    ],
+)
+def test_claims(changes, expected):
+    assert evaluate(claim(**changes), {"t": TABLE}).verdict == expected
+
+
+def test_claims_across_tables_and_stacked_tables():
+    other = TABLE.assign(value=TABLE["value"] + 0.01)
+    across = claim(tables=["t", "u"], holds_if="`u:{m}` > `t:{m}`", each=["A", "C"])
+    assert evaluate(across, {"t": TABLE, "u": other}).verdict == "holds"
+    assert evaluate(across, {"t": TABLE}).verdict == "not run"
+    stacked = claim(tables=["t", "u"], stack=True, holds_if="`A` > `B-x`")
+    found = evaluate(stacked, {"t": TABLE, "u": other.assign(dataset="coil-20")})
+    assert found.verdict == "holds"
+    assert len(found.rows) == 3
+
+
+def test_claims_between_metrics():
+    wide = pd.concat([TABLE.assign(metric="conv1"), TABLE.assign(metric="conv3", value=TABLE["value"] + 0.1)])
+    between = claim(metric=None, columns="metric", methods=["A"], holds_if="`conv3` > `conv1`")
+    assert evaluate(between, {"t": wide}).verdict == "holds"
+
+
+def test_a_stand_in_counts_for_a_claim_about_its_original():
+    assert evaluate(claim(datasets=["usps-11000"]), {"t": TABLE}).verdict == "fails"
+
+
+def test_seeds_give_a_paired_test():
+    seeds = pd.concat(
+        [
+            TABLE[TABLE["dataset"] == "mnist"].assign(
+                seed=s, value=lambda f, s=s: f["value"] + 0.001 * s * (f["method"] == "A")
+            )
+            for s in range(4)
+        ]
+    )
+    found = evaluate(claim(), {"t": seeds})
+    assert found.verdict == "holds"
+    assert found.p_value < 0.01
+    assert len(found.rows) == 1
+    assert math.isnan(evaluate(claim(), {"t": TABLE}).p_value)
+
+
+def test_an_expression_that_is_no_comparison_is_refused():
+    with pytest.raises(ValueError, match="not a comparison"):
+        evaluate(claim(holds_if="`A`"), {"t": TABLE})
+
+
+def test_the_closest_test_is_named():
+    assert evaluate(claim(), {"t": TABLE}).numbers == "1 of 2; closest: usps nmi 0.600 against 0.650"

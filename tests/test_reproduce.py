@@ -1,0 +1,330 @@
+"""Running notebooks: parameters, failures, plain Python, the whole workflow, and what a kill leaves behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clustlib import results
+from clustlib.errors import UsageError
+from clustlib.reproduce import notebook as nb
+from clustlib.reproduce import workflow
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMETERS = 'profile = "quick"\nrecompute = "stale"\nvalue = 0.5\nseconds = 0\n'
+RUN = """
+import time
+from pathlib import Path
+from clustlib import results
+with open(Path("../..") / "calls.txt", "a") as file:
+    file.write(f"{profile} NAME\\n")
+time.sleep(seconds)
+if value < 0:
+    raise ValueError("value must not be negative")
+"""
+FINISH = 'results.finish("PAPER", "NAME", profile=profile, metrics={"value": value})\n'
+
+
+def write_notebook(folder: Path, paper: str, name: str, *cells: str) -> Path:
+    """A notebook whose first cell is tagged parameters."""
+    sources = cells or (PARAMETERS, RUN, FINISH)
+    made = []
+    for number, source in enumerate(sources):
+        source = source.replace("NAME", name).replace("PAPER", paper)
+        tags = {"tags": ["parameters"]} if number == 0 else {}
+        made.append(
+            {
+                "cell_type": "code",
+                "id": f"c{number}",
+                "metadata": tags,
+                "source": source,
+                "outputs": [],
+                "execution_count": None,
+            }
+        )
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path = folder / "notebooks" / paper / f"{name}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def set_default(path: Path, text: str, new: str) -> None:
+    path.write_text(path.read_text().replace(text, new))
+
+
+def test_names_parameters_and_keys(book):
+    write_notebook(book, "jule", "table-03-nmi-raw-pixels")
+    found = nb.find("jule/table-03-nmi-raw-pixels")
+    assert found.key == "table-03"
+    assert found.defaults() == {"profile": "quick", "recompute": "stale", "value": 0.5, "seconds": 0}
+    for stem, key in {
+        "fig-09a-alpha": "fig-09a",
+        "fig-stages": "fig-stages",
+        "average-tables": "average-tables",
+    }.items():
+        assert nb.Notebook(book / "notebooks/jule" / f"{stem}.ipynb").key == key
+
+
+def test_a_misspelt_parameter_or_notebook_is_an_error_before_any_work(book):
+    write_notebook(book, "jule", "table-03")
+    with pytest.raises(UsageError, match=r"valu.*did you mean value"):
+        nb.checked(nb.find("jule/table-03"), {"valu": 1}, "command line")
+    with pytest.raises(UsageError, match="did you mean jule/table-03"):
+        nb.find("jule/table-30")
+    (book / "book/profiles/paper.yml").write_text("all: {profile: paper, unknown: 1}\njule/table-03: {vale: 1}\n")
+    with pytest.raises(UsageError, match=r"paper\.yml.*vale"):
+        nb.profile_parameters(nb.find("jule/table-03"), "paper")
+
+
+def test_profile_parameters(book):
+    write_notebook(book, "jule", "table-03")
+    (book / "book/profiles/paper.yml").write_text("all: {profile: paper, unknown: 1}\njule/table-03: {value: 2}\n")
+    assert nb.profile_parameters(nb.find("jule/table-03"), "paper") == {"profile": "paper", "value": 2}
+    assert nb.profile_parameters(nb.find("jule/table-03"), "quick") == {}
+
+
+@pytest.mark.parametrize("text", ["{}", "not json", '{"cells": []}'])
+def test_a_file_that_is_no_notebook(book, text):
+    path = book / "notebooks/jule/table-03.ipynb"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(UsageError):
+        nb.find("jule/table-03").defaults()
+
+
+def run_cli(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "clustlib.reproduce", *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+    )
+
+
+def test_plain_python_writes_the_same_result_as_jupyter(book):
+    write_notebook(book, "jule", "table-03")
+    contents = []
+    for extra in ([], ["--plain"]):
+        done = run_cli(book, "run", "jule/table-03", "--set", "value=0.25", *extra)
+        assert done.returncode == 0, done.stderr
+        content = json.loads((book / "_build/quick/results/jule/table-03.json").read_text())
+        content.pop("seconds")
+        contents.append(content)
+    assert contents[0] == contents[1]
+    assert contents[0]["regression"] == {"value": 0.25}
+
+
+def test_plain_python_needs_no_jupyter(book):
+    """The protocol runs where papermill, Jupyter, faiss, pooch and Snakemake cannot be imported."""
+    write_notebook(book, "jule", "table-03", PARAMETERS, "from clustlib import experiments, records, results\n", FINISH)
+    script = """
+import sys
+for name in ("papermill", "nbformat", "IPython", "ipykernel", "faiss", "pooch", "snakemake", "jupyter_core"):
+    sys.modules[name] = None
+from clustlib.reproduce.__main__ import main
+sys.exit(main(["run", "jule/table-03", "--plain"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=book, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_one_clear_line_and_exit_code_2(book):
+    write_notebook(book, "jule", "table-03")
+    done = run_cli(book, "run", "jule/table-03", "--set", "sede=1")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "sede" in done.stderr
+
+
+def test_a_failing_notebook_says_why_and_keeps_its_page(book):
+    write_notebook(book, "jule", "table-03")
+    done = run_cli(book, "run", "jule/table-03", "--set", "value=-1")
+    assert done.returncode == 1
+    assert "failed: ValueError: value must not be negative" in done.stdout
+    assert "value must not be negative" in (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text()
+    assert [r.status for r in results.read("quick")] == ["ValueError: value must not be negative"]
+
+
+def test_the_source_notebook_is_never_written(book):
+    path = write_notebook(book, "jule", "table-03")
+    before = path.read_bytes()
+    run_cli(book, "run", "jule/table-03")
+    assert path.read_bytes() == before
+
+
+def test_regression_bands(book, capsys):
+    def finish(value: float) -> str:
+        results.finish("jule", "table-03", profile="quick", metrics={"nmi": value})
+        results.close("quick", "jule", "table-03", "ok", 1.0)
+        return capsys.readouterr().out
+
+    assert "no band yet" in finish(0.7)
+    results.write_bands()
+    assert "inside, band 0.680 to 0.720" in finish(0.71)
+    assert results.outside() == []
+    assert "OUTSIDE at 0.7300" in finish(0.73)
+    assert len(results.outside()) == 1
+    results.finish("jule", "table-03", profile="quick", metrics={"other": 1.0})
+    results.close("quick", "jule", "table-03", "ok", 1.0)
+    assert len(results.outside()) == 2  # a metric without a band, and a band whose metric is gone
+
+
+# The whole workflow, on a book of three small notebooks and no HTML.
+
+
+@pytest.fixture
+def small_book(book):
+    shutil.copy(ROOT / "Snakefile", book)
+    write_notebook(book, "jule", "table-01")
+    write_notebook(book, "jule", "table-02")
+    write_notebook(book, "report", "dashboard")
+    (book / "book/profiles/paper.yml").write_text("all: {profile: paper}\n")
+    (book / "book/records/quick.json").write_text(
+        json.dumps({k: {"value": [0.4, 0.6]} for k in ("jule/table-01", "jule/table-02", "report/dashboard")})
+    )
+    return book
+
+
+def make(folder: Path) -> subprocess.CompletedProcess:
+    """The workflow without its HTML."""
+    targets = workflow_targets(folder)
+    return run_cli(folder, "book", "--cores", "2", "--", *targets)
+
+
+def workflow_targets(folder: Path) -> list[str]:
+    names = ("jule/table-01", "jule/table-02", "report/dashboard")
+    return [f"_build/{profile}/results/{name}.json" for profile in ("quick", "paper") for name in names]
+
+
+def calls(folder: Path) -> list[str]:
+    path = folder / "calls.txt"
+    return sorted(path.read_text().splitlines()) if path.is_file() else []
+
+
+def test_workflow_runs_each_once_and_then_nothing(small_book):
+    done = make(small_book)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert calls(small_book) == sorted(
+        f"{p} {n}" for p in ("quick", "paper") for n in ("table-01", "table-02", "dashboard")
+    )
+    assert "[  6/6" in done.stdout
+    again = make(small_book)
+    assert again.returncode == 0
+    assert len(calls(small_book)) == 6
+
+
+def test_workflow_reruns_what_a_change_touches(small_book):
+    make(small_book)
+    (small_book / "calls.txt").unlink()
+    (small_book / "book/profiles/paper.yml").write_text("all: {profile: paper}\njule/table-01: {value: 0.55}\n")
+    make(small_book)
+    assert calls(small_book) == ["paper dashboard", "paper table-01"]
+    (small_book / "calls.txt").unlink()
+    time.sleep(1.1)
+    set_default(small_book / "notebooks/jule/table-02.ipynb", "value = 0.5", "value = 0.45")
+    make(small_book)
+    assert calls(small_book) == sorted(f"{p} {n}" for p in ("quick", "paper") for n in ("table-02", "dashboard"))
+
+
+def test_one_failing_notebook_costs_only_its_page(small_book):
+    path = small_book / "notebooks/jule/table-01.ipynb"
+    set_default(path, "value = 0.5", "value = -1")
+    done = make(small_book)
+    assert done.returncode == 1
+    assert "jule/table-01" in done.stdout
+    assert "ValueError: value must not be negative" in done.stdout
+    assert len(calls(small_book)) == 6
+    set_default(path, "value = -1", "value = 0.5")
+    (small_book / "calls.txt").unlink()
+    assert make(small_book).returncode == 0
+    assert "quick table-01" in calls(small_book)
+    assert "quick table-02" not in calls(small_book)
+
+
+def test_a_number_out_of_its_band_fails_the_book(small_book):
+    set_default(small_book / "notebooks/jule/table-01.ipynb", "value = 0.5", "value = 0.9")
+    done = make(small_book)
+    assert done.returncode == 1
+    assert "jule/table-01: value = 0.9000" in done.stdout
+
+
+def descendants(pid: int) -> list[int]:
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
+    return [p for child in map(int, children) for p in (child, *descendants(child))]
+
+
+@pytest.mark.parametrize("victim", ["driver", "kernel"])
+def test_a_kill_loses_only_what_was_running(small_book, victim):
+    slow = small_book / "notebooks/jule/table-02.ipynb"
+    set_default(slow, "seconds = 0", "seconds = 25")
+    command = [sys.executable, "-m", "clustlib.reproduce", "book", "--cores", "2", "--", *workflow_targets(small_book)]
+    driver = subprocess.Popen(command, cwd=small_book, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finished = small_book / "_build/quick/results/jule/table-01.json"
+    deadline = time.monotonic() + 120
+    while not (finished.is_file() and "status" in finished.read_text() and "quick table-02" in calls(small_book)):
+        assert time.monotonic() < deadline, "the workflow did not get going"
+        time.sleep(0.2)
+    family = descendants(driver.pid)
+    if victim == "driver":
+        for pid in (driver.pid, *family):
+            kill(pid)
+        driver.wait()
+    else:
+        for pid in family:
+            if "ipykernel_launcher" in command_line(pid) and working_notebook(pid, small_book):
+                kill(pid)
+        assert driver.wait(timeout=120) == 1
+        assert "DeadKernelError" in (small_book / "_build/quick/results/jule/table-02.json").read_text()
+    set_default(slow, "seconds = 25", "seconds = 0")
+    before = calls(small_book).count("quick table-01")
+    done = make(small_book)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert calls(small_book).count("quick table-01") == before
+    assert all(result.status == "ok" for profile in ("quick", "paper") for result in results.read(profile))
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def command_line(pid: int) -> str:
+    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
+
+
+def working_notebook(pid: int, folder: Path) -> bool:
+    """Whether a kernel works in the book's notebooks."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder)
+    except OSError:
+        return False
+
+
+def test_two_makes_at_once_do_not_meet(small_book):
+    lock = small_book / "_build/lock"
+    lock.parent.mkdir()
+    fcntl = pytest.importorskip("fcntl")
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = make(small_book)
+    assert done.returncode == 2
+    assert "another make is at work" in done.stderr
+
+
+def test_outdated_results_are_forgotten(book):
+    write_notebook(book, "jule", "table-01")
+    results.finish("jule", "table-01", profile="quick", metrics={"value": 0.5})
+    results.close("quick", "jule", "table-01", "ok", 1.0)
+    file = results.path("quick", "jule", "table-01")
+    workflow.forget_outdated(computing=False)
+    assert file.is_file()
+    results.close("quick", "jule", "table-01", "ValueError: no", 1.0)
+    workflow.forget_outdated(computing=False)
+    assert not file.is_file()
