@@ -134,7 +134,7 @@ def _row(
     ours = float(found["ours"])
     reason = ""
     if math.isnan(ours):
-        reason = (reasons or {}).get(method) or found["reason"] or _why_not(dataset)
+        reason = (reasons or {}).get(method) or _why_not(dataset, found["reason"])
     return (
         dataset,
         method,
@@ -152,9 +152,15 @@ def _row(
     )
 
 
-def _why_not(dataset: str) -> str:
-    """Why a cell that nothing was asked for is empty."""
-    return f"not run on {dataset}"
+def _why_not(dataset: str, reason: str | None) -> str:
+    """Why a cell is empty: what a run said, unless the data set itself has to be asked for."""
+    from clustlib import datasets
+
+    if reason and reason != "no record yet":
+        return reason
+    if dataset in datasets.names() and datasets.info(dataset).supplied:
+        return f"needs {dataset}: see the page on data sets"
+    return reason or "not run"
 
 
 def summary(comparison: pd.DataFrame) -> pd.Series:

@@ -76,10 +76,14 @@ class Progress:
 
 
 def _snakemake(recompute: str, cores: int, extra: list[str], log: Path) -> int:
-    """Run the graph; everything that it prints goes to ``log``."""
+    """Run the graph; everything that it prints goes to ``log``.
+
+    Every job writes its outputs whole and last (see ``workflow.forget_outdated``), so what a killed
+    run left behind is finished work: Snakemake need not do it again.
+    """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(_paths.root() / "Snakefile")]
     command += ["--rerun-triggers", "mtime", "params", "input", "--resources", f"gpu={_gpus()}"]
-    command += ["--cores", str(cores), "--keep-going", "--rerun-incomplete", "--nolock", "--nocolor", *extra]
+    command += ["--cores", str(cores), "--keep-going", "--ignore-incomplete", "--nolock", "--nocolor", *extra]
     environment = {**os.environ, "CLUSTLIB_RECOMPUTE": recompute, "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     progress = Progress()

@@ -1,0 +1,193 @@
+"""The clusters of an agglomeration in progress, and the one operation on them: joining two."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from clustlib.kernels.linkage.boundary import Boundary
+from clustlib.kernels.linkage.links import NONE, Links, cut_pair, enter, item_of, pair_of, prepend, rehash, slot_of
+from clustlib.kernels.linkage.rows import Rows, new_rows
+
+
+class Forest(NamedTuple):
+    """
+    ``C`` initial clusters; a merged cluster goes on under the number of one of its two parts.
+
+    Attributes
+    ----------
+    label : (N,) int32
+        Initial cluster of every vertex.
+    parent : (C,) int32
+        Union-find over the initial clusters.
+    size : (C,) float64
+        Vertices in each cluster.
+    node : (C,) int64
+        Node of the merge tree: initial clusters 0 .. C - 1, then merged ones by age.
+    links, boundary, rows
+        See :mod:`.links`, :mod:`.boundary`, :mod:`.rows`.
+    touched, stamp : (C,) int32
+        Scratch: clusters whose affinity with the merged one is new, and the merge that last listed them.
+    children : (C - 1, 2) int64
+        The tree so far, lower node first.
+    heights : (C - 1,) float64
+        Affinity at each merge.
+    count : (2,) int64
+        Merges made; the last merged cluster.
+    """
+
+    label: np.ndarray
+    parent: np.ndarray
+    size: np.ndarray
+    node: np.ndarray
+    links: Links
+    boundary: Boundary
+    rows: Rows
+    touched: np.ndarray
+    stamp: np.ndarray
+    children: np.ndarray
+    heights: np.ndarray
+    count: np.ndarray
+
+
+def new_forest(label: np.ndarray, links: Links, boundary: Boundary) -> Forest:
+    """A forest of initial clusters, ``label`` (N,) int32 from 0 to C - 1."""
+    n = len(links.first)
+    return Forest(
+        label=label,
+        parent=np.arange(n, dtype=np.int32),
+        size=np.bincount(label, minlength=n).astype(np.float64),
+        node=np.arange(n),
+        links=links,
+        boundary=boundary,
+        rows=new_rows(n),
+        touched=np.empty(n, np.int32),
+        stamp=np.full(n, -1, np.int32),
+        children=np.empty((n - 1, 2), np.int64),
+        heights=np.zeros(n - 1),
+        count=np.array([0, NONE]),
+    )
+
+
+@njit(cache=True)
+def cluster_of(forest, v):
+    """The cluster that vertex ``v`` is in."""
+    return root_of(forest.parent, forest.label[v])
+
+
+@njit(cache=True)
+def root_of(parent, c):
+    while parent[c] != c:
+        parent[c] = parent[parent[c]]
+        c = parent[c]
+    return c
+
+
+@njit(cache=True)
+def has_room(forest, a, b):
+    """Whether the links that joining ``a`` and ``b`` can make fit into the arrays."""
+    new = min(forest.boundary.length[a], forest.boundary.length[b])
+    return 2 * (forest.links.count[0] + new) <= len(forest.links.end)
+
+
+@njit(cache=True)
+def join(forest, a, b, height):
+    """Merge clusters ``a`` and ``b``.
+
+    Returns the cluster that goes on, the one that is gone, and how many clusters ``touched`` now lists.
+    """
+    links, boundary = forest.links, forest.boundary
+    step = forest.count[0]
+    if 2 * links.count[1] > len(links.key):
+        rehash(links)
+    if links.degree[a] < links.degree[b]:
+        a, b = b, a
+    forest.children[step, 0] = min(forest.node[a], forest.node[b])
+    forest.children[step, 1] = max(forest.node[a], forest.node[b])
+    forest.heights[step] = height
+    pair = pair_of(links, a, b)
+    if pair != NONE:
+        cut_pair(links, pair)
+    n_touched = _join_links(forest, a, b, step)
+    forest.parent[b] = a
+    if len(boundary.name) > 0:
+        if boundary.length[a] < boundary.length[b]:
+            for array in (boundary.first, boundary.length, boundary.names):
+                array[a], array[b] = array[b], array[a]
+        n_touched = _join_boundary(forest, a, b, step, n_touched)
+    forest.size[a] += forest.size[b]
+    forest.node[a] = len(forest.node) + step
+    forest.count[0] += 1
+    forest.count[1] = a
+    return a, b, n_touched
+
+
+@njit(cache=True)
+def _join_links(forest, a, b, step):
+    """The column side, S(x; a u b) = S(x; a) + S(x; b), and the additive part of the row side."""
+    links = forest.links
+    n_touched = 0
+    item = links.first[b]
+    while item != NONE:
+        following = links.next[item]
+        c = links.end[item ^ 1]
+        if c != NONE:
+            slot = slot_of(links, a, c)
+            if links.key[slot] == NONE:
+                enter(links, slot, a, c, item >> 1)
+                prepend(links, item, a)
+            else:
+                pair = links.pair[slot]
+                into = 2 * pair if links.end[2 * pair] == a else 2 * pair + 1
+                for f in range(links.weight.shape[1]):
+                    links.weight[into, f] += links.weight[item, f]
+                    links.weight[into ^ 1, f] += links.weight[item ^ 1, f]
+                links.candidate[into] |= links.candidate[item]
+                links.candidate[into ^ 1] |= links.candidate[item ^ 1]
+                cut_pair(links, item >> 1)
+            forest.stamp[c] = step
+            forest.touched[n_touched] = c
+            n_touched += 1
+        item = following
+    links.first[b] = NONE
+    return n_touched
+
+
+@njit(cache=True)
+def _join_boundary(forest, a, b, step, n_touched):
+    """Rename the contacts with ``b``; those of a vertex that touches ``a`` too give the cross term of S(a u b; x)."""
+    links, boundary = forest.links, forest.boundary
+    name = boundary.names[a]
+    contact = boundary.first[b]
+    while contact != NONE:
+        following = boundary.next[contact]
+        v = boundary.vertex[contact]
+        c = cluster_of(forest, v)
+        if c == a:
+            boundary.name[contact] = NONE
+            contact = following
+            continue
+        other = boundary.start[v]
+        while other < boundary.start[v + 1] and boundary.name[other] != name:
+            other += 1
+        if other == boundary.start[v + 1]:
+            boundary.name[contact] = name
+            boundary.next[contact] = boundary.first[a]
+            boundary.first[a] = contact
+            boundary.length[a] += 1
+        else:
+            cross = boundary.received[other] * boundary.sent[contact] + boundary.received[contact] * boundary.sent[other]
+            boundary.received[other] += boundary.received[contact]
+            boundary.sent[other] += boundary.sent[contact]
+            boundary.name[contact] = NONE
+            if cross > 0:
+                links.weight[item_of(links, a, c), 0] += cross
+                if forest.stamp[c] != step:
+                    forest.stamp[c] = step
+                    forest.touched[n_touched] = c
+                    n_touched += 1
+        contact = following
+    boundary.first[b] = NONE
+    return n_touched

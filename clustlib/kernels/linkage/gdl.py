@@ -1,0 +1,180 @@
+"""Graph degree linkage (Zhang et al., ECCV 2012), merged greedily by the largest affinity.
+
+``A(A, B) = S(A; B) / |A|^2 + S(B; A) / |B|^2`` with ``S(A; B) = sum over v in B of In[v, A] Out[v, A]``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from clustlib.kernels.linkage.boundary import new_boundary, no_boundary
+from clustlib.kernels.linkage.forest import Forest, has_room, join, new_forest
+from clustlib.kernels.linkage.links import NONE, Links, item_of, new_links, tidy
+from clustlib.kernels.linkage.rows import replay, replay_all, retire, set_row
+from clustlib.kernels.neighbours import KnnGraph
+
+# Why a loop over merges came back
+FINISHED, NO_AFFINITY, NO_ROOM, ISOLATED = range(4)
+
+
+def gdl_forest(graph: KnnGraph, label: np.ndarray, update: str) -> tuple[Forest, int]:
+    """The forest before the first merge, and the power of the cluster size that divides a weight.
+
+    ``update`` is how S(a u b; x) comes from S(a; x) and S(b; x) after a merge:
+
+    - "exact": with the cross terms;
+    - "released_fast" (JULE.torch): their sum, without cross terms;
+    - "paper_fast" (JULE's talk): L = S / |.|^2 becomes (|a| L(a; x) + |b| L(b; x)) / (|a| + |b|), which is to say
+      that |.| L adds up, so |.| L is what the links then hold.
+    """
+    n = int(label.max()) + 1
+    boundary = new_boundary(graph.indices, graph.weights, graph.weights, label, n)
+    both = np.flatnonzero((boundary.received > 0) & (boundary.sent > 0))
+    links = new_links(n, len(both))
+    _link_contacts(links, boundary, both, label)
+    forest = new_forest(label, links, boundary if update == "exact" else no_boundary(n))
+    if update == "paper_fast":
+        _divide_by_size(forest)
+        return forest, 1
+    return forest, 2
+
+
+@njit(cache=True)
+def _link_contacts(links, boundary, contacts, label):
+    """S(C; D), the sum over the vertices v of D that touch C."""
+    for contact in contacts:
+        item = item_of(links, boundary.name[contact], label[boundary.vertex[contact]])
+        links.weight[item, 0] += boundary.received[contact] * boundary.sent[contact]
+
+
+@njit(cache=True)
+def _divide_by_size(forest):
+    for item in range(2 * forest.links.count[0]):
+        forest.links.weight[item, 0] /= forest.size[forest.links.end[item]]
+
+
+@njit(cache=True)
+def affinity(forest, power, pair):
+    """The affinity of the two clusters of ``pair``."""
+    links, size = forest.links, forest.size
+    a, b = size[links.end[2 * pair]], size[links.end[2 * pair + 1]]
+    if power == 2:
+        a *= a
+        b *= b
+    return links.weight[2 * pair, 0] / a + links.weight[2 * pair + 1, 0] / b
+
+
+@njit(cache=True)
+def start_rows(forest, power, candidates):
+    """Choose the candidates, if only some count, and fill every row."""
+    for c in range(len(forest.node)):
+        if candidates > 0:
+            choose_candidates(forest, power, candidates, c)
+    refresh_rows(forest, power)
+
+
+@njit(cache=True)
+def refresh_rows(forest, power):
+    """Look through all rows."""
+    for c in range(len(forest.node)):
+        if forest.parent[c] == c:
+            look_through(forest, power, c)
+    replay_all(forest.rows)
+
+
+@njit(cache=True)
+def look_through(forest, power, c):
+    """Find the best pair of cluster ``c``."""
+    links, node = forest.links, forest.node
+    tidy(links, c)
+    best, low, high, best_pair = 0.0, 0, 0, NONE
+    item = links.first[c]
+    while item != NONE:
+        if links.candidate[item] or links.candidate[item ^ 1]:
+            value = affinity(forest, power, item >> 1)
+            if value >= best and value > 0:
+                d = links.end[item ^ 1]
+                lo, hi = min(node[c], node[d]), max(node[c], node[d])
+                if value > best or lo < low or (lo == low and hi < high):
+                    best, low, high, best_pair = value, lo, hi, item >> 1
+        item = links.next[item]
+    set_row(forest.rows, c, best, low, high, best_pair)
+
+
+@njit(cache=True)
+def merge_by_affinity(forest, power, candidates, small, stop):
+    """Merge the pair with the largest affinity until ``stop`` clusters are left or something else comes up.
+
+    ``candidates`` > 0 restricts partners (AGDL); ``small`` > 0 reports a cluster of at most that many vertices that
+    has no affinity left. Returns one of FINISHED, NO_AFFINITY, NO_ROOM, ISOLATED.
+    """
+    rows, links, node = forest.rows, forest.links, forest.node
+    n = len(node)
+    while n - forest.count[0] > stop:
+        c = rows.winner[1]
+        if rows.value[c] <= 0:
+            return NO_AFFINITY
+        pair = rows.pair[c]
+        a, b = (links.end[2 * pair], links.end[2 * pair + 1]) if pair != NONE else (NONE, NONE)
+        if (
+            a == NONE
+            or affinity(forest, power, pair) != rows.value[c]
+            or min(node[a], node[b]) != rows.low[c]
+            or max(node[a], node[b]) != rows.high[c]
+            or not (links.candidate[2 * pair] or links.candidate[2 * pair + 1])
+        ):
+            look_through(forest, power, c)
+            replay(rows, c)
+            continue
+        if not has_room(forest, a, b):
+            return NO_ROOM
+        a = merge(forest, power, candidates, a, b, rows.value[c])
+        if forest.size[a] <= small and links.first[a] == NONE:
+            return ISOLATED
+    return FINISHED
+
+
+@njit(cache=True)
+def merge(forest, power, candidates, a, b, height):
+    """Join two clusters and bring the rows up to date; returns the cluster that goes on."""
+    rows, links, node = forest.rows, forest.links, forest.node
+    a, b, n_touched = join(forest, a, b, height)
+    retire(rows, b)
+    if candidates > 0:
+        choose_candidates(forest, power, candidates, a)
+    look_through(forest, power, a)
+    replay(rows, a)
+    # The other neighbours of the merged cluster saw it grow, no more: their rows are still high enough.
+    for i in range(n_touched):
+        d = forest.touched[i]
+        item = item_of(links, a, d)
+        if links.candidate[item] or links.candidate[item ^ 1]:
+            value = affinity(forest, power, item >> 1)
+            if value > rows.value[d]:
+                set_row(rows, d, value, node[d], node[a], item >> 1)
+                replay(rows, d)
+    return a
+
+
+@njit(cache=True)
+def choose_candidates(forest, power, k, c):
+    """Let ``c`` keep as candidates the ``k`` best of the pairs that count now (AGDL's K^c nearest clusters)."""
+    links = forest.links
+    tidy(links, c)
+    values = np.empty(links.degree[c])
+    items = np.empty(links.degree[c], np.int64)
+    count, item = 0, links.first[c]
+    while item != NONE:
+        if links.candidate[item] or links.candidate[item ^ 1]:
+            values[count], items[count] = affinity(forest, power, item >> 1), item
+            count += 1
+        links.candidate[item] = False
+        item = links.next[item]
+    for i in np.argsort(-values[:count], kind="mergesort")[:k]:
+        links.candidate[items[i]] = True
+
+
+def all_candidates(links: Links) -> None:
+    """Let every pair count again."""
+    links.candidate[:] = True

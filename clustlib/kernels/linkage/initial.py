@@ -1,0 +1,68 @@
+"""Initial clusters: what agglomeration starts from (Zhang et al., ECCV 2012; JULE, section 3.6)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from clustlib.errors import UsageError
+from clustlib.kernels.neighbours import KnnGraph
+
+_LONGEST_CHAIN = 51  # JULE.torch stops following a chain of nearest neighbours there
+
+
+def initial_clusters(graph: KnnGraph | np.ndarray, *, variant: str = "published") -> np.ndarray:
+    """The weakly connected components of the graph that joins every point to its nearest neighbour.
+
+    Parameters
+    ----------
+    graph : KnnGraph, or (N, k) or (N,) integer array of neighbours, nearest first
+    variant : {"published", "released"}
+        "released" follows JULE.torch, which cuts a chain of nearest neighbours after 51 points, so that a long
+        chain falls into several clusters (their borders depend on the order of the points).
+
+    Returns
+    -------
+    (N,) int32
+        Cluster of every point; clusters are numbered in the order of their first points.
+    """
+    indices = graph.indices if isinstance(graph, KnnGraph) else np.asarray(graph)
+    nearest = indices[:, 0] if indices.ndim == 2 else indices
+    n = len(nearest)
+    if n == 0 or nearest.dtype.kind not in "iu" or nearest.min() < 0 or nearest.max() >= n:
+        raise ValueError("initial clusters need the index of a neighbour, from 0 to N - 1, for each of N points")
+    if variant == "released":
+        return in_order_of_appearance(_follow_chains(nearest.astype(np.int64)))
+    if variant != "published":
+        raise UsageError(f"variant must be 'published' or 'released', got {variant!r}")
+    links = coo_array((np.ones(n, np.int8), (np.arange(n), nearest)), shape=(n, n))
+    return in_order_of_appearance(connected_components(links, connection="weak")[1])
+
+
+def in_order_of_appearance(labels: np.ndarray) -> np.ndarray:
+    """Renumber ``labels`` (N,) from 0 in the order in which they first occur, as int32."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int32)
+    rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
+    return rank[inverse]
+
+
+@njit(cache=True)
+def _follow_chains(nearest):
+    labels = np.full(len(nearest), -1, np.int64)
+    chain = np.empty(_LONGEST_CHAIN, np.int64)
+    for start in range(len(nearest)):
+        length, at = 0, start
+        while length < _LONGEST_CHAIN and labels[at] == -1:
+            labels[at] = -2
+            chain[length] = at
+            length += 1
+            at = nearest[at]
+        if labels[at] < 0:  # a new cluster, which takes the point after the cut along
+            labels[at] = start
+        label = labels[at]
+        for i in range(length):
+            labels[chain[i]] = label
+    return labels

@@ -1,0 +1,363 @@
+"""Exact k nearest neighbours and the directed affinity graph of Eq. (4) of Yang et al. (JULE, CVPR 2016).
+
+Distances are searched in float32 by blocks of one matrix product and then computed again in float64 for the
+candidates found, so that neighbours near a tie, far-away data and duplicates come out as in exact arithmetic:
+the ``k`` smallest by (squared distance, index). Every backend returns the same arrays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import njit
+
+from clustlib._validation import check_features
+from clustlib.errors import UsageError
+
+_BLOCK = 2048  # points a side of one block of distances: 16 MiB, which stays in a level-3 cache
+_GROUP = 32  # distances compared at once before any is looked at
+_TRY_DOUBLINGS = 200  # 2**200 brings any finite bandwidth above any distance float64 can hold apart
+
+
+class KnnGraph(NamedTuple):
+    """A directed graph with ``K`` edges out of every vertex.
+
+    Attributes
+    ----------
+    indices : (N, K) int32
+        Heads of the edges: the neighbours of each vertex, nearest first, never the vertex itself.
+    weights : (N, K) float64
+        ``W_ij`` of Eq. (4), in [0, 1].
+    sigma2 : float
+        The squared bandwidth, in squared units of the features.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    sigma2: float
+
+
+def knn(X, k: int, *, backend: str = "auto", device: str = "auto") -> tuple[np.ndarray, np.ndarray]:
+    """The ``k`` nearest other points of every point, exactly.
+
+    Parameters
+    ----------
+    X : (N, D) array of numbers or torch tensor
+    k : int
+        Number of neighbours, 1 <= k <= N - 1.
+    backend : {"auto", "blocks", "faiss", "torch"}
+        Where candidates are searched: NumPy's matrix product (each block serves both its rows and its columns),
+        ``faiss.IndexFlatL2``, or torch. "auto" takes torch on a GPU and "blocks" otherwise.
+    device : {"auto", "cpu", "cuda", ...}
+        Device of the torch backend; "auto" is CUDA where there is one.
+
+    Returns
+    -------
+    indices : (N, k) int32
+        Ordered by (squared distance, index). A point is excluded by its index, so a duplicate of it is a neighbour.
+    d2 : (N, k) float32
+        Squared Euclidean distances, in squared units of ``X``.
+
+    Raises
+    ------
+    ValueError
+        NaN, infinite, empty or badly shaped input; ``k`` outside [1, N - 1]; an unknown backend.
+    """
+    indices, d2 = _exact_knn(check_features(X), k, backend, device)
+    return indices, d2.astype(np.float32)
+
+
+def affinity_graph(
+    X,
+    n_neighbors: int = 20,
+    a: float = 1.0,
+    *,
+    variant: str = "published",
+    backend: str = "auto",
+    device: str = "auto",
+) -> KnnGraph:
+    """The directed affinity graph of JULE, Eq. (4): ``W_ij = exp(-|x_i - x_j|^2 / sigma^2)`` for j in kNN(i).
+
+    ``sigma^2`` is ``a`` times the mean squared distance over all edges. ``W`` has no self-loops and is not
+    symmetrised. If every edge has length zero, every weight is one.
+
+    Parameters
+    ----------
+    X : (N, D) array, or the pair (indices, d2) that :func:`knn` returns
+    n_neighbors : int
+        K_s of the paper. With a pair, its first ``n_neighbors`` columns are used.
+    a : float
+        Scale of the squared bandwidth, positive.
+    variant : {"published", "released"}
+        "released" follows the authors' gactoolbox: the bandwidth comes from at least three neighbours and is
+        doubled until the weight of every point's nearest neighbour reaches 1e-5.
+    backend, device
+        See :func:`knn`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`knn`; ``a`` not positive; an unknown variant.
+    """
+    if variant not in ("published", "released"):
+        raise UsageError(f"variant must be 'published' or 'released', got {variant!r}")
+    if not (np.isfinite(a) and a > 0):
+        raise UsageError(f"a must be positive, got {a!r}")
+    if isinstance(X, tuple):
+        indices, d2 = _check_neighbours(*X, n_neighbors)
+    else:
+        X = check_features(X)
+        wanted = min(max(n_neighbors, 3), len(X) - 1) if variant == "released" else n_neighbors
+        _check_k(n_neighbors, len(X))
+        indices, d2 = _exact_knn(X, wanted, backend, device)
+    bandwidth_d2 = d2 if variant == "released" else d2[:, :n_neighbors]
+    sigma2 = a * float(bandwidth_d2.mean())
+    if variant == "released":
+        sigma2 = _magnified(sigma2, d2[:, 0])
+    indices, d2 = indices[:, :n_neighbors], d2[:, :n_neighbors]
+    weights = np.exp(-d2 / sigma2) if sigma2 > 0 else np.ones_like(d2)  # Eq. (4)
+    return KnnGraph(np.ascontiguousarray(indices, np.int32), np.ascontiguousarray(weights), sigma2)
+
+
+def _magnified(sigma2: float, nearest_d2: np.ndarray) -> float:
+    """Double ``sigma2`` until the weight of every nearest neighbour is at least 1e-5 (gactoolbox)."""
+    if sigma2 > 0:
+        for _ in range(_TRY_DOUBLINGS):
+            if np.exp(-nearest_d2.max() / sigma2) >= 1e-5:
+                break
+            sigma2 *= 2
+    return sigma2
+
+
+def _check_neighbours(indices, d2, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    indices, d2 = np.asarray(indices), np.asarray(d2, np.float64)
+    if indices.ndim != 2 or indices.shape != d2.shape or indices.dtype.kind not in "iu":
+        raise ValueError(f"neighbours need integer indices and distances of one shape (N, k), got {indices.shape}")
+    if indices.shape[1] < n_neighbors:
+        raise ValueError(f"n_neighbors={n_neighbors} is more than the {indices.shape[1]} neighbours given")
+    _check_k(n_neighbors, len(indices))
+    if indices.min() < 0 or indices.max() >= len(indices) or not np.isfinite(d2).all() or d2.min() < 0:
+        raise ValueError("neighbours point outside the data or have an impossible distance")
+    return indices, d2
+
+
+def _check_k(k: int, n: int) -> None:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n - 1:
+        raise ValueError(f"the number of neighbours must be an integer from 1 to {n - 1} for {n} points, got {k!r}")
+
+
+def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`knn` on checked input, with float64 distances."""
+    n, dim = X.shape
+    _check_k(k, n)
+    search = _backend(backend, device)
+    m = min(n - 1, k + max(8, k // 2))
+    # Distances do not change with the origin, but the rounding error of |x|^2 + |y|^2 - 2xy grows with it.
+    with np.errstate(over="ignore"):
+        centred = (X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)).astype(np.float32, copy=False)
+        norm2 = np.einsum("ij,ij->i", centred, centred, dtype=np.float32)
+    if not np.isfinite(norm2).all() or norm2.max() > 1e37:
+        raise ValueError("features are too large: their squared distances overflow float32")
+    candidates, reach = search(centred, norm2, m)
+    # |error| of a float32 distance. The errors of a dot product add up like a random walk of sqrt(D) steps of one
+    # unit roundoff; four standard deviations of it and of the three sums, for the largest norms involved.
+    roundoff = (4 * np.sqrt(dim) + 8) * 2.0**-24
+    error = roundoff * (np.sqrt(norm2) + np.sqrt(norm2.max())) ** 2
+    indices, d2 = np.empty((n, k), np.int32), np.empty((n, k))
+    sure = np.empty(n, np.bool_)
+    bound = np.full(n, np.inf) if m == n - 1 else reach - error
+    _in_threads(n, lambda lo, hi: _rank(X, candidates, bound, indices, d2, sure, lo, hi))
+    unsure = np.flatnonzero(~sure)
+    _in_threads(len(unsure), lambda lo, hi: _rank_all(X, unsure, indices, d2, lo, hi))
+    return indices, d2
+
+
+def _backend(backend: str, device: str) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
+    if backend == "auto":
+        backend = "torch" if _torch_device(device) != "cpu" else "blocks"
+    if backend == "blocks":
+        return _search_blocks
+    if backend == "faiss":
+        return _search_faiss
+    if backend == "torch":
+        return lambda X, norm2, m: _search_torch(X, norm2, m, _torch_device(device))
+    raise UsageError(f"backend must be 'auto', 'blocks', 'faiss' or 'torch', got {backend!r}")
+
+
+def _torch_device(device: str) -> str:
+    if device == "cpu":
+        return "cpu"
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return str(torch.device(device))
+
+
+# ------------------------------------------------------------------ candidates, in float32
+# Each search returns (N, m) int32 candidates without the point itself, and an (N,) lower limit in float32
+# arithmetic: no point left out came out nearer than it.
+
+
+def _search_blocks(X: np.ndarray, norm2: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
+    n = len(X)
+    nearest, d2 = np.full((n, m), -1, np.int32), np.full((n, m), np.inf, np.float32)
+    buffer = np.empty(_BLOCK * _BLOCK, np.float32)
+    for rows, columns in _upper_blocks(n):
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        dots = buffer[: height * width].reshape(height, width)
+        np.matmul(X[rows], X[columns].T, out=dots)
+        same = rows == columns
+        if same:
+            np.fill_diagonal(dots, -np.inf)
+        args = (dots, norm2, rows.start, columns.start, nearest, d2)
+        _in_threads(height, lambda lo, hi, args=args: _offer_columns(*args, lo, hi))
+        if not same:
+            _in_threads(width, lambda lo, hi, args=args: _offer_rows(*args, lo, hi))
+    return nearest, d2[:, -1]
+
+
+def _upper_blocks(n: int) -> Iterator[tuple[slice, slice]]:
+    starts = range(0, n, _BLOCK)
+    for i in starts:
+        for j in starts[starts.index(i) :]:
+            yield slice(i, min(n, i + _BLOCK)), slice(j, min(n, j + _BLOCK))
+
+
+def _search_faiss(X: np.ndarray, norm2: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
+    import faiss
+
+    index = faiss.IndexFlatL2(X.shape[1])
+    index.add(X)
+    d2, found = index.search(X, m + 1)
+    found = found.astype(np.int32)
+    others = found != np.arange(len(X), dtype=np.int32)[:, None]
+    others[others.all(axis=1), -1] = False  # so many duplicates that the point itself was not found
+    return found[others].reshape(len(X), m), d2[:, -1]
+
+
+def _search_torch(X: np.ndarray, norm2: np.ndarray, m: int, device: str) -> tuple[np.ndarray, np.ndarray]:
+    import torch
+
+    points, norms = torch.from_numpy(X).to(device), torch.from_numpy(norm2).to(device)
+    nearest, reach = np.empty((len(X), m), np.int32), np.empty(len(X), np.float32)
+    for start in range(0, len(X), _BLOCK):
+        rows = slice(start, min(len(X), start + _BLOCK))
+        d2 = torch.addmm(norms, points[rows], points.T, alpha=-2)
+        d2.diagonal(start).fill_(torch.inf)
+        best, index = d2.topk(m, largest=False)
+        nearest[rows], reach[rows] = index.cpu().numpy(), (best[:, -1] + norms[rows]).cpu().numpy()
+    return nearest, reach
+
+
+@njit(cache=True, nogil=True)
+def _offer_columns(dots, norm2, row0, column0, nearest, d2, lo, hi):
+    """Offer each column's point to the rows ``lo:hi`` of a block of dot products."""
+    width = dots.shape[1]
+    for r in range(lo, hi):
+        i = row0 + r
+        worst = d2[i, -1]
+        for start in range(0, width, _GROUP):
+            stop = min(start + _GROUP, width)
+            hits = 0
+            for c in range(start, stop):
+                hits += norm2[i] + norm2[column0 + c] - 2 * dots[r, c] < worst
+            if hits > 0:
+                for c in range(start, stop):
+                    new = norm2[i] + norm2[column0 + c] - 2 * dots[r, c]
+                    if new < worst:
+                        _insert(nearest[i], d2[i], column0 + c, new)
+                        worst = d2[i, -1]
+
+
+@njit(cache=True, nogil=True)
+def _offer_rows(dots, norm2, row0, column0, nearest, d2, lo, hi):
+    """Offer each row's point to the columns ``lo:hi``, reading the block along its rows."""
+    worst = d2[column0 + lo : column0 + hi, -1].copy()
+    for r in range(dots.shape[0]):
+        i = row0 + r
+        for start in range(lo, hi, _GROUP):
+            stop = min(start + _GROUP, hi)
+            hits = 0
+            for c in range(start, stop):
+                hits += norm2[column0 + c] + norm2[i] - 2 * dots[r, c] < worst[c - lo]
+            if hits > 0:
+                for c in range(start, stop):
+                    j = column0 + c
+                    new = norm2[j] + norm2[i] - 2 * dots[r, c]
+                    if new < worst[c - lo]:
+                        _insert(nearest[j], d2[j], i, new)
+                        worst[c - lo] = d2[j, -1]
+
+
+@njit(cache=True, nogil=True)
+def _insert(nearest, d2, j, new):
+    """Put ``j`` at its place in a list sorted by distance; the last one falls off."""
+    at = len(d2) - 1
+    while at > 0 and d2[at - 1] > new:
+        d2[at], nearest[at] = d2[at - 1], nearest[at - 1]
+        at -= 1
+    d2[at], nearest[at] = new, j
+
+
+# ------------------------------------------------------------------ ranking, in float64
+
+
+@njit(cache=True, nogil=True)
+def _rank(X, candidates, bound, indices, d2, sure, lo, hi):
+    """The k nearest of each point's candidates; ``sure`` where no other point can be among them."""
+    k = indices.shape[1]
+    for i in range(lo, hi):
+        d2[i] = np.inf
+        indices[i] = -1
+        for j in candidates[i]:
+            _insert_ranked(indices[i], d2[i], j, _squared_distance(X[i], X[j]))
+        sure[i] = d2[i, k - 1] < bound[i]
+
+
+@njit(cache=True, nogil=True)
+def _rank_all(X, rows, indices, d2, lo, hi):
+    """The k nearest among all points, for the points ``rows[lo:hi]``."""
+    for i in rows[lo:hi]:
+        d2[i] = np.inf
+        indices[i] = -1
+        for j in range(len(X)):
+            if j != i:
+                _insert_ranked(indices[i], d2[i], j, _squared_distance(X[i], X[j]))
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _squared_distance(x, y):
+    total = 0.0
+    for t in range(len(x)):
+        gap = np.float64(x[t]) - np.float64(y[t])
+        total += gap * gap
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _insert_ranked(indices, d2, j, new):
+    """As :func:`_insert`, with equal distances in the order of their indices."""
+    at = len(d2)
+    while at > 0 and (d2[at - 1] > new or (d2[at - 1] == new and indices[at - 1] > j)):
+        if at < len(d2):
+            d2[at], indices[at] = d2[at - 1], indices[at - 1]
+        at -= 1
+    if at < len(d2):
+        d2[at], indices[at] = new, j
+
+
+def _in_threads(n: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(lo, hi)`` on equal parts of ``range(n)``, one per thread; ``work`` must release the GIL."""
+    parts = max(1, min(n // 64, numba.get_num_threads(), int(os.environ.get("OMP_NUM_THREADS") or 2**31)))
+    if parts == 1:
+        work(0, n)
+        return
+    edges = [n * p // parts for p in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))
