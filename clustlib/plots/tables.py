@@ -123,20 +123,26 @@ class _Cell:
 
     def html(self) -> str:
         spread = f" <small>{self.spread}</small>" if self.spread else ""
-        word = f'<span class="word">{self.verdict}: </span>' if self.ours else ""
+        word = f'<span class="cell-word">{self.verdict}: </span>' if self.ours else ""
         number = f"<b>{self.ours}</b>" if self.ours else self.verdict
-        lines = [f'<span class="ours"><span class="mark">{self.symbol}</span> {word}{number}{spread}</span>']
-        lines += [f"<small>{html.escape(text)}</small>" for text in (self.against, self.reason) if text]
-        lines += [f'<small class="cost">{html.escape(self.cost)}</small>'] if self.cost else []
+        lines = [f'<span class="cell-ours"><span class="cell-mark">{self.symbol}</span> {word}{number}{spread}</span>']
+        lines += [f'<small class="cell-against">{self.against}</small>']
+        lines += [f"<small>{html.escape(self.reason)}</small>"] if self.reason else []
+        lines += [f'<small class="cell-cost">{html.escape(self.cost)}</small>'] if self.cost else []
         title = html.escape("; ".join(filter(None, [self.verdict, self.reason, self.against, self.cost])))
-        return f'<td class="{self.verdict.replace(" ", "-")}" title="{title}">{"<br>".join(lines)}</td>'
+        return f'<td class="{_css_class(self.verdict)}" title="{title}">{"<br>".join(lines)}</td>'
+
+
+def _css_class(verdict: str) -> str:
+    """A class that no theme has: Bootstrap, for one, paints every ``mark`` yellow."""
+    return f"cell-{verdict.replace(' ', '-')}"
 
 
 _CSS = """
 .clustlib-comparison{margin:1em 0;max-width:100%;color:inherit;background:none}
-.clustlib-comparison figcaption,.clustlib-comparison .legend{font-size:.85rem;line-height:1.4;text-align:left;\
+.clustlib-comparison figcaption,.clustlib-comparison .comparison-legend{font-size:.85rem;line-height:1.4;text-align:left;\
 margin:.4em 0;color:inherit}
-.clustlib-comparison .scroll{overflow-x:auto;max-width:100%}
+.clustlib-comparison .comparison-scroll{overflow-x:auto;max-width:100%}
 .clustlib-comparison table.dataframe{border-collapse:separate;border-spacing:0;margin:0;font-size:.85rem;\
 line-height:1.3;border:0;color:inherit;display:table;width:auto}
 .clustlib-comparison table.dataframe tr,.clustlib-comparison table.dataframe tbody tr:nth-child(n){\
@@ -149,18 +155,19 @@ border-bottom:1px solid rgba(128,128,128,.35);padding:.35em .6em;text-align:left
 .clustlib-comparison tr>th:first-child{position:sticky;left:0;z-index:1;min-width:6em;max-width:9.5em;\
 white-space:normal;background:var(--pst-color-background,var(--jp-layout-color0,Canvas))}
 .clustlib-comparison small{font-size:.86em;white-space:normal}
-.clustlib-comparison .cost{opacity:.75}
-.clustlib-comparison .ours,.clustlib-comparison .ours small{white-space:nowrap}
-.clustlib-comparison .mark{display:inline-block;min-width:1em;text-align:center;font-weight:700}
-.clustlib-comparison .legend span{white-space:nowrap;margin-right:1.2em}
-.clustlib-comparison .word{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.clustlib-comparison .cell-cost{opacity:.75}
+.clustlib-comparison .cell-ours,.clustlib-comparison .cell-ours small,\
+.clustlib-comparison .cell-against{white-space:nowrap}
+.clustlib-comparison .cell-mark{display:inline-block;min-width:1em;text-align:center;font-weight:700}
+.clustlib-comparison .comparison-legend span{white-space:nowrap;margin-right:1.2em}
+.clustlib-comparison .cell-word{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 """
 
 
 def _tints() -> Iterator[str]:
     """A see-through tint and a full edge per verdict: both readable under dark and under light text."""
     for verdict, look in LOOKS.items():
-        name = verdict.replace(" ", "-")
+        name = _css_class(verdict)
         yield f".clustlib-comparison td.{name}{{background:{look.colour}26;border-left-color:{look.colour}!important}}"
 
 
@@ -204,9 +211,9 @@ class ComparisonTable:
         return (
             f'<figure class="clustlib-comparison">\n<style>{_CSS}{"".join(_tints())}</style>\n'
             f"<figcaption>{caption}</figcaption>\n"
-            f'<div class="scroll" role="region" aria-label="{escape(self.metric)}: paper and ours" tabindex="0">\n'
+            f'<div class="comparison-scroll" role="region" aria-label="{escape(self.metric)}: paper and ours" tabindex="0">\n'
             f'<table class="dataframe">\n<thead><tr><th scope="col">method</th>{heads}</tr></thead>\n'
-            f'<tbody>\n{rows}</tbody>\n</table>\n</div>\n<p class="legend">{legend}</p>\n</figure>'
+            f'<tbody>\n{rows}</tbody>\n</table>\n</div>\n<p class="comparison-legend">{legend}</p>\n</figure>'
         )
 
     def _heads(self) -> list[str]:

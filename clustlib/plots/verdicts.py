@@ -107,7 +107,7 @@ def verdict_bar(summary: pd.DataFrame | pd.Series) -> "Figure":
         raise UsageError(f"unknown verdict {strange[0]!r}; known are {', '.join(LOOKS)}")
     counts = counts.reindex(columns=list(LOOKS)).fillna(0).astype(int)
     counts = counts.loc[:, counts.sum() > 0]
-    figure, axes = new_figure(8.0, 1.1 + 0.42 * max(1, len(counts)))
+    figure, axes = new_figure(8.0, 1.7 + 0.42 * max(1, len(counts)))
     if counts.empty:
         return _say(figure, axes, "no table has cells yet")
     names = [" / ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in counts.index]

@@ -8,7 +8,18 @@ import numpy as np
 from numba import njit
 
 from clustlib.kernels.linkage.boundary import Boundary
-from clustlib.kernels.linkage.links import NONE, Links, cut_pair, enter, item_of, pair_of, prepend, rehash, slot_of
+from clustlib.kernels.linkage.links import (
+    NONE,
+    Links,
+    cut_pair,
+    enter,
+    grown,
+    item_of,
+    pair_of,
+    prepend,
+    rehash,
+    slot_of,
+)
 from clustlib.kernels.linkage.rows import Rows, new_rows
 
 
@@ -90,6 +101,11 @@ def has_room(forest, a, b):
     """Whether the links that joining ``a`` and ``b`` can make fit into the arrays."""
     new = min(forest.boundary.length[a], forest.boundary.length[b])
     return 2 * (forest.links.count[0] + new) <= len(forest.links.end)
+
+
+def roomier(forest: Forest) -> Forest:
+    """The same forest with room for twice as many links."""
+    return forest._replace(links=grown(forest.links, len(forest.links.end)))
 
 
 @njit(cache=True)

@@ -10,7 +10,7 @@ from numba import njit
 
 from clustlib.kernels.linkage.boundary import new_boundary, no_boundary
 from clustlib.kernels.linkage.forest import Forest, has_room, join, new_forest
-from clustlib.kernels.linkage.links import NONE, Links, item_of, new_links, tidy
+from clustlib.kernels.linkage.links import NONE, item_of, new_links, tidy
 from clustlib.kernels.linkage.rows import replay, replay_all, retire, set_row
 from clustlib.kernels.neighbours import KnnGraph
 
@@ -175,6 +175,32 @@ def choose_candidates(forest, power, k, c):
         links.candidate[items[i]] = True
 
 
-def all_candidates(links: Links) -> None:
-    """Let every pair count again."""
-    links.candidate[:] = True
+class ByAffinity:
+    """Merge the pair with the largest affinity.
+
+    Parameters
+    ----------
+    forest : Forest before the first merge
+    power : see :func:`gdl_forest`
+    candidates : K^c of AGDL, or None for all pairs
+    """
+
+    def __init__(self, forest: Forest, power: int, candidates: int | None) -> None:
+        self._power, self._candidates = power, candidates or 0
+        start_rows(forest, power, self._candidates)
+
+    def advance(self, forest: Forest, small: int, stop: int) -> int:
+        """Merge until ``stop`` clusters are left; see :func:`merge_by_affinity`."""
+        few = int(1.2 * self._candidates)  # gactoolbox turns to all pairs there
+        status = merge_by_affinity(forest, self._power, self._candidates, small, max(stop, few))
+        left = len(forest.node) - forest.count[0]
+        if self._candidates and (left <= few or status == NO_AFFINITY):
+            self._candidates = 0
+            forest.links.candidate[:] = True
+            refresh_rows(forest, self._power)
+            return FINISHED if status == NO_AFFINITY else status
+        return status
+
+    def merge(self, forest: Forest, a: int, b: int) -> None:
+        """Merge two clusters at height 0."""
+        merge(forest, self._power, self._candidates, a, b, 0.0)

@@ -7,15 +7,14 @@ leave it, so this is an artefact of the directed graph, where a larger one may b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
+from numba import njit
 from scipy.sparse import csr_array
 
 from clustlib.kernels.linkage.forest import Forest, root_of
 from clustlib.kernels.linkage.links import NONE, tidy
-
-Force = Callable[[int, int], None]
 
 
 class Centroids:
@@ -57,22 +56,117 @@ class Centroids:
         return float(d2[best]), int(np.flatnonzero(self._place == best)[-1])
 
 
+def remaining(forest: Forest) -> np.ndarray:
+    """The clusters there are now, (n,) int64."""
+    return np.flatnonzero(forest.parent == np.arange(len(forest.parent)))
+
+
 def isolated_clusters(forest: Forest, largest: float) -> list[int]:
     """Clusters of at most ``largest`` vertices without a link to any other."""
     found = []
-    for c in np.flatnonzero((forest.parent == np.arange(len(forest.parent))) & (forest.size <= largest)):
+    for c in remaining(forest)[forest.size[remaining(forest)] <= largest]:
         tidy(forest.links, c)
         if forest.links.first[c] == NONE:
             found.append(int(c))
     return found
 
 
-def join_to_nearest(forest: Forest, centroids: Centroids, clusters: list[int], force: Force) -> None:
-    """Join each of ``clusters`` to the cluster whose centroid is nearest now, the nearest ones first."""
+def to_nearest(forest: Forest, centroids: Centroids, clusters: list[int]) -> Iterator[tuple[int, int]]:
+    """Pairs to join so that each of ``clusters`` joins the one whose centroid is nearest now, shortest way first."""
     centroids.update()
-    cluster_of_node = {int(forest.node[c]): int(c) for c in np.flatnonzero(forest.size)}
-    asked = sorted((*centroids.nearest(c), c) for c in clusters)
-    for _, node, c in asked:
-        a, b = root_of(forest.parent, c), root_of(forest.parent, cluster_of_node[node])
+    at = {int(forest.node[c]): int(c) for c in remaining(forest)}
+    for _, node, c in sorted((*centroids.nearest(c), c) for c in clusters):
+        a, b = root_of(forest.parent, c), root_of(forest.parent, at[node])
         if a != b:
-            force(a, b)
+            yield a, b
+
+
+def released_joins(forest: Forest, centroids: Centroids, shrink: bool) -> Iterator[tuple[int, int]]:
+    """JULE.torch's pairs to join before the first merge: in the order of the clusters, to the first nearest centroid.
+
+    With its fast update it also weighs the merged row of the table of affinities by the partner's share of the
+    samples (``shrink``).
+    """
+    n = len(forest.node)
+    nearest = {c: centroids.nearest(c)[1] for c in isolated_clusters(forest, n)}
+    for c, node in nearest.items():
+        a, b = root_of(forest.parent, c), root_of(forest.parent, node)
+        tidy(forest.links, a)
+        if a == b or forest.links.first[a] != NONE:
+            continue
+        share = forest.size[b] / (forest.size[a] + forest.size[b])
+        yield a, b
+        if shrink:
+            weigh_row(forest, root_of(forest.parent, a), share)
+
+
+@njit(cache=True)
+def weigh_row(forest, c, factor):
+    """Multiply S(c; x) by ``factor`` for all x; rows stay high enough."""
+    item = forest.links.first[c]
+    while item != NONE:
+        forest.links.weight[item, 0] *= factor
+        item = forest.links.next[item]
+
+
+def finish_in_order(forest: Forest) -> None:
+    """Merge what is left at affinity 0 by the rule for ties: always the two lowest nodes."""
+    queue = sorted(int(node) for node in forest.node[remaining(forest)])
+    while len(queue) > 1:
+        queue = [*queue[2:], _record(forest, queue[0], queue[1])]
+
+
+def finish_by_ward(forest: Forest, centroids: Centroids) -> None:
+    """Merge what is left at affinity 0 so that the variance within clusters grows least (Ward 1963)."""
+    centroids.update()
+    left = remaining(forest)
+    places = centroids._place[forest.node[left]]
+    node = [int(v) for v in forest.node[left]]
+    for i, j in ward_merges(centroids.points[places].astype(np.float64), centroids.sizes[places]):
+        node[i] = node[j] = _record(forest, node[i], node[j])
+
+
+def _record(forest: Forest, a: int, b: int) -> int:
+    """Add a merge of two nodes to the tree, with height 0; returns the new node."""
+    step = int(forest.count[0])
+    forest.children[step] = min(a, b), max(a, b)
+    forest.heights[step] = 0.0
+    forest.count[0] += 1
+    return len(forest.node) + step
+
+
+def ward_merges(points: np.ndarray, sizes: np.ndarray) -> list[tuple[int, int]]:
+    """Ward's merges of weighted points, as pairs of members of the two clusters, cheapest first.
+
+    Follows chains of nearest neighbours, which gives the greedy tree because Ward's criterion is reducible.
+
+    Parameters
+    ----------
+    points : (n, D) float64
+    sizes : (n,) float64
+        Weights of the points.
+    """
+    points, sizes = points.copy(), sizes.astype(np.float64)
+    gone = np.zeros(len(points), bool)
+    merges: list[tuple[float, int, int]] = []
+    floor = np.zeros(len(points))  # a parent costs no less than its parts, rounding aside
+    chain: list[int] = []
+    while len(merges) < len(points) - 1:
+        if not chain:
+            chain.append(int(np.argmin(gone)))
+        i = chain[-1]
+        cost = sizes * sizes[i] / (sizes + sizes[i]) * ((points - points[i]) ** 2).sum(axis=1)
+        cost[gone] = cost[i] = np.inf
+        j = int(np.argmin(cost))
+        if len(chain) < 2 or cost[chain[-2]] > cost[j]:
+            chain.append(j)
+            continue
+        j = chain[-2]
+        del chain[-2:]
+        floor[j] = max(cost[j], floor[i], floor[j])
+        merges.append((floor[j], i, j))
+        points[j] += sizes[i] / (sizes[i] + sizes[j]) * (points[i] - points[j])
+        sizes[j] += sizes[i]
+        gone[i] = True
+    order = sorted(range(len(merges)), key=lambda m: (merges[m][0], m))
+    return [merges[m][1:] for m in order]

@@ -1,0 +1,180 @@
+"""Gaussian affinities between all pairs of samples: dense, sparse, or recomputed block by block.
+
+All three forms support ``W @ U`` and leave out the diagonal, which the callers add where their method keeps it.
+A dense table of 70,000 samples takes 19.6 GB; recomputing it for a block of vectors takes one pass over the squared
+distances (half of them: they are symmetric), so the eigensolver asks for few, wide blocks.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+BLOCK = 1024  # rows of a block of squared distances
+NOISE = 2e-6  # squared distances below this share of the largest squared norm are rounding: taken as 0
+GiB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """W_ij = exp(-(D_ij c_i c_j)^power) for squared distances D; values below ``threshold`` are dropped.
+
+    ``reach`` (n,) float32 holds c; ``limit`` caps the products c_i c_j.
+    """
+
+    reach: np.ndarray
+    power: int = 1
+    threshold: float = 0.0
+    limit: float = np.inf
+
+
+class SquaredDistances:
+    """Squared Euclidean distances of ``X`` (n, d) in row blocks, on a device, in float32 of the centred features."""
+
+    def __init__(self, X: np.ndarray, device: str = "auto") -> None:
+        centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+        norms = np.einsum("nd,nd->n", centred, centred)
+        self.mean = 2 * float(norms.mean())  # over all n² pairs, the n zeros included, as mean(D(:)) is
+        self.device = torch.device(pick_device(device))
+        self.X = torch.from_numpy(centred.astype(np.float32)).to(self.device)
+        self.norms = torch.from_numpy(norms.astype(np.float32)).to(self.device)
+        self.noise = NOISE * float(norms.max())
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def block(self, start: int, stop: int, first: int = 0) -> torch.Tensor:
+        """Distances of rows start .. stop-1 to the samples from ``first`` on."""
+        D = torch.addmm(self.norms[first:], self.X[start:stop], self.X[first:].T, alpha=-2)
+        D += self.norms[start:stop, None]
+        return torch.nn.functional.threshold_(D, self.noise, 0.0)
+
+    def upper_blocks(self, message: str) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Yield ``(start, stop, D)`` with D the distances of rows start .. stop-1 to the samples from start on."""
+        for start in progress(len(self), message):
+            stop = min(start + BLOCK, len(self))
+            yield start, stop, self.block(start, stop, start)
+
+    def maximum(self) -> float:
+        return max(float(D.max()) for _, _, D in self.upper_blocks("largest distance"))
+
+    def kth_smallest(self, k: int) -> np.ndarray:
+        """Squared distance of every sample to its k-th nearest other sample, (n,) float32."""
+        nearest = np.empty(len(self), np.float32)
+        for start in progress(len(self), f"distance to neighbour {k}"):
+            D = self.block(start, min(start + BLOCK, len(self)))
+            values = torch.topk(D, k + 1, dim=1, largest=False, sorted=False).values  # one of them is the sample
+            nearest[start : start + BLOCK] = values.amax(dim=1).cpu().numpy()
+        return nearest
+
+
+def progress(n: int, message: str) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(range(0, n, BLOCK), desc=message, leave=False, delay=2)
+
+
+def pick_device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def affinity(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> Any:
+    """The affinity matrix without its diagonal, as something that ``W @ U`` works on.
+
+    Sparse where the kernel has a threshold and what is left fits in ``max_memory`` bytes; dense where that fits;
+    otherwise a ``RecomputedAffinity``, which keeps nothing.
+    """
+    n = len(distances)
+    if kernel.threshold > 0:
+        W = _sparse(distances, kernel, max_memory)
+        if W is not None:
+            return W
+    if 4 * n * n + 12 * BLOCK * n <= max_memory:
+        return DenseAffinity(distances, kernel)
+    return RecomputedAffinity(distances, kernel)
+
+
+def weights(D: torch.Tensor, kernel: Gaussian, reach: torch.Tensor, start: int, stop: int, first: int) -> torch.Tensor:
+    """Turn a block of squared distances into affinities in place, zero on the diagonal."""
+    if kernel.limit < np.inf:
+        D *= torch.outer(reach[start:stop], reach[first:]).clamp_(max=kernel.limit)
+    else:
+        D *= reach[start:stop, None]
+        D *= reach[first:]
+    if kernel.power == 2:
+        D.square_()
+    W = D.neg_().exp_()
+    if kernel.threshold > 0:
+        torch.nn.functional.threshold_(W, kernel.threshold, 0.0)
+    W[:, start - first : stop - first].fill_diagonal_(0)
+    return W
+
+
+class RecomputedAffinity:
+    """``W @ U`` by one pass over the squared distances; holds no n x n array."""
+
+    def __init__(self, distances: SquaredDistances, kernel: Gaussian) -> None:
+        self.distances, self.kernel = distances, kernel
+        self.reach = torch.from_numpy(kernel.reach).to(distances.device)
+        self.shape = (len(distances), len(distances))
+
+    def upper_blocks(self, message: str) -> Iterator[tuple[int, int, torch.Tensor]]:
+        for start, stop, D in self.distances.upper_blocks(message):
+            yield start, stop, weights(D, self.kernel, self.reach, start, stop, start)
+
+    def __matmul__(self, U: np.ndarray) -> np.ndarray:
+        vectors = torch.from_numpy(np.ascontiguousarray(U, np.float32)).to(self.distances.device)
+        out = torch.zeros_like(vectors)
+        for start, stop, W in self.upper_blocks("affinity times vectors"):
+            out[start:stop] += W @ vectors[start:]
+            out[stop:] += W[:, stop - start :].T @ vectors[start:stop]
+        return out.cpu().numpy().astype(np.float64)
+
+
+class DenseAffinity:
+    """``W @ U`` with W kept as one float32 table on the device."""
+
+    def __init__(self, distances: SquaredDistances, kernel: Gaussian) -> None:
+        n = len(distances)
+        self.shape = (n, n)
+        self.table = torch.empty(n, n, device=distances.device)
+        for start, stop, W in RecomputedAffinity(distances, kernel).upper_blocks("affinities"):
+            self.table[start:stop, start:] = W
+            self.table[stop:, start:stop] = W[:, stop - start :].T
+
+    def __matmul__(self, U: np.ndarray) -> np.ndarray:
+        vectors = torch.from_numpy(np.ascontiguousarray(U, np.float32)).to(self.table.device)
+        return (self.table @ vectors).cpu().numpy().astype(np.float64)
+
+    def toarray(self) -> np.ndarray:
+        return self.table.cpu().numpy()
+
+
+def _sparse(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> sparse.csr_array | None:
+    """The thresholded affinities as float32 CSR, or None where they exceed ``max_memory`` (16 bytes a pair: both halves)."""
+    rows, columns, values, entries = [], [], [], 0
+    for start, stop, W in RecomputedAffinity(distances, kernel).upper_blocks("affinities above the threshold"):
+        W[:, : stop - start].triu_()
+        i, j = W.nonzero(as_tuple=True)
+        entries += len(i)
+        if 48 * entries > max_memory:  # the coordinates, their transpose and the CSR form
+            return None
+        rows.append((i + start).int().cpu().numpy())
+        columns.append((j + start).int().cpu().numpy())
+        values.append(W[i, j].cpu().numpy())
+    coordinates = (np.concatenate(rows), np.concatenate(columns))
+    upper = sparse.coo_array((np.concatenate(values), coordinates), shape=(len(distances), len(distances))).tocsr()
+    return upper + upper.T
+
+
+def degrees(W: Any) -> np.ndarray:
+    """Row sums without the diagonal, (n,) float64."""
+    return (W @ np.ones((W.shape[0], 1))).ravel()
+
+
+Matmul = Callable[[np.ndarray], np.ndarray]

@@ -1,0 +1,166 @@
+"""The HTML: built from the committed records, then looked at, by a parser and in a real browser."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from clustlib import _paths
+from clustlib.reproduce import notebook as nb
+from clustlib.reproduce import site, workflow
+
+ROOT = Path(__file__).resolve().parent.parent
+EXECUTED = ("jule/table-03-nmi-raw-pixels", "dbc/fig-03-kl-loss", "report/dashboard")  # the others go in as they are
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> Path:
+    """The built site. Some notebooks are executed in the paper profile, which computes nothing."""
+    book = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, book)
+    for name in ("book", "notebooks"):
+        shutil.copytree(ROOT / name, book / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(book)
+        _paths._root_from.cache_clear()
+        for notebook in nb.all_notebooks():
+            output = book / workflow.executed("paper", notebook)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(notebook.path, output)
+            if notebook.name in EXECUTED:
+                nb.run(notebook, "paper", {}, output)
+        assert site.build() == 0
+    _paths._root_from.cache_clear()
+    return book / "_build/html"
+
+
+class Links(HTMLParser):
+    """Every link and resource of a page, and the ids that links may point to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.resources: list[str] = []
+        self.ids: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        if found.get("id"):
+            self.ids.add(found["id"])
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        elif tag == "link" and found.get("rel") not in ("next", "prev") and found.get("href"):
+            self.resources.append(found["href"])
+        elif found.get("src"):
+            self.resources.append(found["src"])
+
+
+@pytest.fixture(scope="module")
+def pages(html) -> dict[Path, Links]:
+    return {path: Links(path.read_text()) for path in html.rglob("*.html") if "_static" not in path.parts}
+
+
+def test_builds_without_a_warning(html):
+    log = (html.parent / "log/html.log").read_text()
+    assert not [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
+
+
+def test_every_page_of_the_contents_is_there(html):
+    assert "book/intro.html" in (html / "index.html").read_text()
+    for page in ("book/jule/index", "book/datasets", "book/bibliography", *(f"notebooks/{name}" for name in EXECUTED)):
+        assert (html / f"{page}.html").is_file(), page
+
+
+def test_no_link_is_broken(pages):
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            assert target.exists(), f"{path.name}: {link}"
+            if parts.fragment and target in pages and "search" not in target.name:
+                assert unquote(parts.fragment) in pages[target].ids, f"{path.name}: {link}"
+
+
+def test_nothing_is_loaded_from_a_network(pages):
+    for path, page in pages.items():
+        for resource in page.resources:
+            parts = urlsplit(resource)
+            assert parts.scheme in ("", "data") and not parts.netloc, f"{path.name}: {resource}"
+            if not parts.scheme:
+                assert (path.parent / unquote(parts.path)).resolve().exists(), f"{path.name}: {resource}"
+
+
+def test_the_dashboard_is_one_click_away(pages, html):
+    assert any("report/dashboard" in link for link in pages[html / "book/intro.html"].links)
+
+
+def test_a_published_table_shows_every_method_and_a_reason_where_nothing_was_run(html):
+    text = (html / "notebooks/jule/table-03-nmi-raw-pixels.html").read_text()
+    for method in ("K-means", "AC-Link", "AC-GDL", "TSC-D", "OURS-RC"):
+        assert method in text
+    assert "see the page on data sets" in text
+
+
+def chromium(page: str, width: int = 1280, *flags: str) -> tuple[str, str]:
+    """The page's DOM after its scripts ran, and what the browser logged."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    command += ["--allow-file-access-from-files", f"--window-size={width},900", "--virtual-time-budget=15000"]
+    done = subprocess.run([*command, *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120)
+    return done.stdout, done.stderr
+
+
+PAGES = [
+    "book/intro.html",
+    "book/jule/index.html",
+    "notebooks/report/dashboard.html",
+    "notebooks/jule/table-03-nmi-raw-pixels.html",
+]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", PAGES)
+def test_no_console_error(html, page):
+    dom, log = chromium(f"file://{html / page}")
+    assert "</html>" in dom
+    assert not [
+        line for line in log.splitlines() if "CONSOLE" in line and re.search(r"error|fail|not found", line, re.I)
+    ]
+
+
+@pytest.mark.browser
+def test_maths_is_typeset_without_a_network(html):
+    dom, _ = chromium(f"file://{html / 'book/jule/index.html'}", 1280, "--host-resolver-rules=MAP * ~NOTFOUND")
+    assert dom.count("<mjx-container") > 10
+
+
+@pytest.mark.browser
+def test_search_finds_a_page(html):
+    dom, _ = chromium(f"file://{html / 'search.html'}?q=hungarian")
+    assert "table-10-accuracy-raw-pixels" in dom
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_is_wider_than_the_screen(html, page, width):
+    frame = html / f"frame-{width}-{Path(page).stem}.html"
+    frame.write_text(
+        f'<body><iframe src="{html / page}" width="{width}" height="900" onload="setTimeout(() => {{'
+        "document.title = 'width ' + this.contentDocument.documentElement.scrollWidth}, 3000)\"></iframe>"
+    )
+    dom, _ = chromium(f"file://{frame}", 1600)
+    frame.unlink()
+    found = re.search(r"<title>width (\d+)</title>", dom)
+    assert found, "the page did not load"
+    assert int(found[1]) <= width
