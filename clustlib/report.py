@@ -7,6 +7,7 @@ from clustlib import published, records, results
 from clustlib.published import VERDICTS, Verdict, summary
 from clustlib.results import Result
 
+CLAIM_COLUMNS = ["claim", "where", "on our cells", "tests that hold", "on the paper's own cells"]
 SYMBOLS = {"holds": "✔ holds", "partly": "◐ partly", "fails": "✘ fails", "not run": "– not run"}
 
 
@@ -16,22 +17,25 @@ def styled(frame: pd.DataFrame, name: str) -> Styler:
 
 
 def verdict_counts(found: list[Result]) -> pd.DataFrame:
-    """Cells by verdict, one row a table (index ``paper/key``); a notebook that failed has no cells."""
-    rows = {f"{r.paper}/{r.key}": summary(r.comparison) for r in found if len(r.comparison)}
+    """Cells by verdict, one row a table (index ``paper/table``); a notebook that failed has no cells."""
+    cells = all_cells(found)
+    rows = {f"{paper}/{table}": summary(part) for (paper, table), part in cells.groupby(["paper_key", "table"])}
     return pd.DataFrame(rows, index=list(VERDICTS)).T.astype(int)
 
 
 def all_cells(found: list[Result]) -> pd.DataFrame:
-    """The comparisons of every table under each other, with the paper's key in column ``paper_key``."""
-    frames = [r.comparison.assign(paper_key=r.paper, table=r.key) for r in found if len(r.comparison)]
-    if not frames:
-        return pd.DataFrame(columns=[*published.COLUMNS, "paper_key", "table"])
-    return pd.concat(frames, ignore_index=True)
+    """The comparisons of every table under each other, with columns ``paper_key`` and ``table``."""
+    frames = [r.comparison.assign(paper_key=r.paper) for r in found if len(r.comparison)]
+    columns = [*published.COLUMNS, "table", "paper_key"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
 def verdicts(paper: str, profile: str, fresh: dict[str, pd.DataFrame] | None = None) -> list[Verdict]:
     """Every claim of a paper on what a profile's notebooks measured; ``fresh`` cells replace the saved ones."""
-    saved = {r.key: r.measured for r in results.read(profile, paper) if len(r.measured)}
+    saved: dict[str, pd.DataFrame] = {}
+    for result in results.read(profile, paper):
+        if len(result.measured):
+            saved |= dict(tuple(result.measured.groupby("table")))
     cells = {key: frame.dropna(subset=["value"]) for key, frame in {**saved, **(fresh or {})}.items()}
     return [published.evaluate(claim, cells) for claim in published.claims(paper)]
 
@@ -40,13 +44,10 @@ def claim_row(verdict: Verdict) -> dict[str, str]:
     """A claim and its verdict as a row of a table that people read."""
     claim = verdict.claim
     p_value = f"; p = {verdict.p_value:.2g}" if verdict.p_value == verdict.p_value else ""
-    return {
-        "claim": claim.claim,
-        "where": claim.where,
-        "on our cells": SYMBOLS[verdict.verdict],
-        "tests that hold": verdict.numbers + p_value,
-        "on the paper's own cells": SYMBOLS[claim.in_paper] if claim.in_paper else "",
-    }
+    own = SYMBOLS[claim.in_paper] if claim.in_paper else ""
+    return dict(
+        zip(CLAIM_COLUMNS, (claim.claim, claim.where, SYMBOLS[verdict.verdict], verdict.numbers + p_value, own))
+    )
 
 
 def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Styler:
@@ -55,10 +56,16 @@ def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Sty
     return styled(pd.DataFrame([claim_row(verdict) for verdict in found]), f"claims-{paper}-{key}")
 
 
-def claims(profile: str) -> Styler:
-    """Every claim of every paper."""
-    rows = [{"paper": paper, **claim_row(v)} for paper in published.PAPERS for v in verdicts(paper, profile)]
-    return styled(pd.DataFrame(rows), "claims")
+def claims(profile: str, tested: bool = True) -> Styler:
+    """The claims of every paper that our cells can test, or (``tested=False``) those that they cannot yet."""
+    rows = [
+        {"paper": paper, **claim_row(verdict)}
+        for paper in published.PAPERS
+        for verdict in verdicts(paper, profile)
+        if (verdict.verdict != "not run") == tested
+    ]
+    frame = pd.DataFrame(rows, columns=["paper", *CLAIM_COLUMNS])
+    return styled(frame if tested else frame.drop(columns=["on our cells", "tests that hold"]), f"claims-{tested}")
 
 
 def provenance(found: list[Result], profile: str) -> Styler:

@@ -62,7 +62,8 @@ def read(profile: str, paper: str | None = None) -> list[Result]:
     for file in sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json")):
         content = json.loads(file.read_text())
         for name in ("comparison", "measured"):
-            content[name] = pd.DataFrame(content.get(name) or []).infer_objects()
+            frame = pd.DataFrame(content.get(name) or []).infer_objects()
+            content[name] = frame if "table" in frame else frame.assign(table=content["key"])
         found.append(Result(**{name: content[name] for name in Result.__dataclass_fields__ if name in content}))
     return found
 
@@ -104,6 +105,7 @@ def finish(
     ----------
     comparison : as ``published.compare`` gives, where the notebook shows a table.
     measured : the cells by seed that claims are tested on.
+        Where a notebook shows several published tables, a column ``table`` names each row's.
     metrics : other numbers to hold in a band, by name; those of ``measured`` are added.
     """
     measured = pd.DataFrame() if measured is None else measured

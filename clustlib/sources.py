@@ -156,6 +156,8 @@ def closure(roots: Iterable[Definition], skip: Iterable[str] = (), strings: bool
         if statements is None:
             if definition.name in module.imports:  # a re-export
                 pending.append(module.imports[definition.name])
+            elif definition.name != "*":  # a hole in the trace would call changed sources unchanged
+                raise LookupError(f"cannot find where {definition.module}:{definition.name} is defined")
             continue
         for statement in statements:
             pending.extend(_used(statement, module.imports, module.nodes.__contains__, definition.module, strings))

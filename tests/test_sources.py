@@ -106,3 +106,20 @@ def test_a_notebooks_files_are_those_it_reaches(package, tmp_path):
 
 def test_code_without_clustlib_depends_on_nothing(package):
     assert sources.files_of_code("import numpy as np\nnp.zeros(3)\n") == []
+
+
+def test_a_name_that_cannot_be_found_is_an_error(package):
+    package("run.py", "from clustlib import kernels\n\ndef fit(x):\n    return kernels.gone(x)\n")
+    with pytest.raises(LookupError, match="clustlib.kernels:gone"):
+        mark()
+
+
+def test_every_row_and_notebook_can_be_traced():
+    from clustlib import experiments, rows
+    from clustlib.records import runs
+    from clustlib.reproduce.notebook import all_notebooks
+
+    for label in rows.ROWS:
+        assert len(runs.fingerprint(experiments.cluster_pixels, {"method": label})) == 16
+    for notebook in all_notebooks():
+        assert notebook.files()

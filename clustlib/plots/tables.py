@@ -140,9 +140,9 @@ def _css_class(verdict: str) -> str:
 
 _CSS = """
 .clustlib-comparison{margin:1em 0;max-width:100%;color:inherit;background:none}
-.clustlib-comparison figcaption,.clustlib-comparison .comparison-legend{font-size:.85rem;line-height:1.4;text-align:left;\
-margin:.4em 0;color:inherit}
-.clustlib-comparison .comparison-scroll{overflow-x:auto;max-width:100%}
+.clustlib-comparison figcaption,.clustlib-comparison .comparison-legend{font-size:.85rem;line-height:1.4;\
+text-align:left;margin:.4em 0;color:inherit}
+.clustlib-comparison .comparison-scroll{overflow-x:auto;max-width:100%;position:relative}
 .clustlib-comparison table.dataframe{border-collapse:separate;border-spacing:0;margin:0;font-size:.85rem;\
 line-height:1.3;border:0;color:inherit;display:table;width:auto}
 .clustlib-comparison table.dataframe tr,.clustlib-comparison table.dataframe tbody tr:nth-child(n){\
@@ -208,10 +208,11 @@ class ComparisonTable:
             "then runs × time of one run and device"
         )
         legend = " ".join(f"<span>{escape(entry)}</span>" for entry in self._legend())
+        name = f"{escape(self.metric)}: paper and ours"
         return (
             f'<figure class="clustlib-comparison">\n<style>{_CSS}{"".join(_tints())}</style>\n'
             f"<figcaption>{caption}</figcaption>\n"
-            f'<div class="comparison-scroll" role="region" aria-label="{escape(self.metric)}: paper and ours" tabindex="0">\n'
+            f'<div class="comparison-scroll" role="region" aria-label="{name}" tabindex="0">\n'
             f'<table class="dataframe">\n<thead><tr><th scope="col">method</th>{heads}</tr></thead>\n'
             f'<tbody>\n{rows}</tbody>\n</table>\n</div>\n<p class="comparison-legend">{legend}</p>\n</figure>'
         )
