@@ -5,10 +5,12 @@ A dense table of 70,000 samples takes 19.6 GB; recomputing it for a block of vec
 distances (half of them: they are symmetric), so the eigensolver asks for few, wide blocks.
 """
 
-from collections.abc import Callable, Iterator
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numba as nb
 import numpy as np
 import torch
 from scipy import sparse
@@ -66,9 +68,25 @@ class SquaredDistances:
         nearest = np.empty(len(self), np.float32)
         for start in progress(len(self), f"distance to neighbour {k}"):
             D = self.block(start, min(start + BLOCK, len(self)))
-            values = torch.topk(D, k + 1, dim=1, largest=False, sorted=False).values  # one of them is the sample
-            nearest[start : start + BLOCK] = values.amax(dim=1).cpu().numpy()
+            if D.is_cuda:
+                nearest[start : start + BLOCK] = torch.kthvalue(D, k + 1, dim=1).values.cpu().numpy()
+            else:
+                nearest[start : start + BLOCK] = _kth_of_rows(D.numpy(), k + 1)  # the sample itself is one of them
         return nearest
+
+
+@nb.njit(parallel=True, cache=True)
+def _kth_of_rows(D, k):
+    """k-th smallest value of each row; a heap of k beats sorting when rows are long and k is small."""
+    out = np.empty(len(D), D.dtype)
+    for r in nb.prange(len(D)):
+        heap = [-value for value in D[r, :k]]
+        heapq.heapify(heap)
+        for value in D[r, k:]:
+            if value < -heap[0]:
+                heapq.heapreplace(heap, -value)
+        out[r] = -heap[0]
+    return out
 
 
 def progress(n: int, message: str) -> Any:
@@ -156,7 +174,7 @@ class DenseAffinity:
 
 
 def _sparse(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> sparse.csr_array | None:
-    """The thresholded affinities as float32 CSR, or None where they exceed ``max_memory`` (16 bytes a pair: both halves)."""
+    """The thresholded affinities as float32 CSR, or None where they exceed ``max_memory``."""
     rows, columns, values, entries = [], [], [], 0
     for start, stop, W in RecomputedAffinity(distances, kernel).upper_blocks("affinities above the threshold"):
         W[:, : stop - start].triu_()
@@ -176,5 +194,3 @@ def degrees(W: Any) -> np.ndarray:
     """Row sums without the diagonal, (n,) float64."""
     return (W @ np.ones((W.shape[0], 1))).ravel()
 
-
-Matmul = Callable[[np.ndarray], np.ndarray]

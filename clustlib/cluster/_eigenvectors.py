@@ -5,6 +5,7 @@ where float32 would lose them, so the solver works on L = I - M = B^-1/2 (A - W)
 smallest: A - W is formed from the degrees, and its small entries keep their relative accuracy.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -76,16 +77,25 @@ def _davidson(
 
     new = rng.standard_normal((n, width)) * np.sqrt(precondition)[:, None]
     new[:, 0] = np.sqrt(B)  # the null vector where A is the degrees
-    basis, image = np.empty((n, 0)), np.empty((n, 0))
+    capacity = min(BASIS * width, n // width * width)
+    basis, image = np.empty((n, capacity), order="F"), np.empty((n, capacity), order="F")
+    projected = np.empty((capacity, capacity))
+    used = 0
     history: list[dict[str, float]] = []
     with tqdm(total=max_passes, desc="eigenvectors", leave=False, delay=2) as bar:
         for step in range(1, max_passes + 1):
-            new = _orthonormal(new, basis)
-            basis, image = np.hstack([basis, new]), np.hstack([image, laplacian(new)])
-            projected = basis.T @ image
-            mu, Y = scipy.linalg.eigh((projected + projected.T) / 2, subset_by_index=[0, width - 1])
-            ritz, ritz_image = basis @ Y, image @ Y
-            residual = ritz_image - ritz * mu
+            grown = used + width
+            basis[:, used:grown] = _orthonormal(new, basis[:, :used])
+            image[:, used:grown] = laplacian(basis[:, used:grown])
+            projected[:grown, used:grown] = basis[:, :grown].T @ image[:, used:grown]
+            projected[used:grown, :grown] = projected[:grown, used:grown].T
+            used = grown
+            mu, Y = scipy.linalg.eigh(projected[:used, :used], subset_by_index=[0, width - 1])
+            ritz, residual = basis[:, :used] @ Y, image[:, :used] @ Y
+            if used + width > capacity:  # restart from the Ritz vectors
+                basis[:, :width], image[:, :width] = ritz, residual
+                projected[:width, :width], used = np.diag(mu), width
+            residual -= ritz * mu
             error = np.einsum("n,nk->k", precondition, residual[:, :k] ** 2)
             worst = float(np.sqrt(error.max() / max(mu[k], 1e-10)))
             history.append({"pass": step, "residual": worst})
@@ -93,16 +103,12 @@ def _davidson(
             bar.set_postfix(residual=f"{worst:.1e}")
             if worst <= tol:
                 break
-            if basis.shape[1] + width > min(BASIS * width, n):
-                basis, image = ritz, ritz_image
             new = residual * precondition[:, None]
         else:
-            import warnings
-
             warnings.warn(
                 f"the eigenvectors did not converge in {max_passes} passes: residual {worst:.1e}, wanted {tol:.1e}",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
     return 1 - mu[:k], ritz[:, :k], history
 

@@ -13,9 +13,12 @@ from clustlib.kernels.linkage.gdl import ISOLATED, NO_AFFINITY, NO_ROOM, ByAffin
 from clustlib.kernels.linkage.initial import initial_clusters
 from clustlib.kernels.linkage.isolated import (
     Centroids,
+    cheapest_by_ward,
     finish_by_ward,
     finish_in_order,
+    in_contact,
     isolated_clusters,
+    lowest_nodes,
     released_joins,
     to_nearest,
 )
@@ -30,6 +33,7 @@ _NAMES = {
     "criterion": ("affinity", "local", "released"),
     "isolated": ("keep", "nearest", "released"),
 }
+Rule = ByAffinity | ByLocalStructure
 _MERGES_PER_CALL = 2048  # between two looks at the progress bar and at the keyboard
 
 
@@ -87,7 +91,7 @@ def graph_linkage(
     _check_names(linkage=linkage, update=update, criterion=criterion, isolated=isolated)
     _check_numbers(k_c, weight, candidates, criterion)
     forest, power = gdl_forest(graph, label, update)
-    rule: ByAffinity | ByLocalStructure
+    rule: Rule
     if criterion == "affinity":
         rule = ByAffinity(forest, power, candidates)
     else:
@@ -100,16 +104,16 @@ def graph_linkage(
             forest = _join(forest, rule, a, b)
     small = graph.indices.shape[1] if isolated == "nearest" else 0
     forest = _merge_all(forest, rule, small, centroids)
-    if isolated == "nearest":
-        finish_by_ward(forest, centroids)
-    else:
-        finish_in_order(forest)
     sizes = subtree_sizes(forest.children, np.bincount(label))
     return MergeTree(label, forest.children, forest.heights, sizes)
 
 
-def _merge_all(forest: Forest, rule: ByAffinity | ByLocalStructure, small: int, centroids: Centroids | None) -> Forest:
-    """Merge until no two clusters have an affinity; rescue isolated clusters of up to ``small`` vertices."""
+def _merge_all(forest: Forest, rule: Rule, small: int, centroids: Centroids | None) -> Forest:
+    """Merge down to one cluster.
+
+    Isolated clusters of up to ``small`` vertices are rescued at once. Where no affinity is left, two clusters are
+    merged at height 0, by Ward's criterion if ``small`` is positive; their union may have affinities again.
+    """
     n = len(forest.node)
     lonely = isolated_clusters(forest, small)
     with tqdm(total=n - 1, unit="merge", delay=3, leave=False) as bar:
@@ -120,15 +124,22 @@ def _merge_all(forest: Forest, rule: ByAffinity | ByLocalStructure, small: int, 
                 lonely = isolated_clusters(forest, small)
             status = rule.advance(forest, small, max(1, n - int(forest.count[0]) - _MERGES_PER_CALL))
             bar.update(int(forest.count[0]) - bar.n)
+            if n - forest.count[0] == 1:
+                return forest
             if status == NO_ROOM:
                 forest = roomier(forest)
             elif status == ISOLATED:
                 lonely = [int(forest.count[1])]
-            elif status == NO_AFFINITY or n - forest.count[0] == 1:
+            elif status == NO_AFFINITY and in_contact(forest):
+                pair = cheapest_by_ward(forest, centroids) if centroids and small else lowest_nodes(forest)
+                forest = _join(forest, rule, *pair)
+                lonely = isolated_clusters(forest, small)
+            elif status == NO_AFFINITY:
+                finish_by_ward(forest, centroids) if centroids and small else finish_in_order(forest)
                 return forest
 
 
-def _join(forest: Forest, rule: ByAffinity | ByLocalStructure, a: int, b: int) -> Forest:
+def _join(forest: Forest, rule: Rule, a: int, b: int) -> Forest:
     """Join two clusters whatever their affinity."""
     if not has_room(forest, a, b):
         forest = roomier(forest)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from scipy.sparse import csr_array
 
-from clustlib.kernels.linkage.forest import Forest, root_of
+from clustlib.kernels.linkage.forest import Forest, cluster_of, root_of
 from clustlib.kernels.linkage.links import NONE, tidy
 
 
@@ -46,6 +46,11 @@ class Centroids:
             self.norm2[low], self.norm2[high] = self.points[low].dot(self.points[low]), np.inf
             self._place[n + step] = low
             self._done = step + 1
+
+    def of(self, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centroids (n, D) float64 and sizes (n,) of ``clusters`` (n,)."""
+        rows = self._place[self._forest.node[clusters]]
+        return self.points[rows].astype(np.float64), self.sizes[rows]
 
     def nearest(self, c: int) -> tuple[float, int]:
         """Squared distance from cluster ``c`` to the nearest centroid, and that cluster's node."""
@@ -109,20 +114,51 @@ def weigh_row(forest, c, factor):
         item = forest.links.next[item]
 
 
+def lowest_nodes(forest: Forest) -> tuple[int, int]:
+    """The two clusters with the lowest nodes: what the rule for ties merges at affinity 0."""
+    left = remaining(forest)
+    a, b = left[np.argsort(forest.node[left])[:2]]
+    return int(a), int(b)
+
+
+def cheapest_by_ward(forest: Forest, centroids: Centroids) -> tuple[int, int]:
+    """The two clusters whose union adds least to the variance within clusters (Ward 1963)."""
+    centroids.update()
+    left = remaining(forest)
+    points, sizes = centroids.of(left)
+    norm2 = (points**2).sum(axis=1)
+    cost = (norm2[:, None] + norm2 - 2 * points @ points.T) / (1 / sizes[:, None] + 1 / sizes)
+    cost[np.tril_indices(len(left))] = np.inf
+    a, b = np.unravel_index(np.argmin(cost), cost.shape)
+    return int(left[a]), int(left[b])
+
+
+@njit(cache=True)
+def in_contact(forest):
+    """Whether any two clusters still exchange an edge, so that merging others may yet give an affinity."""
+    boundary = forest.boundary
+    for c in range(len(forest.parent)):
+        contact = boundary.first[c] if forest.parent[c] == c else NONE
+        while contact != NONE:
+            if boundary.name[contact] == boundary.names[c] and cluster_of(forest, boundary.vertex[contact]) != c:
+                return True
+            contact = boundary.next[contact]
+    return False
+
+
 def finish_in_order(forest: Forest) -> None:
-    """Merge what is left at affinity 0 by the rule for ties: always the two lowest nodes."""
+    """Merge what is left at affinity 0, always the two lowest nodes."""
     queue = sorted(int(node) for node in forest.node[remaining(forest)])
     while len(queue) > 1:
         queue = [*queue[2:], _record(forest, queue[0], queue[1])]
 
 
 def finish_by_ward(forest: Forest, centroids: Centroids) -> None:
-    """Merge what is left at affinity 0 so that the variance within clusters grows least (Ward 1963)."""
+    """Merge what is left at affinity 0, always as :func:`cheapest_by_ward`."""
     centroids.update()
     left = remaining(forest)
-    places = centroids._place[forest.node[left]]
     node = [int(v) for v in forest.node[left]]
-    for i, j in ward_merges(centroids.points[places].astype(np.float64), centroids.sizes[places]):
+    for i, j in ward_merges(*centroids.of(left)):
         node[i] = node[j] = _record(forest, node[i], node[j])
 
 

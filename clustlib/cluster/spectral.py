@@ -1,0 +1,345 @@
+"""Spectral clustering, rows "SC-NJW", "SC-ST", "SC-LS" and "N-Cuts" of JULE's tables.
+
+``variant="published"`` is the cited paper's algorithm; ``variant="released"`` is what the code released with JULE runs.
+"""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils import check_random_state
+
+from clustlib._validation import check_features
+from clustlib.cluster._discrete import align, normalise_rows, scatter_ratio_kmeans
+from clustlib.errors import UsageError
+
+GiB = 1 << 30
+TINY = 1e-30
+Variant = Literal["published", "released"]
+
+
+class SpectralNJW(ClusterMixin, BaseEstimator):
+    """Ng, Jordan and Weiss: k-means on the row-normalised leading eigenvectors of D^-1/2 W D^-1/2.
+
+    W_ij = exp(-D_ij / s) for squared distances D, with s = ``scale`` mean(D).
+
+    Parameters
+    ----------
+    n_clusters : int
+    variant : {"published", "released"}
+        "published": W_ii = 0, k-means from 10 starts. "released": W_ii = 1, one start. With a narrow kernel W_ii = 1
+        gives every outlier an eigenvalue next to 1, and the leading eigenvectors become single samples.
+    scale : float or sequence of float
+        Share of the mean squared distance; the released code's 0.05. Of several, the one whose rows k-means clusters
+        most tightly is taken, as the paper does.
+    random_state : int, RandomState or None
+    device : str
+        Where affinities are computed: "auto" (CUDA if there is one), "cpu", "cuda".
+    max_memory : float
+        Bytes up to which the affinities are kept as a table; beyond, every pass of the eigensolver recomputes them.
+
+    Attributes
+    ----------
+    labels_ : (n_samples,) int64
+    embedding_ : (n_samples, n_clusters) float64
+        Row-normalised eigenvectors.
+    eigenvalues_ : (n_clusters,) float64
+    scale_ : float
+    history_ : list of dict
+        ``{"scale", "pass", "residual"}`` per pass over the affinities and ``{"scale", "distortion"}`` per scale.
+
+    References
+    ----------
+    Ng, Jordan, Weiss, "On spectral clustering: analysis and an algorithm", NIPS 2001.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        *,
+        variant: Variant = "published",
+        scale: Any = 0.05,
+        random_state: Any = None,
+        device: str = "auto",
+        max_memory: float = 2 * GiB,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.variant = variant
+        self.scale = scale
+        self.random_state = random_state
+        self.device = device
+        self.max_memory = max_memory
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster ``X`` of shape (n_samples, n_features).
+
+        Raises
+        ------
+        ValueError
+            NaN or infinite values, wrong rank, fewer samples than clusters, unknown variant, scale not positive.
+        """
+        from clustlib.cluster._affinity import Gaussian, SquaredDistances
+        from clustlib.cluster.kmeans import KMeans
+
+        released = _is_released(self.variant)
+        scales = [float(s) for s in np.atleast_1d(self.scale)]
+        if not scales or min(scales) <= 0:
+            raise UsageError(f"scale must be positive, got {self.scale!r}")
+        X = check_features(X, self.n_clusters)
+        random = check_random_state(self.random_state)
+        distances = SquaredDistances(X, self.device)
+        self.history_: list[dict[str, float]] = []
+        tightest = np.inf
+        for scale in scales:
+            reach = np.full(len(X), max(scale * distances.mean, TINY) ** -0.5, np.float32)
+            values, V, passes = _eigenvectors(
+                distances, Gaussian(reach), self.n_clusters, random, self.max_memory, self_weight=float(released)
+            )
+            rows = normalise_rows(V)
+            final = KMeans(self.n_clusters, n_init=1 if released else 10, random_state=random).fit(rows)
+            self.history_ += [{"scale": scale, **entry} for entry in passes]
+            self.history_.append({"scale": scale, "distortion": final.inertia_})
+            if final.inertia_ < tightest:
+                tightest, self.scale_ = final.inertia_, scale
+                self.labels_, self.embedding_, self.eigenvalues_ = final.labels_, rows, values
+        self.n_features_in_ = X.shape[1]
+        return self
+
+
+class SelfTuningSpectral(ClusterMixin, BaseEstimator):
+    """Zelnik-Manor and Perona: locally scaled affinities W_ij = exp(-D_ij / (σ_i σ_j)), W_ii = 0.
+
+    σ_i is the distance to the ``n_neighbors``-th nearest neighbour.
+
+    Parameters
+    ----------
+    n_clusters : int
+    variant : {"published", "released"}
+        "published": the eigenvectors are rotated to the smallest alignment cost and each sample takes its largest
+        coordinate. "released": the toolbox's 50-start k-means on the normalised rows; the rotation that the released
+        code also computes is thrown away there, and σ_i σ_j is at least 0.004.
+    n_neighbors : int or None
+        None: 7 as published, 75 as released.
+    random_state, device, max_memory
+        As in ``SpectralNJW``.
+
+    Attributes
+    ----------
+    labels_ : (n_samples,) int64
+    embedding_ : (n_samples, n_clusters) float64
+        Rotated eigenvectors ("published") or row-normalised ones ("released").
+    eigenvalues_ : (n_clusters,) float64
+    cost_ : float
+        Alignment cost per sample, 1 at best ("published"); within over across scatter ("released").
+    history_ : list of dict
+        ``{"pass", "residual"}`` per pass over the affinities, then ``{"iteration", "cost"}`` of the rotation.
+
+    References
+    ----------
+    Zelnik-Manor, Perona, "Self-tuning spectral clustering", NIPS 2004, Eqs. (1)-(3).
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        *,
+        variant: Variant = "published",
+        n_neighbors: int | None = None,
+        random_state: Any = None,
+        device: str = "auto",
+        max_memory: float = 2 * GiB,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.variant = variant
+        self.n_neighbors = n_neighbors
+        self.random_state = random_state
+        self.device = device
+        self.max_memory = max_memory
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster ``X`` of shape (n_samples, n_features).
+
+        Raises
+        ------
+        ValueError
+            NaN or infinite values, wrong rank, fewer samples than clusters, no more samples than ``n_neighbors``.
+        """
+        from clustlib.cluster._affinity import Gaussian, SquaredDistances
+
+        released = _is_released(self.variant)
+        n_neighbors = self.n_neighbors or (75 if released else 7)
+        X = check_features(X, self.n_clusters)
+        if not 1 <= n_neighbors < len(X):
+            raise UsageError(f"n_neighbors={n_neighbors} must be at least 1 and below the {len(X)} samples")
+        random = check_random_state(self.random_state)
+        distances = SquaredDistances(X, self.device)
+        reach = np.maximum(distances.kth_smallest(n_neighbors), TINY) ** -0.5
+        limit = 1 / 0.004 if released and reach.max() ** 2 > 1 / 0.004 else np.inf
+        self.eigenvalues_, V, passes = _eigenvectors(
+            distances, Gaussian(reach, limit=limit), self.n_clusters, random, self.max_memory
+        )
+        self.history_: list[dict[str, float]] = list(passes)
+        if released:
+            self.embedding_ = normalise_rows(V)
+            self.labels_, self.cost_ = scatter_ratio_kmeans(V, self.n_clusters, random)
+        else:
+            self.embedding_, costs = align(V)
+            self.labels_ = np.argmax(self.embedding_**2, axis=1).astype(np.int64)
+            self.cost_ = costs[-1] / len(X)
+            self.history_ += [{"iteration": i, "cost": cost} for i, cost in enumerate(costs)]
+        self.n_features_in_ = X.shape[1]
+        return self
+
+
+class LandmarkSpectral(ClusterMixin, BaseEstimator):
+    """Chen and Cai's LSC-K: spectral embedding through ``n_landmarks`` k-means centres; linear in the samples.
+
+    Each sample is a convex combination of its ``n_nearest`` landmarks with Gaussian weights of bandwidth h; the
+    embedding is made of the left singular vectors of that sparse matrix with its columns scaled by their sums^-1/2.
+
+    Parameters
+    ----------
+    n_clusters : int
+    variant : {"published", "released"}
+        "published": 1000 landmarks, h the mean distance to a landmark, the first k vectors. "released": 500 landmarks,
+        h the mean *squared* distance, vectors 2 .. k+1 with rows normalised. k-means from 10 starts ends both.
+    n_landmarks : int or None
+        None: 1000 as published, 500 as released; never more than there are samples.
+    n_nearest : int
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    labels_ : (n_samples,) int64
+    embedding_ : (n_samples, n_clusters) float64
+    singular_values_ : (n_clusters,) float64
+    landmarks_ : (n_landmarks, n_features)
+
+    References
+    ----------
+    Chen, Cai, "Large scale spectral clustering with landmark-based representation", AAAI 2011.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        *,
+        variant: Variant = "published",
+        n_landmarks: int | None = None,
+        n_nearest: int = 5,
+        random_state: Any = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.variant = variant
+        self.n_landmarks = n_landmarks
+        self.n_nearest = n_nearest
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster ``X`` of shape (n_samples, n_features).
+
+        Raises
+        ------
+        ValueError
+            NaN or infinite values, wrong rank, fewer samples than clusters, fewer landmarks than vectors needed.
+        """
+        from clustlib.cluster._landmarks import codes, left_singular_vectors, pick_landmarks
+        from clustlib.cluster.kmeans import KMeans
+
+        released = _is_released(self.variant)
+        X = check_features(X, self.n_clusters)
+        wanted = min(self.n_landmarks or (500 if released else 1000), len(X))
+        if self.n_nearest < 1 or wanted < self.n_clusters:
+            raise UsageError(
+                f"n_landmarks={wanted} must be at least n_clusters={self.n_clusters}, and n_nearest={self.n_nearest} at least 1"
+            )
+        random = check_random_state(self.random_state)
+        self.landmarks_ = pick_landmarks(X, wanted, random)
+        Z = codes(X, self.landmarks_, self.n_nearest, squared_bandwidth=released)
+        U, values = left_singular_vectors(Z, self.n_clusters + released)
+        if released:
+            U, values = normalise_rows(U[:, 1:]), values[1:]
+        self.embedding_, self.singular_values_ = U, values
+        self.labels_ = KMeans(self.n_clusters, init="random", max_iter=100, random_state=random).fit(U).labels_
+        self.n_features_in_ = X.shape[1]
+        return self
+
+
+class NormalizedCuts(ClusterMixin, BaseEstimator):
+    """Shi and Malik's normalised cuts into k parts, with Yu and Shi's rotation to a partition.
+
+    Parameters
+    ----------
+    n_clusters : int
+    variant : {"published", "released"}
+        "published": W_ij = exp(-d_ij² / σ²) for distances d, σ = ``scale`` max(d), eigenproblem (D - W) u = λ D u.
+        "released": the squared distances were handed to a function that squares again, so W_ij = exp(-(d_ij² / s)²) with
+        s = ``scale`` max(d²); values below 1e-6 are dropped, and 0.5 is added to the diagonal, 1 to the degrees.
+    scale : float or None
+        None: 0.15 as published (the paper: 10 to 20 percent of the range of distances), 0.05 as released.
+    random_state, device, max_memory
+        As in ``SpectralNJW``. The thresholded affinities are kept as a sparse matrix where they fit.
+
+    Attributes
+    ----------
+    labels_ : (n_samples,) int64
+    embedding_ : (n_samples, n_clusters) float64
+        D^-1/2 times the eigenvectors of the normalised affinity.
+    eigenvalues_ : (n_clusters,) float64
+        Of the normalised affinity, 1 - λ.
+    history_ : list of dict
+        ``{"pass", "residual"}`` per pass over the affinities.
+
+    References
+    ----------
+    Shi, Malik, "Normalized cuts and image segmentation", PAMI 2000; Yu, Shi, "Multiclass spectral clustering",
+    ICCV 2003.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        *,
+        variant: Variant = "published",
+        scale: float | None = None,
+        random_state: Any = None,
+        device: str = "auto",
+        max_memory: float = 2 * GiB,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.variant = variant
+        self.scale = scale
+        self.random_state = random_state
+        self.device = device
+        self.max_memory = max_memory
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster ``X`` of shape (n_samples, n_features).
+
+        Raises
+        ------
+        ValueError
+            NaN or infinite values, wrong rank, fewer samples than clusters, scale not positive.
+        """
+        from sklearn.cluster._spectral import discretize
+
+        from clustlib.cluster._affinity import Gaussian, SquaredDistances
+
+        released = _is_released(self.variant)
+        scale = self.scale if self.scale is not None else (0.05 if released else 0.15)
+        if scale <= 0:
+            raise UsageError(f"scale must be positive, got {scale!r}")
+        X = check_features(X, self.n_clusters)
+        random = check_random_state(self.random_state)
+        distances = SquaredDistances(X, self.device)
+        largest = distances.maximum()
+        reach = np.full(len(X), max((scale if released else scale**2) * largest, TINY) ** -0.5, np.float32)
+        kernel = Gaussian(reach, power=2, threshold=1e-6) if released else Gaussian(reach)
+        self.eigenvalues_, V, self.history_ = _eigenvectors(
+            distances, kernel, self.n_clusters, random, self.max_memory,
+            self_weight=float(released), offset=0.5 * released,
+        )  # fmt: skip
+        self.embedding_ = V / self._root_degrees_of(V)
+        self.labels_ = discretize(normalise_rows(self.embedding_), random_state=random).astype(np.int64)
+        self.n_features_in_ = X.shape[1]
+        return self
