@@ -35,7 +35,7 @@ def verdicts(paper: str, profile: str, fresh: dict[str, pd.DataFrame] | None = N
     saved: dict[str, pd.DataFrame] = {}
     for result in results.read(profile, paper):
         if len(result.measured):
-            saved |= dict(tuple(result.measured.groupby("table")))
+            saved |= {str(table): cells for table, cells in result.measured.groupby("table")}
     cells = {key: frame.dropna(subset=["value"]) for key, frame in {**saved, **(fresh or {})}.items()}
     return [published.evaluate(claim, cells) for claim in published.claims(paper)]
 

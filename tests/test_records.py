@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_nothing_half_written(book, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="could not write .*No space left"):
+    with pytest.raises(OSError, match=r"could not write .*No space left"):
         run()
     assert not [path for path in (book / "_build/quick/records").rglob("*") if path.is_file()]
 

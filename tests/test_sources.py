@@ -71,7 +71,7 @@ def test_a_change_on_the_way_shows(package, name, text):
         ),
         (
             "kernels/core.py",
-            "def helper(x):\n    return x\n\nSCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef new():\n    pass\n",
+            "def helper(x):\n    return x\n\nSCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\nNEW = 1\n",
         ),
     ],
 )
@@ -110,7 +110,7 @@ def test_code_without_clustlib_depends_on_nothing(package):
 
 def test_a_name_that_cannot_be_found_is_an_error(package):
     package("run.py", "from clustlib import kernels\n\ndef fit(x):\n    return kernels.gone(x)\n")
-    with pytest.raises(LookupError, match="clustlib.kernels:gone"):
+    with pytest.raises(LookupError, match=r"clustlib\.kernels:gone"):
         mark()
 
 

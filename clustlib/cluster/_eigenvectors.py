@@ -11,8 +11,40 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from clustlib.cluster._affinity import Gaussian, SquaredDistances, affinity, degrees
+
+TINY = 1e-30  # the degree of a sample without neighbours: it is a component of its own
 DENSE = 2500  # up to this many samples LAPACK solves the whole problem in float64
 BASIS = 12  # blocks that the search space holds before it is restarted
+
+
+class NormalisedAffinity:
+    """M = B^-1/2 (W + C) B^-1/2 over the degrees d of W without its diagonal.
+
+    The diagonal of W + C is ``self_weight + offset`` and B = d + ``self_weight`` + 2 ``offset``, as in the toolbox of
+    Cour, Yu and Shi.
+    """
+
+    def __init__(
+        self,
+        distances: SquaredDistances,
+        kernel: Gaussian,
+        max_memory: float,
+        *,
+        self_weight: float = 0.0,
+        offset: float = 0.0,
+    ) -> None:
+        self.W = affinity(distances, kernel, max_memory)
+        d = degrees(self.W)
+        self.A = d + offset
+        self.degrees = np.maximum(d + self_weight + 2 * offset, TINY)  # B
+
+    def leading(
+        self, n_vectors: int, random: np.random.RandomState
+    ) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]]]:
+        """Eigenvalues in descending order, orthonormal eigenvectors (n, n_vectors), history of the passes."""
+        rng = np.random.default_rng(random.randint(2**31 - 1))
+        return leading_eigenvectors(self.W, self.A, self.degrees, n_vectors, rng)
 
 
 def leading_eigenvectors(

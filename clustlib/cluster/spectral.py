@@ -18,6 +18,12 @@ TINY = 1e-30
 Variant = Literal["published", "released"]
 
 
+def _is_released(variant: str) -> bool:
+    if variant not in ("published", "released"):
+        raise UsageError(f"variant must be 'published' or 'released', got {variant!r}")
+    return variant == "released"
+
+
 class SpectralNJW(ClusterMixin, BaseEstimator):
     """Ng, Jordan and Weiss: k-means on the row-normalised leading eigenvectors of D^-1/2 W D^-1/2.
 
@@ -79,6 +85,7 @@ class SpectralNJW(ClusterMixin, BaseEstimator):
             NaN or infinite values, wrong rank, fewer samples than clusters, unknown variant, scale not positive.
         """
         from clustlib.cluster._affinity import Gaussian, SquaredDistances
+        from clustlib.cluster._eigenvectors import NormalisedAffinity
         from clustlib.cluster.kmeans import KMeans
 
         released = _is_released(self.variant)
@@ -92,9 +99,8 @@ class SpectralNJW(ClusterMixin, BaseEstimator):
         tightest = np.inf
         for scale in scales:
             reach = np.full(len(X), max(scale * distances.mean, TINY) ** -0.5, np.float32)
-            values, V, passes = _eigenvectors(
-                distances, Gaussian(reach), self.n_clusters, random, self.max_memory, self_weight=float(released)
-            )
+            graph = NormalisedAffinity(distances, Gaussian(reach), self.max_memory, self_weight=float(released))
+            values, V, passes = graph.leading(self.n_clusters, random)
             rows = normalise_rows(V)
             final = KMeans(self.n_clusters, n_init=1 if released else 10, random_state=random).fit(rows)
             self.history_ += [{"scale": scale, **entry} for entry in passes]
@@ -165,6 +171,7 @@ class SelfTuningSpectral(ClusterMixin, BaseEstimator):
             NaN or infinite values, wrong rank, fewer samples than clusters, no more samples than ``n_neighbors``.
         """
         from clustlib.cluster._affinity import Gaussian, SquaredDistances
+        from clustlib.cluster._eigenvectors import NormalisedAffinity
 
         released = _is_released(self.variant)
         n_neighbors = self.n_neighbors or (75 if released else 7)
@@ -175,9 +182,8 @@ class SelfTuningSpectral(ClusterMixin, BaseEstimator):
         distances = SquaredDistances(X, self.device)
         reach = np.maximum(distances.kth_smallest(n_neighbors), TINY) ** -0.5
         limit = 1 / 0.004 if released and reach.max() ** 2 > 1 / 0.004 else np.inf
-        self.eigenvalues_, V, passes = _eigenvectors(
-            distances, Gaussian(reach, limit=limit), self.n_clusters, random, self.max_memory
-        )
+        graph = NormalisedAffinity(distances, Gaussian(reach, limit=limit), self.max_memory)
+        self.eigenvalues_, V, passes = graph.leading(self.n_clusters, random)
         self.history_: list[dict[str, float]] = list(passes)
         if released:
             self.embedding_ = normalise_rows(V)
@@ -251,7 +257,7 @@ class LandmarkSpectral(ClusterMixin, BaseEstimator):
         wanted = min(self.n_landmarks or (500 if released else 1000), len(X))
         if self.n_nearest < 1 or wanted < self.n_clusters:
             raise UsageError(
-                f"n_landmarks={wanted} must be at least n_clusters={self.n_clusters}, and n_nearest={self.n_nearest} at least 1"
+                f"needs n_landmarks={wanted} >= n_clusters={self.n_clusters} and n_nearest={self.n_nearest} >= 1"
             )
         random = check_random_state(self.random_state)
         self.landmarks_ = pick_landmarks(X, wanted, random)
@@ -324,6 +330,7 @@ class NormalizedCuts(ClusterMixin, BaseEstimator):
         from sklearn.cluster._spectral import discretize
 
         from clustlib.cluster._affinity import Gaussian, SquaredDistances
+        from clustlib.cluster._eigenvectors import NormalisedAffinity
 
         released = _is_released(self.variant)
         scale = self.scale if self.scale is not None else (0.05 if released else 0.15)
@@ -335,11 +342,13 @@ class NormalizedCuts(ClusterMixin, BaseEstimator):
         largest = distances.maximum()
         reach = np.full(len(X), max((scale if released else scale**2) * largest, TINY) ** -0.5, np.float32)
         kernel = Gaussian(reach, power=2, threshold=1e-6) if released else Gaussian(reach)
-        self.eigenvalues_, V, self.history_ = _eigenvectors(
-            distances, kernel, self.n_clusters, random, self.max_memory,
-            self_weight=float(released), offset=0.5 * released,
-        )  # fmt: skip
-        self.embedding_ = V / self._root_degrees_of(V)
-        self.labels_ = discretize(normalise_rows(self.embedding_), random_state=random).astype(np.int64)
+        graph = NormalisedAffinity(
+            distances, kernel, self.max_memory, self_weight=float(released), offset=0.5 * released
+        )
+        self.eigenvalues_, V, self.history_ = graph.leading(self.n_clusters, random)
+        self.embedding_ = V / np.sqrt(graph.degrees)[:, None]
+        rows = self.embedding_ / np.linalg.norm(self.embedding_, axis=0)
+        rows[~rows.any(axis=1)] = TINY  # a sample that no vector reaches is equally far from every part
+        self.labels_ = discretize(rows, random_state=random).astype(np.int64)
         self.n_features_in_ = X.shape[1]
         return self

@@ -37,7 +37,9 @@ def boosted_target(scores: np.ndarray, alpha: float = 2.0, normalisation: str = 
         raise ValueError(f"normalisation must be one of {', '.join(NORMALISATIONS)}; got {normalisation!r}")
     # scaling a row by its maximum cancels in the end and keeps large powers from underflowing
     peak = scores.max(axis=1, keepdims=True)
-    relative = np.divide(scores, peak, out=np.ones_like(scores, dtype=np.result_type(scores, np.float32)), where=peak > 0)
+    relative = np.divide(
+        scores, peak, out=np.ones_like(scores, dtype=np.result_type(scores, np.float32)), where=peak > 0
+    )
     target = relative**alpha
     if normalisation != "none":
         sizes = (scores**alpha if normalisation == "boosted" else scores).sum(axis=0)

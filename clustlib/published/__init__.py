@@ -6,7 +6,7 @@ its tables and figures.
 """
 
 from clustlib.published.claims import Claim, Verdict, claims, evaluate
-from clustlib.published.compare import COLUMNS, VERDICTS, compare, summary
+from clustlib.published.compare import COLUMNS, VERDICTS, averages, compare, summary
 from clustlib.published.tables import PAPERS, contents, table, tables
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "VERDICTS",
     "Claim",
     "Verdict",
+    "averages",
     "claims",
     "compare",
     "contents",

@@ -78,7 +78,11 @@ def published_cells(paper: str) -> dict[str, pd.DataFrame]:
 
 def _select(claim: Claim, cells: pd.DataFrame) -> pd.DataFrame:
     metrics = [claim.metric] if isinstance(claim.metric, str) else claim.metric
-    for column, wanted in (("metric", metrics), ("method", claim.methods), ("dataset", _with_stand_ins(claim.datasets))):
+    for column, wanted in (
+        ("metric", metrics),
+        ("method", claim.methods),
+        ("dataset", _with_stand_ins(claim.datasets)),
+    ):
         if wanted:
             cells = cells[cells[column].isin(wanted)]
     return cells.dropna(subset=["value"])
@@ -146,7 +150,7 @@ def _paired_test(per_seed: pd.DataFrame) -> float:
 
 
 def _name(row: pd.Series) -> str:
-    return " ".join(str(row[c]) for c in ("dataset", "metric", "method", "instance") if c in row and row[c])
+    return " ".join(str(row[c]) for c in ("dataset", "metric", "method", "instance") if row.get(c))
 
 
 def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> Verdict:

@@ -9,6 +9,7 @@ from clustlib.published.tables import table
 
 VERDICTS = ("reproduced", "better", "below", "stand-in", "not run", "no paper value")
 TOLERANCE = 0.02  # in NMI or accuracy, unless a table states its own
+LOWER_IS_BETTER = ("one_nn_error",)
 COLUMNS = [
     "dataset",
     "method",
@@ -26,7 +27,7 @@ COLUMNS = [
 ]
 
 
-def verdict(paper: float, ours: float, tolerance: float, stand_in: str) -> str:
+def verdict(paper: float, ours: float, tolerance: float, stand_in: str, metric: str = "") -> str:
     """The verdict of one cell; a stand-in data set can neither reproduce nor refute."""
     if math.isnan(ours):
         return "not run"
@@ -37,7 +38,7 @@ def verdict(paper: float, ours: float, tolerance: float, stand_in: str) -> str:
     # the papers print three decimals: half a unit of the last one belongs to the tolerance
     if abs(ours - paper) <= tolerance + 0.0005:
         return "reproduced"
-    return "better" if ours > paper else "below"
+    return "better" if (ours > paper) != (metric in LOWER_IS_BETTER) else "below"
 
 
 def _summarise(measured: pd.DataFrame) -> pd.DataFrame:
@@ -144,7 +145,7 @@ def _row(
         found["std"],
         int(found["n"]),
         ours - paper,
-        verdict(paper, ours, tolerance, stand_in),
+        verdict(paper, ours, tolerance, stand_in, metric),
         reason,
         found["seconds"],
         found["device"],
@@ -161,6 +162,30 @@ def _why_not(dataset: str, reason: str | None) -> str:
     if dataset in datasets.names() and datasets.info(dataset).supplied:
         return f"needs {dataset}: see the page on data sets"
     return reason or "not run"
+
+
+def averages(comparison: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
+    """Each method's mean over the data sets that have both a published and a measured value.
+
+    Both means run over the same sets, so that they compare; a method's sets can be fewer than the
+    paper's. The reason column says which; the verdict is "stand-in" where one of them is a stand-in.
+
+    Returns
+    -------
+    A comparison with the data set "average"; ``n`` counts data sets.
+    """
+    both = comparison.dropna(subset=["paper", "ours"])
+    rows = []
+    for (metric, method), cells in comparison.groupby(["metric", "method"], sort=False):
+        used = both[(both["metric"] == metric) & (both["method"] == method)]
+        paper, ours = used["paper"].mean(), used["ours"].mean()
+        stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
+        reason = f"mean of {', '.join(used['dataset'])}" if len(used) else cells["reason"].iloc[0]
+        found = verdict(paper, ours, tolerance, stand_ins, metric)
+        seconds, device = used["seconds"].sum(), next(iter(used["device"]), None)
+        values = ("average", method, metric, paper, ours, math.nan, len(used), ours - paper, found, reason)
+        rows.append((*values, seconds, device, stand_ins))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def summary(comparison: pd.DataFrame) -> pd.Series:

@@ -1,5 +1,6 @@
 """Where a measurement came from: machine, versions, commit, memory."""
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -61,10 +62,8 @@ def device() -> str:
 
 def reset_peak_memory() -> None:
     """Forget the peak so far, where the system lets us (Linux)."""
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def peak_memory_mb() -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from clustlib import _paths, published, report, results
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
+
 def contents_page(paper: str) -> str:
     """A paper's tables and figures as a Markdown table: link, what it shows, how many cells stand how."""
     made = {notebook.path.stem: notebook for notebook in notebooks() if notebook.paper == paper}
@@ -72,7 +73,14 @@ def build() -> int:
     log = _paths.build("log") / "html.log"
     folder, root = _paths.build("site"), _paths.root()
     gather(folder)
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder), "--path-output", str(root), "--all"]
+    command = [
+        str(Path(sys.executable).with_name("jupyter-book")),
+        "build",
+        str(folder),
+        "--path-output",
+        str(root),
+        "--all",
+    ]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout)
