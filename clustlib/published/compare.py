@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -63,7 +64,7 @@ def _stand_ins(published: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str
     run = set(measured.dropna(subset=["value"])["dataset"])
     known = set(datasets.names())
     pairs = ((name, datasets.info(name).stand_in) for name in published["dataset"].unique() if name in known - run)
-    return {name: substitute for name, substitute in pairs if substitute in run}
+    return {name: substitute for name, substitute in pairs if substitute and substitute in run}
 
 
 def compare(
@@ -95,51 +96,39 @@ def compare(
     published = published[~published["metric"].str.endswith("_reported")]
     stand_ins = _stand_ins(published, measured)
     cells = _summarise(measured)
-    rows = [
-        _row(
-            cells,
-            cell.dataset,
-            cell.method,
-            cell.metric,
-            cell.value,
-            tolerance,
-            stand_ins.get(cell.dataset, ""),
-            reasons,
-        )
-        for cell in published.itertuples()
-    ]
+    rows = []
+    for cell in published.itertuples():
+        key = (str(cell.dataset), str(cell.method), str(cell.metric))
+        rows.append(_row(cells, key, float(cell.value), tolerance, stand_ins.get(key[0], ""), reasons or {}))
     shown = {row[:3] for row in rows} | {(stand_ins.get(row[0]), *row[1:3]) for row in rows}
-    rows += [
-        _row(cells, *key, math.nan, tolerance, "", reasons)
-        for key in cells.index
-        if key not in shown and not math.isnan(cells.loc[key, "ours"])
-    ]
+    for key in cells.index:
+        if key not in shown and not math.isnan(cells.loc[key, "ours"]):
+            rows.append(_row(cells, key, math.nan, tolerance, "", reasons or {}))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _row(
     cells: pd.DataFrame,
-    dataset: str,
-    method: str,
-    metric: str,
+    key: tuple[str, str, str],
     paper: float,
     tolerance: float,
     stand_in: str,
-    reasons: Mapping[str, str] | None,
+    reasons: Mapping[str, str],
 ) -> tuple:
-    key = (stand_in or dataset, method, metric)
-    if key not in cells.index and stand_in:
-        stand_in, key = "", (dataset, method, metric)
-    nothing = {"ours": math.nan, "std": math.nan, "n": 0, "seconds": math.nan, "device": None, "reason": None}
-    found = cells.loc[key].to_dict() if key in cells.index else nothing
+    """One row of a comparison; ``key`` is the published (data set, method, metric)."""
+    dataset, method, metric = key
+    source = (stand_in, method, metric)
+    if source not in cells.index:  # no stand-in, or this method was not run on it
+        stand_in, source = "", key
+    found: dict[str, Any] = dict(_NOTHING)
+    if source in cells.index:
+        found |= cells.loc[source].to_dict()
     ours = float(found["ours"])
     reason = ""
     if math.isnan(ours):
-        reason = (reasons or {}).get(method) or _why_not(dataset, found["reason"])
+        reason = reasons.get(method) or _why_not(dataset, found["reason"])
     return (
-        dataset,
-        method,
-        metric,
+        *key,
         paper,
         ours,
         found["std"],
@@ -151,6 +140,9 @@ def _row(
         found["device"],
         stand_in,
     )
+
+
+_NOTHING = {"ours": math.nan, "std": math.nan, "n": 0, "seconds": math.nan, "device": None, "reason": None}
 
 
 def _why_not(dataset: str, reason: str | None) -> str:
