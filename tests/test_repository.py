@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clustlib.reproduce import stored
 from clustlib.reproduce.notebook import Notebook
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -110,7 +111,13 @@ class TestNotebook:
         for cell in Notebook(path).code_cells():
             if "regression" not in cell["metadata"].get("tags", []):
                 assert cell["outputs"] == []
-            assert cell["execution_count"] is None
+                assert cell["execution_count"] is None
+
+    def test_is_as_the_commit_hook_leaves_it(self, path, tmp_path):
+        copy = tmp_path / path.name
+        copy.write_bytes(path.read_bytes())
+        stored.strip(copy)
+        assert copy.read_bytes() == path.read_bytes(), f"python -m clustlib.reproduce strip {path}"
 
     def test_ends_with_a_regression_cell_that_nbval_compares(self, path):
         if path.parent.name == "report":

@@ -147,11 +147,11 @@ class RecomputedAffinity:
 
     def __matmul__(self, U: np.ndarray) -> np.ndarray:
         vectors = torch.from_numpy(np.ascontiguousarray(U, np.float32)).to(self.distances.device)
-        out = torch.zeros_like(vectors)
+        out = torch.zeros(vectors.shape, dtype=torch.float64, device=vectors.device)
         for start, stop, W in self.upper_blocks("affinity times vectors"):
             out[start:stop] += W @ vectors[start:]
             out[stop:] += W[:, stop - start :].T @ vectors[start:stop]
-        return out.cpu().numpy().astype(np.float64)
+        return out.cpu().numpy()
 
 
 class DenseAffinity:
@@ -166,8 +166,9 @@ class DenseAffinity:
             self.table[stop:, start:stop] = W[:, stop - start :].T
 
     def __matmul__(self, U: np.ndarray) -> np.ndarray:
-        vectors = torch.from_numpy(np.ascontiguousarray(U, np.float32)).to(self.table.device)
-        return (self.table @ vectors).cpu().numpy().astype(np.float64)
+        vectors = torch.from_numpy(np.ascontiguousarray(U, np.float64)).to(self.table.device)
+        # summed in float64: degrees minus products leaves no rounding of its own between nearly separate groups
+        return torch.cat([rows.double() @ vectors for rows in self.table.split(BLOCK)]).cpu().numpy()
 
     def toarray(self) -> np.ndarray:
         return self.table.cpu().numpy()

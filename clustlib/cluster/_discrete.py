@@ -69,7 +69,7 @@ def _descend(V: np.ndarray, max_iter: int) -> tuple[np.ndarray, list[float]]:
         np.zeros(k * (k - 1) // 2),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": max_iter, "ftol": 1e-9},
+        options={"maxiter": max_iter, "ftol": 1e-7},
         callback=lambda intermediate_result: costs.append(n * float(intermediate_result.fun)),
     )
     return rotated(torch.from_numpy(found.x)).numpy(), costs

@@ -71,7 +71,7 @@ def leading_eigenvectors(
     Warns
     -----
     ConvergenceWarning
-        After ``max_passes`` without convergence; the best vectors so far are returned.
+        After ``max_passes``, or once the residual stalls; the vectors so far are returned.
     """
     n = len(A)
     if n <= DENSE:
@@ -133,16 +133,22 @@ def _davidson(
             history.append({"pass": step, "residual": worst})
             bar.update()
             bar.set_postfix(residual=f"{worst:.1e}")
-            if worst <= tol:
+            if worst <= tol or _stalled(history):
                 break
             new = residual * precondition[:, None]
-        else:
-            warnings.warn(
-                f"the eigenvectors did not converge in {max_passes} passes: residual {worst:.1e}, wanted {tol:.1e}",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+    if worst > tol:
+        warnings.warn(
+            f"the eigenvectors did not converge in {step} passes: residual {worst:.1e}, wanted {tol:.1e}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
     return 1 - mu[:k], ritz[:, :k], history
+
+
+def _stalled(history: list[dict[str, float]], window: int = 25) -> bool:
+    """Whether the last passes did not even halve the residual: rounding, or eigenvalues too close to tell apart."""
+    residuals = [entry["residual"] for entry in history]
+    return len(residuals) > window and min(residuals[-window:]) > 0.5 * min(residuals[:-window])
 
 
 def _orthonormal(new: np.ndarray, basis: np.ndarray) -> np.ndarray:

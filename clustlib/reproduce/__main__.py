@@ -67,10 +67,20 @@ def book(arguments: argparse.Namespace) -> int:
 
 def bands(arguments: argparse.Namespace) -> int:
     """Set the regression bands from a fresh quick run."""
-    from clustlib.reproduce import bands
+    from clustlib.reproduce import stored
 
-    bands.set_all()
+    stored.set_bands()
     return 0
+
+
+def strip(arguments: argparse.Namespace) -> int:
+    """Strip notebooks of what running them left; non-zero where that changed one (as pre-commit expects)."""
+    from clustlib.reproduce import stored
+
+    before = [path.read_bytes() for path in arguments.notebooks]
+    for path in arguments.notebooks:
+        stored.strip(path)
+    return int(before != [path.read_bytes() for path in arguments.notebooks])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("html", help="build the HTML from what has been executed").set_defaults(call=html)
     commands.add_parser("bands", help="set the regression bands from a fresh quick run").set_defaults(call=bands)
+    clean = commands.add_parser("strip", help="remove outputs from notebooks, except the regression cells'")
+    clean.add_argument("notebooks", nargs="+", type=Path)
+    clean.set_defaults(call=strip)
     return top
 
 

@@ -16,29 +16,33 @@ from clustlib.kernels.linkage.links import NONE
 
 class Boundary(NamedTuple):
     """
-    Contacts are stored by vertex: those of ``v`` are ``start[v]:start[v + 1]``.
+    Contacts are stored by vertex: those of ``v`` are ``start[v]:start[v + 1]``. The vertices in contact with a cluster
+    are found through its initial clusters: ``touching[begin[x] : end[x]]`` for each ``x`` of a linked list. What a merge
+    leaves of these stays in place.
 
     Attributes
     ----------
     start : (N + 1,) int64
     name : (E,) int32
-        Name of the cluster touched; NONE once the contact is gone. Clusters keep their vertices' contacts under a
-        name of their own, so that of two lists always the shorter is renamed.
-    received, sent : (E,) float64
+        Name of the cluster touched; NONE once the contact is gone. A cluster has a name of its own, so that of two
+        clusters the one with fewer contacts can be renamed.
+    flow : (E, 2) float64
         In[v, C], the sum of W_iv, and Out[v, C], the sum of W_vi, over i in C.
-    vertex, next : (E,) int32
-        The vertex, and the next contact with the same cluster.
-    first, length, names : (C,) int32
-        First contact with each cluster, their number, and the cluster's name.
+    touching : (E,) int32
+    begin, end, next : (C,) int64, int64, int32
+    first, last, length, names : (C,) int32
+        Ends of the list of initial clusters, number of contacts, and name of each cluster.
     """
 
     start: np.ndarray
     name: np.ndarray
-    received: np.ndarray
-    sent: np.ndarray
-    vertex: np.ndarray
+    flow: np.ndarray
+    touching: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
     next: np.ndarray
     first: np.ndarray
+    last: np.ndarray
     length: np.ndarray
     names: np.ndarray
 
@@ -50,29 +54,43 @@ def new_boundary(indices: np.ndarray, received: np.ndarray, sent: np.ndarray, la
     """
     size = 2 * int((label[indices] != label[:, None]).sum())
     start = np.empty(len(label) + 1, np.int64)
-    name, vertex = np.empty(size, np.int32), np.empty(size, np.int32)
-    sums = np.zeros((2, size))
-    size = _collect(indices, received, sent, label, *incoming(indices), start, name, vertex, sums)
-    boundary = Boundary(
-        start=start,
-        name=name[:size].copy(),
-        received=sums[0, :size].copy(),
-        sent=sums[1, :size].copy(),
-        vertex=vertex[:size].copy(),
-        next=np.empty(size, np.int32),
-        first=np.full(n, NONE, np.int32),
-        length=np.zeros(n, np.int32),
-        names=np.arange(n, dtype=np.int32),
-    )
-    _string_lists(boundary)
-    return boundary
+    name, flow = np.empty(size, np.int32), np.zeros((size, 2))
+    size = _collect(indices, received, sent, label, *incoming(indices), start, name, flow)
+    return _listed(start, name[:size].copy(), flow[:size].copy(), n)
 
 
 def no_boundary(n: int) -> Boundary:
     """For linkages that are sums over pairs of clusters and have no cross terms."""
-    none, ints = np.empty(0), np.empty(0, np.int32)
-    lists = np.full(n, NONE, np.int32), np.zeros(n, np.int32), np.arange(n, dtype=np.int32)
-    return Boundary(np.zeros(1, np.int64), ints, none, none, ints, ints, *lists)
+    return _listed(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty((0, 2)), n)
+
+
+def _listed(start: np.ndarray, name: np.ndarray, flow: np.ndarray, n: int) -> Boundary:
+    end = np.cumsum(np.bincount(name, minlength=n))
+    begin = np.concatenate([[0], end[:-1]])
+    clusters = np.arange(n, dtype=np.int32)
+    return Boundary(
+        start=start,
+        name=name,
+        flow=flow,
+        touching=_by_cluster(start, name, begin.copy()),
+        begin=begin,
+        end=end,
+        next=np.full(n, NONE, np.int32),
+        first=clusters.copy(),
+        last=clusters.copy(),
+        length=(end - begin).astype(np.int32),
+        names=clusters,
+    )
+
+
+@njit(cache=True)
+def _by_cluster(start, name, at):
+    touching = np.empty(len(name), np.int32)
+    for v in range(len(start) - 1):
+        for contact in range(start[v], start[v + 1]):
+            touching[at[name[contact]]] = v
+            at[name[contact]] += 1
+    return touching
 
 
 @njit(cache=True)
@@ -93,7 +111,7 @@ def incoming(indices):
 
 
 @njit(cache=True)
-def _collect(indices, received, sent, label, in_start, in_edge, start, name, vertex, sums):
+def _collect(indices, received, sent, label, in_start, in_edge, start, name, flow):
     n, k = indices.shape
     place = np.full(label.max() + 1, -1, np.int64)  # of each cluster among the contacts of the current vertex
     size = 0
@@ -111,17 +129,8 @@ def _collect(indices, received, sent, label, in_start, in_edge, start, name, ver
                 continue
             if place[c] < start[v]:
                 place[c] = size
-                name[size], vertex[size] = c, v
+                name[size] = c
                 size += 1
-            sums[int(outgoing), place[c]] += weight
+            flow[place[c], int(outgoing)] += weight
     start[n] = size
     return size
-
-
-@njit(cache=True)
-def _string_lists(boundary):
-    for contact in range(len(boundary.name) - 1, -1, -1):
-        c = boundary.name[contact]
-        boundary.next[contact] = boundary.first[c]
-        boundary.first[c] = contact
-        boundary.length[c] += 1

@@ -130,7 +130,7 @@ def join(forest, a, b, height):
     forest.parent[b] = a
     if len(boundary.name) > 0:
         if boundary.length[a] < boundary.length[b]:
-            for array in (boundary.first, boundary.length, boundary.names):
+            for array in (boundary.first, boundary.last, boundary.length, boundary.names):
                 array[a], array[b] = array[b], array[a]
         n_touched = _join_boundary(forest, a, b, step, n_touched)
     forest.size[a] += forest.size[b]
@@ -175,35 +175,40 @@ def _join_links(forest, a, b, step):
 def _join_boundary(forest, a, b, step, n_touched):
     """Rename the contacts with ``b``; those of a vertex that touches ``a`` too give the cross term of S(a u b; x)."""
     links, boundary = forest.links, forest.boundary
-    name = boundary.names[a]
-    contact = boundary.first[b]
-    while contact != NONE:
-        following = boundary.next[contact]
-        v = boundary.vertex[contact]
-        c = cluster_of(forest, v)
-        if c == a:
-            boundary.name[contact] = NONE
-            contact = following
-            continue
-        other = boundary.start[v]
-        while other < boundary.start[v + 1] and boundary.name[other] != name:
-            other += 1
-        if other == boundary.start[v + 1]:
-            boundary.name[contact] = name
-            boundary.next[contact] = boundary.first[a]
-            boundary.first[a] = contact
-            boundary.length[a] += 1
-        else:
-            cross = boundary.received[other] * boundary.sent[contact] + boundary.received[contact] * boundary.sent[other]
-            boundary.received[other] += boundary.received[contact]
-            boundary.sent[other] += boundary.sent[contact]
-            boundary.name[contact] = NONE
-            if cross > 0:
-                links.weight[item_of(links, a, c), 0] += cross
-                if forest.stamp[c] != step:
-                    forest.stamp[c] = step
-                    forest.touched[n_touched] = c
-                    n_touched += 1
-        contact = following
-    boundary.first[b] = NONE
+    start, name, flow = boundary.start, boundary.name, boundary.flow
+    name_a, name_b = boundary.names[a], boundary.names[b]
+    segment = boundary.first[b]
+    while segment != NONE:
+        kept = boundary.begin[segment]
+        for t in range(boundary.begin[segment], boundary.end[segment]):
+            v = boundary.touching[t]
+            with_a = with_b = NONE
+            for contact in range(start[v], start[v + 1]):
+                if name[contact] == name_b:
+                    with_b = contact
+                elif name[contact] == name_a:
+                    with_a = contact
+            c = cluster_of(forest, v)
+            if c == a:
+                name[with_b] = NONE
+            elif with_a == NONE:
+                name[with_b] = name_a
+                boundary.touching[kept] = v
+                kept += 1
+            else:
+                name[with_b] = NONE
+                cross = flow[with_a, 0] * flow[with_b, 1] + flow[with_b, 0] * flow[with_a, 1]
+                flow[with_a, 0] += flow[with_b, 0]
+                flow[with_a, 1] += flow[with_b, 1]
+                if cross > 0:
+                    links.weight[item_of(links, a, c), 0] += cross
+                    if forest.stamp[c] != step:
+                        forest.stamp[c] = step
+                        forest.touched[n_touched] = c
+                        n_touched += 1
+        boundary.length[a] += kept - boundary.begin[segment]
+        boundary.end[segment] = kept
+        segment = boundary.next[segment]
+    boundary.next[boundary.last[a]] = boundary.first[b]
+    boundary.last[a] = boundary.last[b]
     return n_touched

@@ -30,9 +30,8 @@ def gdl_forest(graph: KnnGraph, label: np.ndarray, update: str) -> tuple[Forest,
     """
     n = int(label.max()) + 1
     boundary = new_boundary(graph.indices, graph.weights, graph.weights, label, n)
-    both = np.flatnonzero((boundary.received > 0) & (boundary.sent > 0))
-    links = new_links(n, len(both))
-    _link_contacts(links, boundary, both, label)
+    links = new_links(n, int((boundary.flow.min(axis=1) > 0).sum()))
+    _link_contacts(links, boundary, label)
     forest = new_forest(label, links, boundary if update == "exact" else no_boundary(n))
     if update == "paper_fast":
         _divide_by_size(forest)
@@ -41,11 +40,13 @@ def gdl_forest(graph: KnnGraph, label: np.ndarray, update: str) -> tuple[Forest,
 
 
 @njit(cache=True)
-def _link_contacts(links, boundary, contacts, label):
-    """S(C; D), the sum over the vertices v of D that touch C."""
-    for contact in contacts:
-        item = item_of(links, boundary.name[contact], label[boundary.vertex[contact]])
-        links.weight[item, 0] += boundary.received[contact] * boundary.sent[contact]
+def _link_contacts(links, boundary, label):
+    """S(C; D), the sum over the vertices v of D that exchange weight with C both ways."""
+    for v in range(len(label)):
+        for contact in range(boundary.start[v], boundary.start[v + 1]):
+            product = boundary.flow[contact, 0] * boundary.flow[contact, 1]
+            if product > 0:
+                links.weight[item_of(links, boundary.name[contact], label[v]), 0] += product
 
 
 @njit(cache=True)

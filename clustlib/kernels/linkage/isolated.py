@@ -138,11 +138,12 @@ def in_contact(forest):
     """Whether any two clusters still exchange an edge, so that merging others may yet give an affinity."""
     boundary = forest.boundary
     for c in range(len(forest.parent)):
-        contact = boundary.first[c] if forest.parent[c] == c else NONE
-        while contact != NONE:
-            if boundary.name[contact] == boundary.names[c] and cluster_of(forest, boundary.vertex[contact]) != c:
-                return True
-            contact = boundary.next[contact]
+        segment = boundary.first[c] if forest.parent[c] == c else NONE
+        while segment != NONE:
+            for v in boundary.touching[boundary.begin[segment] : boundary.end[segment]]:
+                if cluster_of(forest, v) != c:
+                    return True
+            segment = boundary.next[segment]
     return False
 
 

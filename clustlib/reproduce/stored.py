@@ -1,0 +1,54 @@
+"""What a source notebook stores: nothing that was run, but the regression cell's output, for nbval to compare."""
+
+import json
+from pathlib import Path
+
+from clustlib import _paths, results
+from clustlib.reproduce import notebook as nb
+from clustlib.reproduce import workflow
+
+TAG = "regression"
+COUNT = 1  # nbval compares only cells that look as if they had been run
+
+
+def set_bands() -> None:
+    """Run every notebook in the quick profile, write the bands, and store what the regression cells then print."""
+    for notebook in workflow.notebooks():
+        nb.run(notebook, "quick", {}, _paths.root() / workflow.executed("quick", notebook))
+        print(f"ran {notebook.name}", flush=True)
+    print(f"wrote {results.write_bands()}: read the difference before you commit it")
+    for notebook in workflow.notebooks():
+        output = _paths.root() / workflow.executed("quick", notebook)
+        nb.run(notebook, "quick", {}, output)
+        _store_outputs(notebook.path, json.loads(output.read_text()))
+
+
+def _is_regression(cell: dict) -> bool:
+    return TAG in cell["metadata"].get("tags", [])
+
+
+def _store_outputs(path: Path, executed: dict) -> None:
+    """Copy the outputs of the cells tagged regression from the executed copy into the source notebook."""
+    made = {cell["id"]: cell for cell in executed["cells"] if "id" in cell}
+    source = json.loads(path.read_text())
+    for cell in filter(_is_regression, source["cells"]):
+        cell.update(outputs=made[cell["id"]]["outputs"], execution_count=COUNT)
+    _write(path, source)
+
+
+def strip(path: Path) -> None:
+    """Remove outputs, counts and run-time metadata with nbstripout; regression cells keep their output."""
+    import nbformat
+    from nbstripout import strip_output
+
+    keys = ["metadata.papermill", "metadata.language_info", "cell.metadata.papermill", "cell.metadata.execution"]
+    stripped = strip_output(nbformat.read(path, as_version=4), None, keep_count=False, keep_id=True, extra_keys=keys)
+    for cell in filter(_is_regression, stripped["cells"]):
+        cell["execution_count"] = COUNT if cell["outputs"] else None
+    _write(path, stripped)
+
+
+def _write(path: Path, content: dict) -> None:
+    text = (json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
+    if path.read_bytes() != text:
+        _paths.write_atomically(path, text)
