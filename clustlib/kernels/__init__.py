@@ -1,19 +1,39 @@
 """The numeric cores: one function per operation, imported where it is first used."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
+    from clustlib.kernels.boosting import boosted_target, kl_terms
+    from clustlib.kernels.linkage import MergeTree, graph_linkage, initial_clusters
+    from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
+    from clustlib.kernels.neighbours import KnnGraph, affinity_graph, knn
 
 _HOME = {
     "KnnGraph": "neighbours",
-    "affinity_graph": "neighbours",
-    "knn": "neighbours",
     "MergeTree": "linkage",
+    "affinity_graph": "neighbours",
+    "boosted_target": "boosting",
+    "cluster_affinities": "linkage.scores",
     "graph_linkage": "linkage",
     "initial_clusters": "linkage",
-    "boosted_target": "boosting",
     "kl_terms": "boosting",
+    "knn": "neighbours",
+    "merge_scores": "linkage.scores",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "KnnGraph",
+    "MergeTree",
+    "affinity_graph",
+    "boosted_target",
+    "cluster_affinities",
+    "graph_linkage",
+    "initial_clusters",
+    "kl_terms",
+    "knn",
+    "merge_scores",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -124,3 +124,33 @@ def line(x: Any, curves: Mapping[str, Any], *, xlabel: str = "", ylabel: str = "
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend()
     return figure
+
+
+def merge_choice(points: Any, names: Sequence[str], choices: Mapping[str, tuple[int, int]]) -> "Figure":
+    """The same points once per panel, with the pair that each criterion merges first joined by a line.
+
+    Parameters
+    ----------
+    points : (N, 2) numbers
+    names : N short texts, written beside the points
+    choices : title of a panel -> indices of the pair that it marks
+
+    Raises
+    ------
+    UsageError
+        Points of another shape, or as many names as there are not points.
+    """
+    points = _array(points)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) != len(names):
+        raise UsageError(f"{len(names)} named points must have shape (N, 2), got {points.shape}")
+    figure, panels = new_figure(4.2 * len(choices), 3.6, panels=len(choices))
+    for axes, (title, pair) in zip(panels[0], choices.items()):
+        chosen = points[list(pair)]
+        axes.plot(*chosen.T, linewidth=4, alpha=0.6, zorder=0)
+        axes.scatter(*points.T, s=260, facecolor="white", edgecolor="black", zorder=1)
+        for point, name in zip(points, names):
+            axes.text(*point, name, ha="center", va="center", zorder=2)
+        axes.set(title=f"{title}: {names[pair[0]]} and {names[pair[1]]}", xticks=[], yticks=[])
+        axes.margins(0.15)
+        axes.set_aspect("equal")
+    return figure

@@ -157,27 +157,34 @@ def _why_not(dataset: str, reason: str | None) -> str:
 
 
 def averages(comparison: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
-    """Each method's mean over the data sets that have both a published and a measured value.
+    """Each method's mean over the data sets that every measured method has on both sides.
 
-    Both means run over the same sets, so that they compare; a method's sets can be fewer than the
-    paper's. The reason column says which; the verdict is "stand-in" where one of them is a stand-in.
+    The paper's mean and ours run over the same sets, and so do the rows; the reason column names them.
+    The verdict is "stand-in" where one of the sets is a stand-in.
 
     Returns
     -------
-    A comparison with the data set "average"; ``n`` counts data sets.
+    A comparison with the data set "average"; ``n`` counts data sets, ``seconds`` sums over them.
     """
-    both = comparison.dropna(subset=["paper", "ours"])
     rows = []
-    for (metric, method), cells in comparison.groupby(["metric", "method"], sort=False):
-        used = both[(both["metric"] == metric) & (both["method"] == method)]
-        paper, ours = used["paper"].mean(), used["ours"].mean()
-        stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
-        reason = f"mean of {', '.join(used['dataset'])}" if len(used) else cells["reason"].iloc[0]
-        found = verdict(paper, ours, tolerance, stand_ins, metric)
-        seconds, device = used["seconds"].sum(), next(iter(used["device"]), None)
-        values = ("average", method, metric, paper, ours, math.nan, len(used), ours - paper, found, reason)
-        rows.append((*values, seconds, device, stand_ins))
+    for metric, cells in comparison.groupby("metric", sort=False):
+        both = cells.dropna(subset=["paper", "ours"])
+        common = _common_datasets(both)
+        for method, own in cells.groupby("method", sort=False):
+            used = both[(both["method"] == method) & both["dataset"].isin(common)]
+            paper, ours = used["paper"].mean(), used["ours"].mean()
+            stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
+            reason = f"mean of {', '.join(used['dataset'])}" if len(used) else own["reason"].iloc[0]
+            found = verdict(paper, ours, tolerance, stand_ins, str(metric))
+            values = ("average", method, metric, paper, ours, math.nan, len(used), ours - paper, found, reason)
+            rows.append((*values, used["seconds"].sum(), next(iter(used["device"]), None), stand_ins))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _common_datasets(cells: pd.DataFrame) -> set[str]:
+    """The data sets that every method among the cells has."""
+    sets = [set(own["dataset"]) for _, own in cells.groupby("method")]
+    return set.intersection(*sets) if sets else set()
 
 
 def summary(comparison: pd.DataFrame) -> pd.Series:

@@ -17,6 +17,9 @@ from clustlib.kernels.linkage.links import NONE
 from clustlib.kernels.neighbours import KnnGraph
 
 
+NEVER = 100  # steps
+
+
 class Walks(NamedTuple):
     """
     Attributes
@@ -34,17 +37,19 @@ class Walks(NamedTuple):
     begin, next, last : (C + 1,) int64, (C,) int32, (C,) int32
         Initial clusters of a cluster ``c``: ``c``, ``next[c]`` and so on up to ``last[c]``.
     own : (N, 2) float64
-        What walks inside the own cluster weigh. Path: those from the vertex, those to it; zeta: from it to itself.
+        Path integral: what the walks inside the own cluster weigh that begin, and that end, at the vertex.
     value, level : (P,) float64, int8
         Value of a pair so far, and how exact it is; level 0 has none.
     walk : (2, H + 1, N) float64
         Scratch: weight of the walks of each length from (0) or to (1) where they began, at every vertex.
     inside : (2, H + 1, N) float64
-        Scratch: the same for the walks that never left their cluster.
+        Scratch, zeta: the same for the walks that never left their cluster.
     met : (2, H + 1, N) int32
         Scratch: vertices with an entry in ``walk``.
     many : (2, H + 1) int64
         Scratch: their number.
+    far : (2, N) int8
+        Scratch, zeta: steps to the border and from it; NEVER if not known.
     """
 
     heads: np.ndarray
@@ -65,6 +70,7 @@ class Walks(NamedTuple):
     inside: np.ndarray
     met: np.ndarray
     many: np.ndarray
+    far: np.ndarray
 
 
 def transition(graph: KnnGraph, self_loops: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -102,52 +108,43 @@ def new_walks(heads: np.ndarray, out: np.ndarray, loop: np.ndarray, label: np.nd
         inside=np.zeros((2, hops + 1, n)),
         met=np.empty((2, hops + 1, n), np.int32),
         many=np.zeros((2, hops + 1), np.int64),
+        far=np.full((2, n), NEVER, np.int8),
     )
 
 
 @njit(cache=True)
-def begin_walk(walks, way, v, weight):
-    """Add ``weight`` at ``v`` to the walks of length 0."""
-    if walks.walk[way, 0, v] == 0:
-        walks.met[way, 0, walks.many[way, 0]] = v
-        walks.many[way, 0] += 1
-    walks.walk[way, 0, v] += weight
+def add_walk(walks, way, length, v, weight):
+    """Add ``weight`` at ``v`` to the walks of that length."""
+    if weight > 0:
+        if walks.walk[way, length, v] == 0:
+            walks.met[way, length, walks.many[way, length]] = v
+            walks.many[way, length] += 1
+        walks.walk[way, length, v] += weight
 
 
 @njit(cache=True)
-def step_on(walks, way, length, a, b):
+def step_on(walks, way, length, a, b, least):
     """Make the walks of ``length`` + 1 steps within clusters ``a`` and ``b`` from those of ``length``.
 
-    ``way`` 0 follows edges and gives row vectors, ``way`` 1 goes against them and gives column vectors.
+    ``way`` 0 follows edges and gives row vectors, ``way`` 1 goes against them and gives column vectors. Walks that
+    weigh less than ``least`` end.
     """
-    old, new = walks.walk[way, length], walks.walk[way, length + 1]
-    met = walks.met[way, length + 1]
-    many = 0
     for t in range(walks.many[way, length]):
         v = walks.met[way, length, t]
-        weight = old[v]
-        if walks.loop[v] > 0:
-            if new[v] == 0:
-                met[many] = v
-                many += 1
-            new[v] += weight * walks.loop[v]
+        weight = walks.walk[way, length, v]
+        if weight < least:
+            continue
+        add_walk(walks, way, length + 1, v, weight * walks.loop[v])
         if way == 0:
             for k in range(walks.heads.shape[1]):
                 j = walks.heads[v, k]
-                if (walks.owner[j] == a or walks.owner[j] == b) and walks.out[v, k] > 0:
-                    if new[j] == 0:
-                        met[many] = j
-                        many += 1
-                    new[j] += weight * walks.out[v, k]
+                if walks.owner[j] == a or walks.owner[j] == b:
+                    add_walk(walks, way, length + 1, j, weight * walks.out[v, k])
         else:
             for e in range(walks.in_start[v], walks.in_start[v + 1]):
                 j = walks.tails[e]
-                if (walks.owner[j] == a or walks.owner[j] == b) and walks.into[e] > 0:
-                    if new[j] == 0:
-                        met[many] = j
-                        many += 1
-                    new[j] += weight * walks.into[e]
-    walks.many[way, length + 1] = many
+                if walks.owner[j] == a or walks.owner[j] == b:
+                    add_walk(walks, way, length + 1, j, weight * walks.into[e])
 
 
 @njit(cache=True)
