@@ -219,14 +219,13 @@ def test_the_form_follows_from_the_memory():
     assert isinstance(affinity(distances, Gaussian(reach, threshold=0.1), 1e3), RecomputedAffinity)
 
 
-def test_distances_mean_maximum_and_kth_neighbour():
+def test_distances_mean_and_maximum():
     X = unit_rows(150)
     D = squared_distances(X)
     distances = SquaredDistances(X)
     assert distances.mean == pytest.approx(D.mean())
     assert distances.maximum() == pytest.approx(D.max(), rel=1e-5)
-    for k in (1, 7, 149):
-        np.testing.assert_allclose(distances.kth_smallest(k), np.sort(D, axis=1)[:, k], rtol=1e-4)
+    np.testing.assert_allclose(distances.block(10, 30, 5), D[10:30, 5:], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["plain", "outliers kept by their diagonal", "offset"])
@@ -235,7 +234,7 @@ def test_davidson_agrees_with_lapack(kind, monkeypatch):
     X = X / np.linalg.norm(X, axis=1, keepdims=True)
     distances = SquaredDistances(X)
     narrow = kind.startswith("outliers")
-    scale = (0.02 if narrow else 0.1) * distances.mean
+    scale = (0.05 if narrow else 0.1) * distances.mean
     W = affinity(distances, Gaussian(np.full(600, scale**-0.5, np.float32)), 1e9)
     d = degrees(W)
     A, B = {"plain": (d, d), "offset": (d + 0.5, d + 2)}.get(kind, (d, d + 1))

@@ -77,6 +77,13 @@ def test_what_the_paper_does_not_have_comes_last(paper):
     assert list(found["verdict"][-2:]) == ["no paper value"] * 2
 
 
+def test_a_row_that_the_paper_lacks_goes_into_its_columns(paper):
+    found = published.compare(cells(("usps", "A", 0.7, 0), ("usps", "C", 0.8, 0)), paper, "table-99")
+    extra = one(found, "usps-11000", "C")
+    assert (extra["ours"], extra["stand_in"], extra["verdict"]) == (0.8, "usps", "no paper value")
+    assert "usps" not in set(found["dataset"])
+
+
 def test_reasons_name_the_method_first_then_the_run(paper):
     measured = cells(("mnist", "A", math.nan, 0)).assign(reason="needs mnist")
     found = published.compare(measured, paper, "table-99", reasons={"B": "no code"})

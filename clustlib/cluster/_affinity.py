@@ -5,12 +5,10 @@ A dense table of 70,000 samples takes 19.6 GB; recomputing it for a block of vec
 distances (half of them: they are symmetric), so the eigensolver asks for few, wide blocks.
 """
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numba as nb
 import numpy as np
 import torch
 from scipy import sparse
@@ -58,35 +56,13 @@ class SquaredDistances:
         """Yield ``(start, stop, D)`` with D the distances of rows start .. stop-1 to the samples from start on."""
         for start in progress(len(self), message):
             stop = min(start + BLOCK, len(self))
-            yield start, stop, self.block(start, stop, start)
+            D = self.block(start, stop, start)
+            square = D[:, : stop - start]
+            square.copy_((square + square.T) / 2)  # products are not symmetric to the last bit, degrees must be
+            yield start, stop, D
 
     def maximum(self) -> float:
         return max(float(D.max()) for _, _, D in self.upper_blocks("largest distance"))
-
-    def kth_smallest(self, k: int) -> np.ndarray:
-        """Squared distance of every sample to its k-th nearest other sample, (n,) float32."""
-        nearest = np.empty(len(self), np.float32)
-        for start in progress(len(self), f"distance to neighbour {k}"):
-            D = self.block(start, min(start + BLOCK, len(self)))
-            if D.is_cuda:
-                nearest[start : start + BLOCK] = torch.kthvalue(D, k + 1, dim=1).values.cpu().numpy()
-            else:
-                nearest[start : start + BLOCK] = _kth_of_rows(D.numpy(), k + 1)  # the sample itself is one of them
-        return nearest
-
-
-@nb.njit(parallel=True, cache=True)
-def _kth_of_rows(D, k):
-    """k-th smallest value of each row; a heap of k beats sorting when rows are long and k is small."""
-    out = np.empty(len(D), D.dtype)
-    for r in nb.prange(len(D)):
-        heap = [-value for value in D[r, :k]]
-        heapq.heapify(heap)
-        for value in D[r, k:]:
-            if value < -heap[0]:
-                heapq.heapreplace(heap, -value)
-        out[r] = -heap[0]
-    return out
 
 
 def progress(n: int, message: str) -> Any:

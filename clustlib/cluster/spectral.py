@@ -172,6 +172,7 @@ class SelfTuningSpectral(ClusterMixin, BaseEstimator):
         """
         from clustlib.cluster._affinity import Gaussian, SquaredDistances
         from clustlib.cluster._eigenvectors import NormalisedAffinity
+        from clustlib.kernels.neighbours import knn
 
         released = _is_released(self.variant)
         n_neighbors = self.n_neighbors or (75 if released else 7)
@@ -180,7 +181,8 @@ class SelfTuningSpectral(ClusterMixin, BaseEstimator):
             raise UsageError(f"n_neighbors={n_neighbors} must be at least 1 and below the {len(X)} samples")
         random = check_random_state(self.random_state)
         distances = SquaredDistances(X, self.device)
-        reach = np.maximum(distances.kth_smallest(n_neighbors), TINY) ** -0.5
+        _, nearest = knn(X, n_neighbors, device=self.device)
+        reach = np.maximum(nearest[:, -1], TINY) ** -0.5
         limit = 1 / 0.004 if released and reach.max() ** 2 > 1 / 0.004 else np.inf
         graph = NormalisedAffinity(distances, Gaussian(reach, limit=limit), self.max_memory)
         self.eigenvalues_, V, passes = graph.leading(self.n_clusters, random)

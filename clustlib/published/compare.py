@@ -100,10 +100,13 @@ def compare(
     for cell in published.itertuples():
         key = (str(cell.dataset), str(cell.method), str(cell.metric))
         rows.append(_row(cells, key, float(cell.value), tolerance, stand_ins.get(key[0], ""), reasons or {}))
-    shown = {row[:3] for row in rows} | {(stand_ins.get(row[0]), *row[1:3]) for row in rows}
+    stood_in_for = {substitute: name for name, substitute in stand_ins.items()}
+    shown = {row[:3] for row in rows}
     for key in cells.index:
-        if key not in shown and not math.isnan(cells.loc[key, "ours"]):
-            rows.append(_row(cells, key, math.nan, tolerance, "", reasons or {}))
+        column = stood_in_for.get(key[0], key[0])  # a row that the paper lacks still goes into its columns
+        if (column, *key[1:]) not in shown and not math.isnan(cells.loc[key, "ours"]):
+            stand_in = key[0] if column != key[0] else ""
+            rows.append(_row(cells, (column, *key[1:]), math.nan, tolerance, stand_in, reasons or {}))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

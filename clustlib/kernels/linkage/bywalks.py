@@ -1,46 +1,38 @@
 """Merging by an affinity that is costly to compute but cheap to bound: path integral and zeta linkage.
 
-A row's value is the largest bound or value of its pairs, so it is never below an affinity. The pair that comes out on
-top is computed more exactly until the one on top is as exact as can be; few others ever are.
+A row's value is the largest bound or affinity of its pairs, so it is never below an affinity. Only the pair that comes
+out on top is computed, until the one on top already is; the bounds are so close that few others ever are.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
-from clustlib.kernels.linkage.forest import Forest, join
+from clustlib.kernels.linkage.forest import Forest, join, row_holds
 from clustlib.kernels.linkage.gdl import FINISHED, ISOLATED, NO_AFFINITY
 from clustlib.kernels.linkage.links import NONE, tidy
 from clustlib.kernels.linkage.path import path_affinity, path_bound, path_union
 from clustlib.kernels.linkage.rows import replay, replay_all, retire, set_row
 from clustlib.kernels.linkage.walks import Walks, unite
-from clustlib.kernels.linkage.zeta import LONGEST, REACH, ROUGH, zeta_affinity, zeta_bound, zeta_rest
+from clustlib.kernels.linkage.zeta import zeta_affinity, zeta_bound
 
 PATH, ZETA = 0, 1
-_EXACT = 2  # level of a value that is not refined further
 
 
 @njit(cache=True)
 def bound(forest, walks, kind, z, pair):
     """The value of a pair as far as it is known: its affinity or more."""
-    if walks.level[pair] > 0:
+    if walks.known[pair]:
         return walks.value[pair]
     return path_bound(forest, z, pair) if kind == PATH else zeta_bound(forest, z, pair)
 
 
 @njit(cache=True)
-def refine(forest, walks, kind, z, pair):
-    """Compute a pair one level more exactly."""
+def compute(forest, walks, kind, pair):
+    """Replace the bound of a pair by its affinity."""
     a, b = forest.links.end[2 * pair], forest.links.end[2 * pair + 1]
-    if kind == PATH:
-        walks.value[pair] = path_affinity(forest, walks, a, b)
-        walks.level[pair] = _EXACT
-    elif walks.level[pair] == 0:
-        walks.value[pair] = zeta_affinity(forest, walks, a, b, ROUGH, ROUGH - 2) + zeta_rest(forest, z, pair, ROUGH + 1)
-        walks.level[pair] = 1
-    else:
-        walks.value[pair] = zeta_affinity(forest, walks, a, b, LONGEST, REACH)
-        walks.level[pair] = _EXACT
+    walks.value[pair] = path_affinity(forest, walks, a, b) if kind == PATH else zeta_affinity(forest, walks, a, b)
+    walks.known[pair] = True
 
 
 @njit(cache=True)
@@ -59,7 +51,14 @@ def look_through(forest, walks, kind, z, c):
                 best, low, high, best_pair = value, lo, hi, item >> 1
         item = links.next[item]
     set_row(forest.rows, c, best, low, high, best_pair)
-    replay(forest.rows, c)
+
+
+@njit(cache=True)
+def start_bounds(forest, walks, kind, z):
+    """Fill every row."""
+    for c in range(len(forest.node)):
+        look_through(forest, walks, kind, z, c)
+    replay_all(forest.rows)
 
 
 @njit(cache=True)
@@ -72,13 +71,82 @@ def merge_by_walks(forest, walks, kind, z, small, stop):
         if rows.value[c] <= 0:
             return NO_AFFINITY
         pair = rows.pair[c]
-        if pair == NONE or links.end[2 * pair] == NONE or bound(forest, walks, kind, z, pair) != rows.value[c]:
+        if pair == NONE or not row_holds(forest, c, bound(forest, walks, kind, z, pair)):
             look_through(forest, walks, kind, z, c)
-        elif walks.level[pair] < _EXACT:
-            refine(forest, walks, kind, z, pair)
+            replay(rows, c)
+        elif not walks.known[pair]:
+            compute(forest, walks, kind, pair)
             look_through(forest, walks, kind, z, c)
+            replay(rows, c)
         else:
             a = merge(forest, walks, kind, z, links.end[2 * pair], links.end[2 * pair + 1], rows.value[c])
-            if forest.size[a] <= small and rows.value[a] <= 0:
+            if forest.size[a] <= small and not exchanges(forest, a):
                 return ISOLATED
     return FINISHED
+
+
+@njit(cache=True)
+def merge(forest, walks, kind, z, a, b, height):
+    """Join two clusters and bring walks and rows up to date; returns the cluster that goes on."""
+    rows, links, node = forest.rows, forest.links, forest.node
+    if kind == PATH:
+        path_union(walks, a, b) if forest.size[a] < forest.size[b] else path_union(walks, b, a)
+    a, b, _ = join(forest, a, b, height)
+    unite(walks, a, b)
+    retire(rows, b)
+    tidy(links, a)
+    item = links.first[a]
+    while item != NONE:
+        walks.known[item >> 1] = False
+        d = links.end[item ^ 1]
+        value = bound(forest, walks, kind, z, item >> 1)
+        if value > rows.value[d]:
+            set_row(rows, d, value, node[d], node[a], item >> 1)
+            replay(rows, d)
+        item = links.next[item]
+    look_through(forest, walks, kind, z, a)
+    replay(rows, a)
+    return a
+
+
+@njit(cache=True)
+def exchanges(forest, c):
+    """Whether edges go both ways between ``c`` and any other cluster, without which there is no affinity."""
+    links = forest.links
+    item = links.first[c]
+    while item != NONE:
+        if links.end[item] == c and links.weight[item, 1] > 0 and links.weight[item ^ 1, 1] > 0:
+            return True
+        item = links.next[item]
+    return False
+
+
+class ByWalks:
+    """Merge the pair with the largest increment of the path integral, or of the zeta entropy.
+
+    Parameters
+    ----------
+    forest, walks : see :func:`.path.path_forest` and :func:`.zeta.zeta_forest`
+    kind : PATH or ZETA
+    z : weight of a step
+    """
+
+    def __init__(self, forest: Forest, walks: Walks, kind: int, z: float) -> None:
+        self._rule = walks, kind, z
+        start_bounds(forest, *self._rule)
+
+    def advance(self, forest: Forest, small: int, stop: int) -> int:
+        """Merge until ``stop`` clusters are left; see :func:`merge_by_walks`."""
+        return merge_by_walks(forest, *self._rule, small, stop)
+
+    def merge(self, forest: Forest, a: int, b: int) -> None:
+        """Merge two clusters at height 0."""
+        merge(forest, *self._rule, a, b, 0.0)
+
+    def is_isolated(self, forest: Forest, c: int) -> bool:
+        """Whether ``c`` exchanges edges both ways with no other cluster."""
+        return not exchanges(forest, c)
+
+    def in_contact(self, forest: Forest) -> bool:
+        """Whether any two clusters are joined by an edge, so that merging others may yet give an affinity."""
+        return bool((forest.links.end >= 0).any())

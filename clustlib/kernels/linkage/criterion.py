@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from clustlib.kernels.linkage.forest import Forest, has_room, join
-from clustlib.kernels.linkage.gdl import FINISHED, ISOLATED, NO_AFFINITY, NO_ROOM, affinity
+from clustlib.kernels.linkage.gdl import FINISHED, ISOLATED, NO_AFFINITY, NO_ROOM, affinity, in_contact, linked
 from clustlib.kernels.linkage.links import NONE, tidy
 from clustlib.kernels.linkage.rows import replay, replay_all, retire, set_row
 
@@ -154,3 +154,11 @@ class ByLocalStructure:
     def merge(self, forest: Forest, a: int, b: int) -> None:
         """Merge two clusters at height 0."""
         merge_locally(forest, *self._rule, a, b, 0.0)
+
+    def is_isolated(self, forest: Forest, c: int) -> bool:
+        """Whether ``c`` has no affinity to any other cluster."""
+        return not linked(forest, c)
+
+    def in_contact(self, forest: Forest) -> bool:
+        """Whether any two clusters exchange an edge, so that merging others may yet give an affinity."""
+        return in_contact(forest)

@@ -103,6 +103,16 @@ def has_room(forest, a, b):
     return 2 * (forest.links.count[0] + new) <= len(forest.links.end)
 
 
+@njit(cache=True)
+def row_holds(forest, c, value):
+    """Whether the best pair of row ``c`` still has the row's value, now ``value``, and nodes."""
+    rows, links, node = forest.rows, forest.links, forest.node
+    a, b = links.end[2 * rows.pair[c]], links.end[2 * rows.pair[c] + 1]
+    if a == NONE or value != rows.value[c]:
+        return False
+    return min(node[a], node[b]) == rows.low[c] and max(node[a], node[b]) == rows.high[c]
+
+
 def roomier(forest: Forest) -> Forest:
     """The same forest with room for twice as many links."""
     return forest._replace(links=grown(forest.links, len(forest.links.end)))

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from clustlib.kernels.linkage.boundary import new_boundary, no_boundary
-from clustlib.kernels.linkage.forest import Forest, has_room, join, new_forest
+from clustlib.kernels.linkage.forest import Forest, cluster_of, has_room, join, new_forest, row_holds
 from clustlib.kernels.linkage.links import NONE, item_of, new_links, tidy
 from clustlib.kernels.linkage.rows import replay, replay_all, retire, set_row
 from clustlib.kernels.neighbours import KnnGraph
@@ -67,6 +67,12 @@ def affinity(forest, power, pair):
 
 
 @njit(cache=True)
+def counts(links, pair):
+    """Whether either cluster of ``pair`` has the other among its candidates."""
+    return links.candidate[2 * pair] or links.candidate[2 * pair + 1]
+
+
+@njit(cache=True)
 def start_rows(forest, power, candidates):
     """Choose the candidates, if only some count, and fill every row."""
     for c in range(len(forest.node)):
@@ -92,7 +98,7 @@ def look_through(forest, power, c):
     best, low, high, best_pair = 0.0, 0, 0, NONE
     item = links.first[c]
     while item != NONE:
-        if links.candidate[item] or links.candidate[item ^ 1]:
+        if counts(links, item >> 1):
             value = affinity(forest, power, item >> 1)
             if value >= best and value > 0:
                 d = links.end[item ^ 1]
@@ -110,24 +116,18 @@ def merge_by_affinity(forest, power, candidates, small, stop):
     ``candidates`` > 0 restricts partners (AGDL); ``small`` > 0 reports a cluster of at most that many vertices that
     has no affinity left. Returns one of FINISHED, NO_AFFINITY, NO_ROOM, ISOLATED.
     """
-    rows, links, node = forest.rows, forest.links, forest.node
-    n = len(node)
+    rows, links = forest.rows, forest.links
+    n = len(forest.node)
     while n - forest.count[0] > stop:
         c = rows.winner[1]
         if rows.value[c] <= 0:
             return NO_AFFINITY
         pair = rows.pair[c]
-        a, b = (links.end[2 * pair], links.end[2 * pair + 1]) if pair != NONE else (NONE, NONE)
-        if (
-            a == NONE
-            or affinity(forest, power, pair) != rows.value[c]
-            or min(node[a], node[b]) != rows.low[c]
-            or max(node[a], node[b]) != rows.high[c]
-            or not (links.candidate[2 * pair] or links.candidate[2 * pair + 1])
-        ):
+        if pair == NONE or not (row_holds(forest, c, affinity(forest, power, pair)) and counts(links, pair)):
             look_through(forest, power, c)
             replay(rows, c)
             continue
+        a, b = links.end[2 * pair], links.end[2 * pair + 1]
         if not has_room(forest, a, b):
             return NO_ROOM
         a = merge(forest, power, candidates, a, b, rows.value[c])
@@ -150,7 +150,7 @@ def merge(forest, power, candidates, a, b, height):
     for i in range(n_touched):
         d = forest.touched[i]
         item = item_of(links, a, d)
-        if links.candidate[item] or links.candidate[item ^ 1]:
+        if counts(links, item >> 1):
             value = affinity(forest, power, item >> 1)
             if value > rows.value[d]:
                 set_row(rows, d, value, node[d], node[a], item >> 1)
@@ -167,13 +167,34 @@ def choose_candidates(forest, power, k, c):
     items = np.empty(links.degree[c], np.int64)
     count, item = 0, links.first[c]
     while item != NONE:
-        if links.candidate[item] or links.candidate[item ^ 1]:
+        if counts(links, item >> 1):
             values[count], items[count] = affinity(forest, power, item >> 1), item
             count += 1
         links.candidate[item] = False
         item = links.next[item]
     for i in np.argsort(-values[:count], kind="mergesort")[:k]:
         links.candidate[items[i]] = True
+
+
+@njit(cache=True)
+def linked(forest, c):
+    """Whether ``c`` has an affinity to any other cluster."""
+    tidy(forest.links, c)
+    return forest.links.first[c] != NONE
+
+
+@njit(cache=True)
+def in_contact(forest):
+    """Whether any two clusters still exchange an edge."""
+    boundary = forest.boundary
+    for c in range(len(forest.parent)):
+        segment = boundary.first[c] if forest.parent[c] == c else NONE
+        while segment != NONE:
+            for v in boundary.touching[boundary.begin[segment] : boundary.end[segment]]:
+                if cluster_of(forest, v) != c:
+                    return True
+            segment = boundary.next[segment]
+    return False
 
 
 class ByAffinity:
@@ -205,3 +226,11 @@ class ByAffinity:
     def merge(self, forest: Forest, a: int, b: int) -> None:
         """Merge two clusters at height 0."""
         merge(forest, self._power, self._candidates, a, b, 0.0)
+
+    def is_isolated(self, forest: Forest, c: int) -> bool:
+        """Whether ``c`` has no affinity to any other cluster."""
+        return not linked(forest, c)
+
+    def in_contact(self, forest: Forest) -> bool:
+        """Whether any two clusters exchange an edge, so that merging others may yet give an affinity."""
+        return in_contact(forest)

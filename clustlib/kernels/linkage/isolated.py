@@ -7,14 +7,14 @@ leave it, so this is an artefact of the directed graph, where a larger one may b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numba import njit
 from scipy.sparse import csr_array
 
-from clustlib.kernels.linkage.forest import Forest, cluster_of, root_of
-from clustlib.kernels.linkage.links import NONE, tidy
+from clustlib.kernels.linkage.forest import Forest, root_of
+from clustlib.kernels.linkage.links import NONE
 
 
 class Centroids:
@@ -66,16 +66,6 @@ def remaining(forest: Forest) -> np.ndarray:
     return np.flatnonzero(forest.parent == np.arange(len(forest.parent)))
 
 
-def isolated_clusters(forest: Forest, largest: float) -> list[int]:
-    """Clusters of at most ``largest`` vertices without a link to any other."""
-    found = []
-    for c in remaining(forest)[forest.size[remaining(forest)] <= largest]:
-        tidy(forest.links, c)
-        if forest.links.first[c] == NONE:
-            found.append(int(c))
-    return found
-
-
 def to_nearest(forest: Forest, centroids: Centroids, clusters: list[int]) -> Iterator[tuple[int, int]]:
     """Pairs to join so that each of ``clusters`` joins the one whose centroid is nearest now, shortest way first."""
     centroids.update()
@@ -86,18 +76,18 @@ def to_nearest(forest: Forest, centroids: Centroids, clusters: list[int]) -> Ite
             yield a, b
 
 
-def released_joins(forest: Forest, centroids: Centroids, shrink: bool) -> Iterator[tuple[int, int]]:
+def released_joins(
+    forest: Forest, centroids: Centroids, is_isolated: Callable[[Forest, int], bool], shrink: bool
+) -> Iterator[tuple[int, int]]:
     """JULE.torch's pairs to join before the first merge: in the order of the clusters, to the first nearest centroid.
 
     With its fast update it also weighs the merged row of the table of affinities by the partner's share of the
     samples (``shrink``).
     """
-    n = len(forest.node)
-    nearest = {c: centroids.nearest(c)[1] for c in isolated_clusters(forest, n)}
+    nearest = {c: centroids.nearest(c)[1] for c in range(len(forest.node)) if is_isolated(forest, c)}
     for c, node in nearest.items():
         a, b = root_of(forest.parent, c), root_of(forest.parent, node)
-        tidy(forest.links, a)
-        if a == b or forest.links.first[a] != NONE:
+        if a == b or not is_isolated(forest, a):
             continue
         share = forest.size[b] / (forest.size[a] + forest.size[b])
         yield a, b
@@ -131,20 +121,6 @@ def cheapest_by_ward(forest: Forest, centroids: Centroids) -> tuple[int, int]:
     cost[np.tril_indices(len(left))] = np.inf
     a, b = np.unravel_index(np.argmin(cost), cost.shape)
     return int(left[a]), int(left[b])
-
-
-@njit(cache=True)
-def in_contact(forest):
-    """Whether any two clusters still exchange an edge, so that merging others may yet give an affinity."""
-    boundary = forest.boundary
-    for c in range(len(forest.parent)):
-        segment = boundary.first[c] if forest.parent[c] == c else NONE
-        while segment != NONE:
-            for v in boundary.touching[boundary.begin[segment] : boundary.end[segment]]:
-                if cluster_of(forest, v) != c:
-                    return True
-            segment = boundary.next[segment]
-    return False
 
 
 def finish_in_order(forest: Forest) -> None:

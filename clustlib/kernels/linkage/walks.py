@@ -38,8 +38,8 @@ class Walks(NamedTuple):
         Initial clusters of a cluster ``c``: ``c``, ``next[c]`` and so on up to ``last[c]``.
     own : (N, 2) float64
         Path integral: what the walks inside the own cluster weigh that begin, and that end, at the vertex.
-    value, level : (P,) float64, int8
-        Value of a pair so far, and how exact it is; level 0 has none.
+    value, known : (P,) float64, bool
+        Affinity of a pair, where it is known.
     walk : (2, H + 1, N) float64
         Scratch: weight of the walks of each length from (0) or to (1) where they began, at every vertex.
     inside : (2, H + 1, N) float64
@@ -65,7 +65,7 @@ class Walks(NamedTuple):
     last: np.ndarray
     own: np.ndarray
     value: np.ndarray
-    level: np.ndarray
+    known: np.ndarray
     walk: np.ndarray
     inside: np.ndarray
     met: np.ndarray
@@ -103,7 +103,7 @@ def new_walks(heads: np.ndarray, out: np.ndarray, loop: np.ndarray, label: np.nd
         last=np.arange(clusters, dtype=np.int32),
         own=np.ones((n, 2)),
         value=np.zeros(n_pairs),
-        level=np.zeros(n_pairs, np.int8),
+        known=np.zeros(n_pairs, np.bool_),
         walk=np.zeros((2, hops + 1, n)),
         inside=np.zeros((2, hops + 1, n)),
         met=np.empty((2, hops + 1, n), np.int32),

@@ -2,7 +2,7 @@
 
 ``A(A, B) = e(A | B) - e(A) + e(B | A) - e(B)``: e is the mean over a cluster of ``log g_v`` with ``g_v`` the v-th
 diagonal entry of ``(I - z P_C)^-1``, where C is the cluster itself or the union. The union adds to ``g_v`` the closed
-walks from v that visit the other cluster; those of up to ``LONGEST`` steps are counted, from both ends to the middle.
+walks from v that visit the other cluster; those of up to five steps are counted, two from each end and one between.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from clustlib.kernels.linkage.links import NONE, item_of, new_links
 from clustlib.kernels.linkage.walks import NEVER, Walks, add_walk, forget, new_walks, transition
 from clustlib.kernels.neighbours import KnnGraph
 
-ROUGH, LONGEST = 4, 6  # steps of a closed walk, for a first look and in the end
-REACH = 2  # steps to the border and back from it, of the vertices whose closed walks are counted
+_HOPS = 2
+_REACH = 2  # steps to the border and back from it, of the vertices whose closed walks are counted
 
 
 def zeta_forest(graph: KnnGraph, label: np.ndarray, z: float, self_loops: bool) -> tuple[Forest, Walks]:
@@ -29,7 +29,7 @@ def zeta_forest(graph: KnnGraph, label: np.ndarray, z: float, self_loops: bool) 
     n = int(label.max()) + 1
     out, loop = transition(graph, self_loops)
     links = new_links(n, int((label[graph.indices] != label[:, None]).sum()), 2)
-    walks = new_walks(graph.indices, z * out, z * loop, label, len(links.end) // 2, (LONGEST + 1) // 2)
+    walks = new_walks(graph.indices, z * out, z * loop, label, len(links.end) // 2, _HOPS)
     largest = z * loop
     np.maximum.at(largest, graph.indices, z * out)
     _link_edges(links, walks, largest)
@@ -77,19 +77,20 @@ def zeta_rest(forest, z, pair, shortest):
 
 
 @njit(cache=True)
-def zeta_affinity(forest, walks, a, b, longest, reach):
-    """The affinity of clusters ``a`` and ``b``, from closed walks of up to ``longest`` steps.
+def zeta_affinity(forest, walks, a, b):
+    """The affinity of clusters ``a`` and ``b``, from closed walks of up to 2 ``_HOPS`` + 1 steps.
 
-    They are counted at the vertices with up to ``reach`` steps to the border and back from it. At a vertex farther
-    away a closed walk has at least ``reach`` + 3 steps.
+    They are counted at the vertices with up to ``_REACH`` steps to the border and back from it; at one farther away, a
+    closed walk across the border has at least ``_REACH`` + 3 steps. So what is missing is less than
+    :func:`zeta_rest` from five steps on.
     """
     if forest.size[a] > forest.size[b]:
         a, b = b, a
     total = 0.0
-    near = _near_border(walks, a, b, reach)
+    near = _near_border(walks, a, b)
     for v in near:
-        if walks.far[0, v] + walks.far[1, v] <= reach:
-            own, new = _closed_walks(walks, v, a, b, longest)
+        if walks.far[0, v] + walks.far[1, v] <= _REACH:
+            own, new = _closed_walks(walks, v, a, b)
             total += np.log1p(new / (1 + own)) / forest.size[walks.owner[v]]
     for v in near:
         walks.far[0, v] = walks.far[1, v] = NEVER
@@ -97,8 +98,8 @@ def zeta_affinity(forest, walks, a, b, longest, reach):
 
 
 @njit(cache=True)
-def _near_border(walks, a, b, reach):
-    """Vertices of ``a`` and ``b`` within ``reach`` of the border; fills ``far``."""
+def _near_border(walks, a, b):
+    """Vertices of ``a`` and ``b`` within ``_REACH`` of the border; fills ``far``."""
     met, many = walks.met[0, 0], 0  # free between two vertices
     part = a
     while part != NONE:
@@ -114,7 +115,7 @@ def _near_border(walks, a, b, reach):
                     many = _mark(walks, met, many, 0, walks.tails[e], 0)
         part = walks.next[part]
     for way in range(2):
-        for distance in range(reach):
+        for distance in range(_REACH):
             for t in range(many):
                 v = met[t]
                 if walks.far[way, v] != distance:
@@ -140,25 +141,30 @@ def _mark(walks, met, many, way, v, distance):
 
 
 @njit(cache=True)
-def _closed_walks(walks, v, a, b, longest):
+def _closed_walks(walks, v, a, b):
     """Weights of the closed walks from ``v`` that stay in its cluster and of those that visit the other."""
+    own, new = walks.loop[v], 0.0
     for way in range(2):
         walks.met[way, 0, 0], walks.many[way, 0] = v, 1
         walks.walk[way, 0, v] = walks.inside[way, 0, v] = 1.0
-    own, new = walks.loop[v], 0.0
-    for steps in range(1, longest + 1):
-        way, back = 1 - steps % 2, steps // 2
-        _step_both(walks, way, (steps - 1) // 2, a, b, walks.owner[v])
-        if steps > 1:
-            forth = steps - back
-            left = walks.many[0, forth] < walks.many[1, back]
-            met = walks.met[0, forth, : walks.many[0, forth]] if left else walks.met[1, back, : walks.many[1, back]]
-            for j in met:
-                inside = walks.inside[0, forth, j] * walks.inside[1, back, j]
-                own += inside
-                new += walks.walk[0, forth, j] * walks.walk[1, back, j] - inside
+        for length in range(_HOPS):
+            _step_both(walks, way, length, a, b, walks.owner[v])
+    for back in range(1, _HOPS + 1):
+        for t in range(walks.many[1, back]):
+            j = walks.met[1, back, t]
+            whole, inside = walks.walk[0, back, j], walks.inside[0, back, j]
+            own += inside * walks.inside[1, back, j]
+            new += whole * walks.walk[1, back, j] - inside * walks.inside[1, back, j]
+            # one step more on the way there
+            whole, inside = whole * walks.loop[j], inside * walks.loop[j]
+            for e in range(walks.in_start[j], walks.in_start[j + 1]):
+                whole += walks.walk[0, back, walks.tails[e]] * walks.into[e]
+                inside += walks.inside[0, back, walks.tails[e]] * walks.into[e]
+            inside *= walks.inside[1, back, j]
+            own += inside
+            new += whole * walks.walk[1, back, j] - inside
     for way in range(2):
-        for length in range(walks.walk.shape[1]):
+        for length in range(_HOPS + 1):
             for t in range(walks.many[way, length]):
                 walks.inside[way, length, walks.met[way, length, t]] = 0.0
     forget(walks)
