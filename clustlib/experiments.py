@@ -15,18 +15,26 @@ from clustlib.published.tables import choose
 from clustlib.rows import ROWS, Row
 
 
+VARIANTS = ("released", "published")
+
+
 def estimator(row: Row, n_clusters: int, **options: Any) -> Any:
     """The row's estimator, ready to fit."""
     module, name = row.estimator.split(":")
     return getattr(importlib.import_module(module), name)(n_clusters, **{**row.options, **options})
 
 
-def cluster_pixels(dataset: str, method: str, seed: int = 0, device: str = "auto") -> dict[str, Any]:
+def cluster_pixels(
+    dataset: str, method: str, seed: int = 0, variant: str = "released", device: str = "auto"
+) -> dict[str, Any]:
     """Cluster a data set's L2-normalised pixels into as many clusters as it has classes (JULE, 4.1.3).
 
     Parameters
     ----------
     dataset : a registered name. method : a label of ``ROWS``. seed : ``random_state`` of the estimator.
+    variant : "released", what the code behind the paper's table computes, or "published", what the
+        cited paper describes; only read for rows where the two differ.
+    device : where the estimators that can use a GPU run.
 
     Returns
     -------
@@ -34,7 +42,7 @@ def cluster_pixels(dataset: str, method: str, seed: int = 0, device: str = "auto
     """
     row = ROWS[method]
     images = datasets.load(dataset)
-    options = {"random_state": seed} if row.random else {}
+    options = {**({"random_state": seed} if row.random else {}), **({"variant": variant} if row.variants else {})}
     found = estimator(row, len(np.unique(images.labels)), **options).fit(images.pixels("l2")).labels_
     return {**scores(images.labels, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
 
@@ -50,10 +58,11 @@ def scores(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
     }
 
 
-def _check(dataset: str, method: str, seed: int = 0, **_: Any) -> None:
+def _check(dataset: str, method: str, seed: int = 0, variant: str = "released", **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, ROWS)
+    choose("variant", variant, VARIANTS)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UsageError(f"seeds must be integers from 0 on, got {seed!r}")
 

@@ -14,10 +14,12 @@ class Row:
     estimator: str  # "module:class"
     options: dict[str, Any] = field(default_factory=dict)
     random: bool = True  # whether the result depends on the seed
+    variants: bool = False  # whether the released code differs from the cited paper
 
 
 ROWS = {
     "K-means": Row("clustlib.cluster.kmeans:KMeans"),
     "AC-Link": Row("clustlib.cluster.average_linkage:AverageLinkage", random=False),
+    "AC-GDL": Row("clustlib.cluster.graph_linkage:GraphLinkage", {"linkage": "gdl"}, random=False, variants=True),
 }
 DETERMINISTIC = tuple(label for label, row in ROWS.items() if not row.random)

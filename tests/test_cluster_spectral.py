@@ -11,9 +11,8 @@ from sklearn.datasets import load_digits, make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 
 from clustlib.cluster._affinity import (
-    DenseAffinity,
+    BlockAffinity,
     Gaussian,
-    RecomputedAffinity,
     SquaredDistances,
     affinity,
     degrees,
@@ -193,7 +192,7 @@ def test_singular_vectors_of_a_deficient_matrix_are_zero_not_noise():
         {"power": 1, "limit": 1.5},
     ],
 )
-def test_dense_sparse_and_recomputed_affinities_are_the_definition(kernel, monkeypatch):
+def test_kept_recomputed_and_sparse_affinities_are_the_definition(kernel, monkeypatch):
     monkeypatch.setattr("clustlib.cluster._affinity.BLOCK", 37)  # blocks that do not divide n
     X = unit_rows(200)
     reach = np.random.default_rng(1).uniform(0.8, 2, size=200).astype(np.float32)
@@ -203,9 +202,9 @@ def test_dense_sparse_and_recomputed_affinities_are_the_definition(kernel, monke
     np.fill_diagonal(W, 0)
     distances, gaussian = SquaredDistances(X), Gaussian(reach, **kernel)
     U = np.random.default_rng(2).normal(size=(200, 3))
-    forms = [DenseAffinity(distances, gaussian), RecomputedAffinity(distances, gaussian)]
+    forms = [BlockAffinity(distances, gaussian, memory) for memory in (0, 6e4, 1e9)]
     forms.append(affinity(distances, gaussian, 1e9))
-    for form in forms:
+    for form in [*forms, *forms]:  # the second product uses what the first has kept
         np.testing.assert_allclose(form @ U, W @ U, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(degrees(form), W.sum(axis=1), rtol=1e-5)
 
@@ -213,10 +212,17 @@ def test_dense_sparse_and_recomputed_affinities_are_the_definition(kernel, monke
 def test_the_form_follows_from_the_memory():
     distances = SquaredDistances(unit_rows(100))
     reach = np.full(100, 3, np.float32)
-    assert isinstance(affinity(distances, Gaussian(reach), 1e8), DenseAffinity)
-    assert isinstance(affinity(distances, Gaussian(reach), 1e3), RecomputedAffinity)
+    assert isinstance(affinity(distances, Gaussian(reach), 1e8), BlockAffinity)
     assert affinity(distances, Gaussian(reach, threshold=0.1), 1e6).format == "csr"
-    assert isinstance(affinity(distances, Gaussian(reach, threshold=0.1), 1e3), RecomputedAffinity)
+    assert isinstance(affinity(distances, Gaussian(reach, threshold=0.1), 1e3), BlockAffinity)
+
+
+def test_kept_blocks_stay_within_the_memory(monkeypatch):
+    monkeypatch.setattr("clustlib.cluster._affinity.BLOCK", 10)
+    W = BlockAffinity(SquaredDistances(unit_rows(100)), Gaussian(np.full(100, 3, np.float32)), 8000)
+    W @ np.ones((100, 1))
+    held = sum(block.nbytes for block in W.kept.values())
+    assert 6000 < held <= 8000
 
 
 def test_distances_mean_and_maximum():

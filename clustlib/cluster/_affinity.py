@@ -1,8 +1,8 @@
-"""Gaussian affinities between all pairs of samples: dense, sparse, or recomputed block by block.
+"""Gaussian affinities between all pairs of samples: sparse, kept, or recomputed block by block.
 
-All three forms support ``W @ U`` and leave out the diagonal, which the callers add where their method keeps it.
-A dense table of 70,000 samples takes 19.6 GB; recomputing it for a block of vectors takes one pass over the squared
-distances (half of them: they are symmetric), so the eigensolver asks for few, wide blocks.
+All forms support ``W @ U`` and leave out the diagonal, which the callers add where their method keeps it. The table of
+70,000 samples takes 19.6 GB, its upper triangle 9.8 GB; what does not fit is recomputed for every product, one pass
+over the squared distances, so the eigensolver asks for few products with wide blocks.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-BLOCK = 1024  # rows of a block of squared distances
+BLOCK = 512  # rows of a block of squared distances
 NOISE = 2e-6  # squared distances below this share of the largest squared norm are rounding: taken as 0
 GiB = 1 << 30
 
@@ -52,17 +52,16 @@ class SquaredDistances:
         D += self.norms[start:stop, None]
         return torch.nn.functional.threshold_(D, self.noise, 0.0)
 
-    def upper_blocks(self, message: str) -> Iterator[tuple[int, int, torch.Tensor]]:
-        """Yield ``(start, stop, D)`` with D the distances of rows start .. stop-1 to the samples from start on."""
-        for start in progress(len(self), message):
-            stop = min(start + BLOCK, len(self))
-            D = self.block(start, stop, start)
-            square = D[:, : stop - start]
-            square.copy_((square + square.T) / 2)  # products are not symmetric to the last bit, degrees must be
-            yield start, stop, D
+    def upper_block(self, start: int, stop: int) -> torch.Tensor:
+        """Distances of rows start .. stop-1 to the samples from ``start`` on, symmetric where both are rows."""
+        D = self.block(start, stop, start)
+        square = D[:, : stop - start]
+        square.copy_((square + square.T) / 2)  # products are not symmetric to the last bit, degrees must be
+        return D
 
     def maximum(self) -> float:
-        return max(float(D.max()) for _, _, D in self.upper_blocks("largest distance"))
+        starts = progress(len(self), "largest distance")
+        return max(float(self.upper_block(start, min(start + BLOCK, len(self))).max()) for start in starts)
 
 
 def progress(n: int, message: str) -> Any:
@@ -80,80 +79,71 @@ def pick_device(device: str) -> str:
 def affinity(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> Any:
     """The affinity matrix without its diagonal, as something that ``W @ U`` works on.
 
-    Sparse where the kernel has a threshold and what is left fits in ``max_memory`` bytes; dense where that fits;
-    otherwise a ``RecomputedAffinity``, which keeps nothing.
+    Sparse where the kernel has a threshold and what is left fits in ``max_memory`` bytes, else ``BlockAffinity``.
     """
-    n = len(distances)
     if kernel.threshold > 0:
         W = _sparse(distances, kernel, max_memory)
         if W is not None:
             return W
-    if 4 * n * n + 12 * BLOCK * n <= max_memory:
-        return DenseAffinity(distances, kernel)
-    return RecomputedAffinity(distances, kernel)
+    return BlockAffinity(distances, kernel, max_memory)
 
 
-def weights(D: torch.Tensor, kernel: Gaussian, reach: torch.Tensor, start: int, stop: int, first: int) -> torch.Tensor:
-    """Turn a block of squared distances into affinities in place, zero on the diagonal."""
+def weights(D: torch.Tensor, kernel: Gaussian, reach: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+    """Turn an upper block of squared distances into affinities in place, zero on the diagonal."""
     if kernel.limit < np.inf:
-        D *= torch.outer(reach[start:stop], reach[first:]).clamp_(max=kernel.limit)
+        D *= torch.outer(reach[start:stop], reach[start:]).clamp_(max=kernel.limit)
     else:
         D *= reach[start:stop, None]
-        D *= reach[first:]
+        D *= reach[start:]
     if kernel.power == 2:
         D.square_()
     W = D.neg_().exp_()
     if kernel.threshold > 0:
         torch.nn.functional.threshold_(W, kernel.threshold, 0.0)
-    W[:, start - first : stop - first].fill_diagonal_(0)
+    W[:, : stop - start].fill_diagonal_(0)
     return W
 
 
-class RecomputedAffinity:
-    """``W @ U`` by one pass over the squared distances; holds no n x n array."""
+class BlockAffinity:
+    """The upper triangle of W in row blocks: kept up to ``max_memory`` bytes, the rest recomputed for every product.
 
-    def __init__(self, distances: SquaredDistances, kernel: Gaussian) -> None:
-        self.distances, self.kernel = distances, kernel
+    A product is summed in float64, so that degrees minus products leaves no rounding of its own between groups that
+    hardly touch.
+    """
+
+    def __init__(self, distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> None:
+        self.distances, self.kernel, self.spare = distances, kernel, max_memory
         self.reach = torch.from_numpy(kernel.reach).to(distances.device)
         self.shape = (len(distances), len(distances))
+        self.kept: dict[int, torch.Tensor] = {}
 
     def upper_blocks(self, message: str) -> Iterator[tuple[int, int, torch.Tensor]]:
-        for start, stop, D in self.distances.upper_blocks(message):
-            yield start, stop, weights(D, self.kernel, self.reach, start, stop, start)
+        """Yield ``(start, stop, W)`` with W the affinities of rows start .. stop-1 to the samples from start on."""
+        n = len(self.distances)
+        for start in progress(n, message):
+            stop = min(start + BLOCK, n)
+            W = self.kept.get(start)
+            if W is None:
+                W = weights(self.distances.upper_block(start, stop), self.kernel, self.reach, start, stop)
+                if W.nbytes <= self.spare:
+                    self.kept[start] = W
+                    self.spare -= W.nbytes
+            yield start, stop, W
 
     def __matmul__(self, U: np.ndarray) -> np.ndarray:
-        vectors = torch.from_numpy(np.ascontiguousarray(U, np.float32)).to(self.distances.device)
-        out = torch.zeros(vectors.shape, dtype=torch.float64, device=vectors.device)
+        vectors = torch.from_numpy(np.ascontiguousarray(U, np.float64)).to(self.distances.device)
+        out = torch.zeros_like(vectors)
         for start, stop, W in self.upper_blocks("affinity times vectors"):
-            out[start:stop] += W @ vectors[start:]
-            out[stop:] += W[:, stop - start :].T @ vectors[start:stop]
+            W64 = W.double()
+            out[start:stop] += W64 @ vectors[start:]
+            out[stop:] += W64[:, stop - start :].T @ vectors[start:stop]
         return out.cpu().numpy()
-
-
-class DenseAffinity:
-    """``W @ U`` with W kept as one float32 table on the device."""
-
-    def __init__(self, distances: SquaredDistances, kernel: Gaussian) -> None:
-        n = len(distances)
-        self.shape = (n, n)
-        self.table = torch.empty(n, n, device=distances.device)
-        for start, stop, W in RecomputedAffinity(distances, kernel).upper_blocks("affinities"):
-            self.table[start:stop, start:] = W
-            self.table[stop:, start:stop] = W[:, stop - start :].T
-
-    def __matmul__(self, U: np.ndarray) -> np.ndarray:
-        vectors = torch.from_numpy(np.ascontiguousarray(U, np.float64)).to(self.table.device)
-        # summed in float64: degrees minus products leaves no rounding of its own between nearly separate groups
-        return torch.cat([rows.double() @ vectors for rows in self.table.split(BLOCK)]).cpu().numpy()
-
-    def toarray(self) -> np.ndarray:
-        return self.table.cpu().numpy()
 
 
 def _sparse(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> sparse.csr_array | None:
     """The thresholded affinities as float32 CSR, or None where they exceed ``max_memory``."""
     rows, columns, values, entries = [], [], [], 0
-    for start, stop, W in RecomputedAffinity(distances, kernel).upper_blocks("affinities above the threshold"):
+    for start, stop, W in BlockAffinity(distances, kernel, 0).upper_blocks("affinities above the threshold"):
         W[:, : stop - start].triu_()
         i, j = W.nonzero(as_tuple=True)
         entries += len(i)

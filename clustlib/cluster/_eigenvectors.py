@@ -15,7 +15,7 @@ from clustlib.cluster._affinity import Gaussian, SquaredDistances, affinity, deg
 
 TINY = 1e-30  # the degree of a sample without neighbours: it is a component of its own
 DENSE = 2500  # up to this many samples LAPACK solves the whole problem in float64
-BASIS = 12  # blocks that the search space holds before it is restarted
+BASIS = 10  # blocks that the search space holds before it is restarted
 
 
 class NormalisedAffinity:
@@ -61,7 +61,7 @@ def leading_eigenvectors(
 
     Parameters
     ----------
-    W : dense, sparse or recomputed affinity without its diagonal, (n, n)
+    W : affinity without its diagonal, (n, n), sparse or ``BlockAffinity``
     A, B : (n,) float64
         Diagonals of the unnormalised problem (A - W) u = mu B u, both positive; M's eigenvalues are 1 - mu.
     tol : float

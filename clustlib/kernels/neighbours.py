@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -42,7 +42,7 @@ class KnnGraph(NamedTuple):
     sigma2: float
 
 
-def knn(X, k: int, *, backend: str = "auto", device: str = "auto") -> tuple[np.ndarray, np.ndarray]:
+def knn(X: Any, k: int, *, backend: str = "auto", device: str = "auto") -> tuple[np.ndarray, np.ndarray]:
     """The ``k`` nearest other points of every point, exactly.
 
     Parameters
@@ -73,7 +73,7 @@ def knn(X, k: int, *, backend: str = "auto", device: str = "auto") -> tuple[np.n
 
 
 def affinity_graph(
-    X,
+    X: Any,
     n_neighbors: int = 20,
     a: float = 1.0,
     *,
@@ -109,7 +109,8 @@ def affinity_graph(
     if not (np.isfinite(a) and a > 0):
         raise UsageError(f"a must be positive, got {a!r}")
     if isinstance(X, tuple):
-        indices, d2 = _check_neighbours(*X, n_neighbors)
+        indices, d2 = X
+        indices, d2 = _check_neighbours(indices, d2, n_neighbors)
     else:
         X = check_features(X)
         wanted = min(max(n_neighbors, 3), len(X) - 1) if variant == "released" else n_neighbors
@@ -171,9 +172,9 @@ def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.nda
     indices, d2 = np.empty((n, k), np.int32), np.empty((n, k))
     sure = np.empty(n, np.bool_)
     bound = np.full(n, np.inf) if m == n - 1 else reach - error
-    _in_threads(n, lambda lo, hi: _rank(X, candidates, bound, indices, d2, sure, lo, hi))
+    _in_threads(n, _rank, X, candidates, bound, indices, d2, sure)
     unsure = np.flatnonzero(~sure)
-    _in_threads(len(unsure), lambda lo, hi: _rank_all(X, unsure, indices, d2, lo, hi))
+    _in_threads(len(unsure), _rank_all, X, unsure, indices, d2)
     return indices, d2
 
 
@@ -216,9 +217,9 @@ def _search_blocks(X: np.ndarray, norm2: np.ndarray, m: int) -> tuple[np.ndarray
         if same:
             np.fill_diagonal(dots, -np.inf)
         args = (dots, norm2, rows.start, columns.start, nearest, d2)
-        _in_threads(height, lambda lo, hi, args=args: _offer_columns(*args, lo, hi))
+        _in_threads(height, _offer_columns, *args)
         if not same:
-            _in_threads(width, lambda lo, hi, args=args: _offer_rows(*args, lo, hi))
+            _in_threads(width, _offer_rows, *args)
     return nearest, d2[:, -1]
 
 
@@ -352,12 +353,12 @@ def _insert_ranked(indices, d2, j, new):
         d2[at], indices[at] = new, j
 
 
-def _in_threads(n: int, work: Callable[[int, int], None]) -> None:
-    """Call ``work(lo, hi)`` on equal parts of ``range(n)``, one per thread; ``work`` must release the GIL."""
+def _in_threads(n: int, work: Callable[..., None], *args: Any) -> None:
+    """Call ``work(*args, lo, hi)`` on equal parts of ``range(n)``, one a thread; ``work`` must release the GIL."""
     parts = max(1, min(n // 64, numba.get_num_threads(), int(os.environ.get("OMP_NUM_THREADS") or 2**31)))
     if parts == 1:
-        work(0, n)
+        work(*args, 0, n)
         return
     edges = [n * p // parts for p in range(parts + 1)]
     with ThreadPoolExecutor(parts) as pool:
-        list(pool.map(work, edges[:-1], edges[1:]))
+        list(pool.map(lambda lo, hi: work(*args, lo, hi), edges[:-1], edges[1:]))

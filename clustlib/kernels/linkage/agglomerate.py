@@ -18,7 +18,6 @@ from clustlib.kernels.linkage.isolated import (
     finish_in_order,
     lowest_nodes,
     released_joins,
-    remaining,
     to_nearest,
 )
 from clustlib.kernels.linkage.path import path_forest
@@ -75,7 +74,7 @@ def graph_linkage(
         AGDL: only the ``candidates`` nearest clusters of each cluster, by affinity, are partners until so few
         clusters are left that it makes no difference (1.2 ``candidates``). Goes with the criterion "affinity".
     z : float
-        Weight of a step of a walk, 0 < z <= 0.1. At 0.01 affinities are exact to about nine digits.
+        Weight of a step of a walk, 0 < z <= 0.1. At 0.01 path integrals are exact to nine digits, zeta to seven.
     self_loops : bool
         Give W a unit diagonal before its rows are scaled to sum to one, as gactoolbox does.
     isolated : {"keep", "nearest", "released"}
@@ -97,15 +96,15 @@ def graph_linkage(
     label = _leaves(graph, labels0)
     _check_names(linkage=linkage, update=update, criterion=criterion, isolated=isolated)
     _check_numbers(k_c, weight, candidates, criterion, z)
+    if isolated != "keep" and (features is None or len(features) != len(label)):
+        raise UsageError(f"isolated={isolated!r} needs the features of the {len(label)} samples")
     forest, rule = _start(graph, label, linkage, z, self_loops, update, criterion, k_c, weight, candidates)
-    centroids = None
-    if isolated != "keep":
-        centroids = Centroids(check_features(features, minimum=len(label))[: len(label)], forest)
+    centroids = Centroids(features if features is None else check_features(features), forest)
     if isolated == "released" and len(forest.node) > 20 * n_clusters:
-        for a, b in released_joins(forest, centroids, rule.is_isolated, shrink=update == "released_fast"):
+        for a, b in released_joins(forest, centroids, rule.isolated, shrink=update == "released_fast"):
             forest = _join(forest, rule, a, b)
     small = graph.indices.shape[1] if isolated == "nearest" else 0
-    forest = _merge_all(forest, rule, small, centroids)
+    forest = _merge_all(forest, rule, centroids, small)
     sizes = subtree_sizes(forest.children, np.bincount(label))
     return MergeTree(label, forest.children, forest.heights, sizes)
 
@@ -124,41 +123,35 @@ def _start(graph, label, linkage, z, self_loops, update, criterion, k_c, weight,
     return forest, ByLocalStructure(forest, power, k_c, weight, released=criterion == "released")
 
 
-def _merge_all(forest: Forest, rule: Rule, small: int, centroids: Centroids | None) -> Forest:
+def _merge_all(forest: Forest, rule: Rule, centroids: Centroids, small: int) -> Forest:
     """Merge down to one cluster.
 
     Isolated clusters of up to ``small`` vertices are rescued at once. Where no affinity is left, two clusters are
     merged at height 0, by Ward's criterion if ``small`` is positive; their union may have affinities again.
     """
     n = len(forest.node)
-    lonely = _isolated(forest, rule, small)
+    lonely = rule.isolated(forest, small)
     with tqdm(total=n - 1, unit="merge", delay=3, leave=False) as bar:
         while True:
-            while lonely and n - forest.count[0] > 1:
+            while len(lonely) and n - forest.done[0] > 1:
                 for a, b in to_nearest(forest, centroids, lonely):
                     forest = _join(forest, rule, a, b)
-                lonely = _isolated(forest, rule, small)
-            status = rule.advance(forest, small, max(1, n - int(forest.count[0]) - _MERGES_PER_CALL))
-            bar.update(int(forest.count[0]) - bar.n)
-            if n - forest.count[0] == 1:
+                lonely = rule.isolated(forest, small)
+            status = rule.advance(forest, small, max(1, n - int(forest.done[0]) - _MERGES_PER_CALL))
+            bar.update(int(forest.done[0]) - bar.n)
+            if n - forest.done[0] == 1:
                 return forest
             if status == NO_ROOM:
                 forest = roomier(forest)
             elif status == ISOLATED:
-                lonely = [int(forest.count[1])]
+                lonely = forest.done[1:]
             elif status == NO_AFFINITY and rule.in_contact(forest):
-                pair = cheapest_by_ward(forest, centroids) if centroids and small else lowest_nodes(forest)
+                pair = cheapest_by_ward(forest, centroids) if small else lowest_nodes(forest)
                 forest = _join(forest, rule, *pair)
-                lonely = _isolated(forest, rule, small)
+                lonely = rule.isolated(forest, small)
             elif status == NO_AFFINITY:
-                finish_by_ward(forest, centroids) if centroids and small else finish_in_order(forest)
+                finish_by_ward(forest, centroids) if small else finish_in_order(forest)
                 return forest
-
-
-def _isolated(forest: Forest, rule: Rule, largest: int) -> list[int]:
-    """Isolated clusters of at most ``largest`` vertices."""
-    left = remaining(forest)
-    return [int(c) for c in left[forest.size[left] <= largest] if rule.is_isolated(forest, c)]
 
 
 def _join(forest: Forest, rule: Rule, a: int, b: int) -> Forest:

@@ -16,9 +16,9 @@ from clustlib.kernels.linkage.links import NONE
 
 class Boundary(NamedTuple):
     """
-    Contacts are stored by vertex: those of ``v`` are ``start[v]:start[v + 1]``. The vertices in contact with a cluster
-    are found through its initial clusters: ``touching[begin[x] : end[x]]`` for each ``x`` of a linked list. What a merge
-    leaves of these stays in place.
+    Contacts are stored by vertex: those of ``v`` are ``start[v]:start[v + 1]``. The vertices in contact with a
+    cluster are found through its initial clusters: ``touching[begin[x] : end[x]]`` for each ``x`` of a linked list.
+    What a merge leaves of these stays in place.
 
     Attributes
     ----------

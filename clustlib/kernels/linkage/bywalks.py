@@ -6,6 +6,7 @@ out on top is computed, until the one on top already is; the bounds are so close
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 from clustlib.kernels.linkage.forest import Forest, join, row_holds
@@ -66,7 +67,7 @@ def merge_by_walks(forest, walks, kind, z, small, stop):
     """As :func:`.gdl.merge_by_affinity`."""
     rows, links = forest.rows, forest.links
     n = len(forest.node)
-    while n - forest.count[0] > stop:
+    while n - forest.done[0] > stop:
         c = rows.winner[1]
         if rows.value[c] <= 0:
             return NO_AFFINITY
@@ -121,6 +122,16 @@ def exchanges(forest, c):
     return False
 
 
+@njit(cache=True)
+def isolated_clusters(forest, largest):
+    """Clusters of at most ``largest`` vertices for which :func:`exchanges` is false."""
+    found = []
+    for c in range(len(forest.parent)):
+        if forest.parent[c] == c and forest.size[c] <= largest and not exchanges(forest, c):
+            found.append(c)
+    return np.array(found, dtype=np.int64)
+
+
 class ByWalks:
     """Merge the pair with the largest increment of the path integral, or of the zeta entropy.
 
@@ -143,9 +154,9 @@ class ByWalks:
         """Merge two clusters at height 0."""
         merge(forest, *self._rule, a, b, 0.0)
 
-    def is_isolated(self, forest: Forest, c: int) -> bool:
-        """Whether ``c`` exchanges edges both ways with no other cluster."""
-        return not exchanges(forest, c)
+    def isolated(self, forest: Forest, largest: float) -> np.ndarray:
+        """Clusters of at most ``largest`` vertices that exchange edges both ways with no other."""
+        return isolated_clusters(forest, largest)
 
     def in_contact(self, forest: Forest) -> bool:
         """Whether any two clusters are joined by an edge, so that merging others may yet give an affinity."""

@@ -8,7 +8,15 @@ import numpy as np
 from numba import njit
 
 from clustlib.kernels.linkage.forest import Forest, has_room, join
-from clustlib.kernels.linkage.gdl import FINISHED, ISOLATED, NO_AFFINITY, NO_ROOM, affinity, in_contact, linked
+from clustlib.kernels.linkage.gdl import (
+    FINISHED,
+    ISOLATED,
+    NO_AFFINITY,
+    NO_ROOM,
+    affinity,
+    in_contact,
+    isolated_clusters,
+)
 from clustlib.kernels.linkage.links import NONE, tidy
 from clustlib.kernels.linkage.rows import replay, replay_all, retire, set_row
 
@@ -42,7 +50,7 @@ class Local(NamedTuple):
 def score_row(forest, power, local, c):
     """Eq. (7) for cluster ``c`` and its nearest cluster: a_1 + lambda / (K_c - 1) sum over k > 1 of (a_1 - a_k)."""
     links, node = forest.links, forest.node
-    left = len(node) - forest.count[0]
+    left = len(node) - forest.done[0]
     top = np.zeros(local.k_c)
     nearest = NONE
     low, high = 0, 0
@@ -83,7 +91,7 @@ def merge_by_local_structure(forest, power, local, small, stop):
     """As :func:`.gdl.merge_by_affinity`, with the criterion of Eq. (7)."""
     rows, links = forest.rows, forest.links
     n = len(forest.node)
-    while n - forest.count[0] > stop:
+    while n - forest.done[0] > stop:
         c = rows.winner[1]
         if rows.value[c] <= 0:
             return NO_AFFINITY
@@ -106,7 +114,7 @@ def merge_locally(forest, power, local, a, b, height):
     if not local.triangle:
         _rescore_around(forest, power, local, a)
         return a
-    last = len(forest.node) - forest.count[0]
+    last = len(forest.node) - forest.done[0]
     local.at[freed] = local.at[last]
     local.place[local.at[freed]] = freed
     local.at[lower], local.place[a] = a, lower
@@ -155,9 +163,9 @@ class ByLocalStructure:
         """Merge two clusters at height 0."""
         merge_locally(forest, *self._rule, a, b, 0.0)
 
-    def is_isolated(self, forest: Forest, c: int) -> bool:
-        """Whether ``c`` has no affinity to any other cluster."""
-        return not linked(forest, c)
+    def isolated(self, forest: Forest, largest: float) -> np.ndarray:
+        """Clusters of at most ``largest`` vertices that have no affinity to any other."""
+        return isolated_clusters(forest, largest)
 
     def in_contact(self, forest: Forest) -> bool:
         """Whether any two clusters exchange an edge, so that merging others may yet give an affinity."""

@@ -45,7 +45,7 @@ class Forest(NamedTuple):
         The tree so far, lower node first.
     heights : (C - 1,) float64
         Affinity at each merge.
-    count : (2,) int64
+    done : (2,) int64
         Merges made; the last merged cluster.
     """
 
@@ -60,7 +60,7 @@ class Forest(NamedTuple):
     stamp: np.ndarray
     children: np.ndarray
     heights: np.ndarray
-    count: np.ndarray
+    done: np.ndarray
 
 
 def new_forest(label: np.ndarray, links: Links, boundary: Boundary) -> Forest:
@@ -78,7 +78,7 @@ def new_forest(label: np.ndarray, links: Links, boundary: Boundary) -> Forest:
         stamp=np.full(n, -1, np.int32),
         children=np.empty((n - 1, 2), np.int64),
         heights=np.zeros(n - 1),
-        count=np.array([0, NONE]),
+        done=np.array([0, NONE]),
     )
 
 
@@ -100,7 +100,7 @@ def root_of(parent, c):
 def has_room(forest, a, b):
     """Whether the links that joining ``a`` and ``b`` can make fit into the arrays."""
     new = min(forest.boundary.length[a], forest.boundary.length[b])
-    return 2 * (forest.links.count[0] + new) <= len(forest.links.end)
+    return 2 * (forest.links.made[0] + new) <= len(forest.links.end)
 
 
 @njit(cache=True)
@@ -125,8 +125,8 @@ def join(forest, a, b, height):
     Returns the cluster that goes on, the one that is gone, and how many clusters ``touched`` now lists.
     """
     links, boundary = forest.links, forest.boundary
-    step = forest.count[0]
-    if 2 * links.count[1] > len(links.key):
+    step = forest.done[0]
+    if 2 * links.made[1] > len(links.key):
         rehash(links)
     if links.degree[a] < links.degree[b]:
         a, b = b, a
@@ -145,8 +145,8 @@ def join(forest, a, b, height):
         n_touched = _join_boundary(forest, a, b, step, n_touched)
     forest.size[a] += forest.size[b]
     forest.node[a] = len(forest.node) + step
-    forest.count[0] += 1
-    forest.count[1] = a
+    forest.done[0] += 1
+    forest.done[1] = a
     return a, b, n_touched
 
 

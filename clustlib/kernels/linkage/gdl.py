@@ -51,7 +51,7 @@ def _link_contacts(links, boundary, label):
 
 @njit(cache=True)
 def _divide_by_size(forest):
-    for item in range(2 * forest.links.count[0]):
+    for item in range(2 * forest.links.made[0]):
         forest.links.weight[item, 0] /= forest.size[forest.links.end[item]]
 
 
@@ -118,7 +118,7 @@ def merge_by_affinity(forest, power, candidates, small, stop):
     """
     rows, links = forest.rows, forest.links
     n = len(forest.node)
-    while n - forest.count[0] > stop:
+    while n - forest.done[0] > stop:
         c = rows.winner[1]
         if rows.value[c] <= 0:
             return NO_AFFINITY
@@ -177,10 +177,15 @@ def choose_candidates(forest, power, k, c):
 
 
 @njit(cache=True)
-def linked(forest, c):
-    """Whether ``c`` has an affinity to any other cluster."""
-    tidy(forest.links, c)
-    return forest.links.first[c] != NONE
+def isolated_clusters(forest, largest):
+    """Clusters of at most ``largest`` vertices that have no affinity to any other."""
+    found = []
+    for c in range(len(forest.parent)):
+        if forest.parent[c] == c and forest.size[c] <= largest:
+            tidy(forest.links, c)
+            if forest.links.first[c] == NONE:
+                found.append(c)
+    return np.array(found, dtype=np.int64)
 
 
 @njit(cache=True)
@@ -215,7 +220,7 @@ class ByAffinity:
         """Merge until ``stop`` clusters are left; see :func:`merge_by_affinity`."""
         few = int(1.2 * self._candidates)  # gactoolbox turns to all pairs there
         status = merge_by_affinity(forest, self._power, self._candidates, small, max(stop, few))
-        left = len(forest.node) - forest.count[0]
+        left = len(forest.node) - forest.done[0]
         if self._candidates and (left <= few or status == NO_AFFINITY):
             self._candidates = 0
             forest.links.candidate[:] = True
@@ -227,9 +232,9 @@ class ByAffinity:
         """Merge two clusters at height 0."""
         merge(forest, self._power, self._candidates, a, b, 0.0)
 
-    def is_isolated(self, forest: Forest, c: int) -> bool:
-        """Whether ``c`` has no affinity to any other cluster."""
-        return not linked(forest, c)
+    def isolated(self, forest: Forest, largest: float) -> np.ndarray:
+        """Clusters of at most ``largest`` vertices that have no affinity to any other."""
+        return isolated_clusters(forest, largest)
 
     def in_contact(self, forest: Forest) -> bool:
         """Whether any two clusters exchange an edge, so that merging others may yet give an affinity."""

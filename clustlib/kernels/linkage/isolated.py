@@ -7,6 +7,7 @@ leave it, so this is an artefact of the directed graph, where a larger one may b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -22,30 +23,38 @@ class Centroids:
 
     Parameters
     ----------
-    features : (N, D) floating
-    forest : Forest before its first merge
+    features : (N, D) floating, or None where nobody will ask
+    forest : Forest
     """
 
-    def __init__(self, features: np.ndarray, forest: Forest) -> None:
-        n = len(forest.node)
-        member = csr_array((1 / forest.size[forest.label], (forest.label, np.arange(len(features)))))
-        self.points = np.asarray(member.astype(features.dtype) @ (features - features.mean(axis=0)))  # (C, D)
-        self.norm2 = np.einsum("ij,ij->i", self.points, self.points, dtype=np.float64)  # inf: cluster is gone
-        self.sizes = forest.size.copy()
-        self._place = np.concatenate([np.arange(n), np.full(n - 1, NONE)])  # row of each node
-        self._forest, self._done = forest, 0
+    def __init__(self, features: np.ndarray | None, forest: Forest) -> None:
+        self._features, self._forest = features, forest
+        self._done = NONE  # merges taken in
 
     def update(self) -> None:
         """Take in the merges made since the last call."""
-        n = len(self.sizes)
-        for step in range(self._done, int(self._forest.count[0])):
+        n = len(self._forest.node)
+        if self._done == NONE:
+            self._begin(n)
+        for step in range(self._done, int(self._forest.done[0])):
             low, high = self._place[self._forest.children[step]]
             share = self.sizes[high] / (self.sizes[low] + self.sizes[high])
             self.points[low] += self.points.dtype.type(share) * (self.points[high] - self.points[low])
             self.sizes[low] += self.sizes[high]
             self.norm2[low], self.norm2[high] = self.points[low].dot(self.points[low]), np.inf
             self._place[n + step] = low
-            self._done = step + 1
+        self._done = int(self._forest.done[0])
+
+    def _begin(self, n: int) -> None:
+        assert self._features is not None
+        label = self._forest.label
+        self.sizes = np.bincount(label, minlength=n).astype(np.float64)
+        share = (1 / self.sizes[label]).astype(self._features.dtype)
+        self.points = np.asarray(csr_array((share, (label, np.arange(len(label))))) @ self._features)  # (C, D)
+        self.points -= np.average(self.points, axis=0, weights=self.sizes).astype(self.points.dtype)
+        self.norm2 = np.einsum("ij,ij->i", self.points, self.points, dtype=np.float64)  # inf: cluster is gone
+        self._place = np.concatenate([np.arange(n), np.full(n - 1, NONE)])  # row of each node
+        self._done = 0
 
     def of(self, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Centroids (n, D) float64 and sizes (n,) of ``clusters`` (n,)."""
@@ -66,28 +75,29 @@ def remaining(forest: Forest) -> np.ndarray:
     return np.flatnonzero(forest.parent == np.arange(len(forest.parent)))
 
 
-def to_nearest(forest: Forest, centroids: Centroids, clusters: list[int]) -> Iterator[tuple[int, int]]:
+def to_nearest(forest: Forest, centroids: Centroids, clusters: np.ndarray) -> Iterator[tuple[int, int]]:
     """Pairs to join so that each of ``clusters`` joins the one whose centroid is nearest now, shortest way first."""
     centroids.update()
     at = {int(forest.node[c]): int(c) for c in remaining(forest)}
-    for _, node, c in sorted((*centroids.nearest(c), c) for c in clusters):
+    for _, node, c in sorted((*centroids.nearest(c), c) for c in clusters.tolist()):
         a, b = root_of(forest.parent, c), root_of(forest.parent, at[node])
         if a != b:
             yield a, b
 
 
 def released_joins(
-    forest: Forest, centroids: Centroids, is_isolated: Callable[[Forest, int], bool], shrink: bool
+    forest: Forest, centroids: Centroids, isolated: Callable[[Forest, float], np.ndarray], shrink: bool
 ) -> Iterator[tuple[int, int]]:
     """JULE.torch's pairs to join before the first merge: in the order of the clusters, to the first nearest centroid.
 
     With its fast update it also weighs the merged row of the table of affinities by the partner's share of the
     samples (``shrink``).
     """
-    nearest = {c: centroids.nearest(c)[1] for c in range(len(forest.node)) if is_isolated(forest, c)}
+    centroids.update()
+    nearest = {c: centroids.nearest(c)[1] for c in isolated(forest, np.inf).tolist()}
     for c, node in nearest.items():
         a, b = root_of(forest.parent, c), root_of(forest.parent, node)
-        if a == b or not is_isolated(forest, a):
+        if a == b or a not in isolated(forest, np.inf):
             continue
         share = forest.size[b] / (forest.size[a] + forest.size[b])
         yield a, b
@@ -125,9 +135,9 @@ def cheapest_by_ward(forest: Forest, centroids: Centroids) -> tuple[int, int]:
 
 def finish_in_order(forest: Forest) -> None:
     """Merge what is left at affinity 0, always the two lowest nodes."""
-    queue = sorted(int(node) for node in forest.node[remaining(forest)])
+    queue = deque(sorted(int(node) for node in forest.node[remaining(forest)]))
     while len(queue) > 1:
-        queue = [*queue[2:], _record(forest, queue[0], queue[1])]
+        queue.append(_record(forest, queue.popleft(), queue.popleft()))
 
 
 def finish_by_ward(forest: Forest, centroids: Centroids) -> None:
@@ -136,20 +146,20 @@ def finish_by_ward(forest: Forest, centroids: Centroids) -> None:
     left = remaining(forest)
     node = [int(v) for v in forest.node[left]]
     for i, j in ward_merges(*centroids.of(left)):
-        node[i] = node[j] = _record(forest, node[i], node[j])
+        node[j] = _record(forest, node[i], node[j])
 
 
 def _record(forest: Forest, a: int, b: int) -> int:
     """Add a merge of two nodes to the tree, with height 0; returns the new node."""
-    step = int(forest.count[0])
+    step = int(forest.done[0])
     forest.children[step] = min(a, b), max(a, b)
     forest.heights[step] = 0.0
-    forest.count[0] += 1
+    forest.done[0] += 1
     return len(forest.node) + step
 
 
 def ward_merges(points: np.ndarray, sizes: np.ndarray) -> list[tuple[int, int]]:
-    """Ward's merges of weighted points, as pairs of members of the two clusters, cheapest first.
+    """Ward's merges of weighted points, cheapest first: (i, j) where the cluster known as i goes into that known as j.
 
     Follows chains of nearest neighbours, which gives the greedy tree because Ward's criterion is reducible.
 
@@ -182,4 +192,4 @@ def ward_merges(points: np.ndarray, sizes: np.ndarray) -> list[tuple[int, int]]:
         sizes[j] += sizes[i]
         gone[i] = True
     order = sorted(range(len(merges)), key=lambda m: (merges[m][0], m))
-    return [merges[m][1:] for m in order]
+    return [(merges[m][1], merges[m][2]) for m in order]

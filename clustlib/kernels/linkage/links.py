@@ -31,7 +31,7 @@ class Links(NamedTuple):
         Whether this end has the other among its candidates; a pair counts if either has.
     key, pair : (H,) int64, int32
         Open addressing from both clusters to their pair. Outdated keys stay until the next ``rehash``.
-    count : (2,) int64
+    made : (2,) int64
         Pairs ever made, keys in the table.
     """
 
@@ -43,7 +43,7 @@ class Links(NamedTuple):
     candidate: np.ndarray
     key: np.ndarray
     pair: np.ndarray
-    count: np.ndarray
+    made: np.ndarray
 
 
 def new_links(n_clusters: int, capacity: int, n_features: int = 1) -> Links:
@@ -58,7 +58,7 @@ def new_links(n_clusters: int, capacity: int, n_features: int = 1) -> Links:
         candidate=np.ones(2 * capacity, np.bool_),
         key=np.full(table, NONE, np.int64),
         pair=np.empty(table, np.int32),
-        count=np.zeros(2, np.int64),
+        made=np.zeros(2, np.int64),
     )
 
 
@@ -68,7 +68,7 @@ def grown(links: Links, capacity: int) -> Links:
     for field in ("end", "weight", "next", "first", "degree", "candidate"):
         old = getattr(links, field)
         getattr(new, field)[: len(old)] = old
-    new.count[0] = links.count[0]
+    new.made[0] = links.made[0]
     rehash(new)
     return new
 
@@ -87,7 +87,7 @@ def slot_of(links, a, b):
 @njit(cache=True)
 def enter(links, slot, a, b, pair):
     """Write the pair of ``a`` and ``b`` at its slot."""
-    links.count[1] += links.key[slot] == NONE
+    links.made[1] += links.key[slot] == NONE
     links.key[slot] = (np.int64(min(a, b)) << 32) | np.int64(max(a, b))
     links.pair[slot] = pair
 
@@ -104,8 +104,8 @@ def item_of(links, a, b):
     """The end at ``a`` of the pair of ``a`` and ``b``, which is made if there is none."""
     slot = slot_of(links, a, b)
     if links.key[slot] == NONE:
-        pair = links.count[0]
-        links.count[0] += 1
+        pair = links.made[0]
+        links.made[0] += 1
         enter(links, slot, a, b, pair)
         prepend(links, 2 * pair, a)
         prepend(links, 2 * pair + 1, b)
@@ -151,8 +151,8 @@ def tidy(links, c):
 def rehash(links):
     """Build the table anew from the pairs that are left."""
     links.key[:] = NONE
-    links.count[1] = 0
-    for pair in range(links.count[0]):
+    links.made[1] = 0
+    for pair in range(links.made[0]):
         a, b = links.end[2 * pair], links.end[2 * pair + 1]
         if a != NONE:
             enter(links, slot_of(links, a, b), a, b, pair)

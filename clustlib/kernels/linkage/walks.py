@@ -16,7 +16,6 @@ from clustlib.kernels.linkage.boundary import incoming
 from clustlib.kernels.linkage.links import NONE
 from clustlib.kernels.neighbours import KnnGraph
 
-
 NEVER = 100  # steps
 
 
@@ -84,7 +83,9 @@ def transition(graph: KnnGraph, self_loops: bool) -> tuple[np.ndarray, np.ndarra
     return graph.weights * scale[:, None], loop * scale
 
 
-def new_walks(heads: np.ndarray, out: np.ndarray, loop: np.ndarray, label: np.ndarray, n_pairs: int, hops: int) -> Walks:
+def new_walks(
+    heads: np.ndarray, out: np.ndarray, loop: np.ndarray, label: np.ndarray, n_pairs: int, hops: int
+) -> Walks:
     """Walks of up to ``hops`` steps each way, over edge and loop probabilities that are already times z."""
     n, k = heads.shape
     clusters = int(label.max()) + 1

@@ -1,0 +1,191 @@
+"""Agglomerative clustering on a directed graph: rows "AC-GDL", "AC-PIC" and "AC-Zell" of JULE's tables."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin
+
+from clustlib._validation import check_features
+from clustlib.errors import UsageError
+
+
+class GraphLinkage(ClusterMixin, BaseEstimator):
+    """Merge small initial clusters, always the two with the largest affinity on a graph of nearest neighbours.
+
+    The graph has an edge from every sample to its ``n_neighbors`` nearest others (Eq. (4) of JULE), the initial
+    clusters are the components of the graph of first neighbours, and the whole merge tree is kept.
+
+    Parameters
+    ----------
+    n_clusters : int
+    linkage : {"gdl", "path", "zeta"}
+        Graph degree linkage (Zhang et al., ECCV 2012), the increment of the path integral (Zhang, Zhao and Wang,
+        2013) or of the zeta entropy (Zhao and Tang, NIPS 2008).
+    n_neighbors : int
+        K_s of JULE. With fewer than ``n_neighbors`` + 1 samples all others are neighbours, and a warning says so.
+    a : float
+        Scale of the squared bandwidth, Eq. (4).
+    variant : {"published", "released"}
+        "released" is the authors' gactoolbox: the bandwidth is doubled until every sample has a neighbour with a
+        weight of 1e-5, path and zeta linkage have self-loops, and isolated clusters are kept.
+    update : {"exact", "paper_fast", "released_fast"}
+        "gdl": how the affinity of a merged cluster is found. The fast forms are those of JULE's talk and of
+        JULE.torch; they save time only where the exact one is not sparse.
+    criterion : {"affinity", "local", "released"}
+        "gdl": merge by affinity, by Eq. (7) of JULE, or by Eq. (7) as in JULE.torch.
+    k_c, weight : int, float
+        K_c and lambda of Eq. (7).
+    candidates : int, optional
+        "gdl": AGDL with that many nearest clusters as candidates.
+    z : float
+        "path" and "zeta": weight of a step of a walk.
+    initial : {"nearest", "singletons"}
+        "singletons" starts from every sample alone.
+    isolated : {"auto", "nearest", "keep", "released"}
+        What becomes of a cluster that has no affinity to any other; see :func:`clustlib.kernels.graph_linkage`.
+        "auto" is "nearest" for the published variant and "keep" for the released one.
+    random_state : ignored
+        Nothing is random; present because every estimator has it.
+    device : {"auto", "cpu", "cuda", ...}
+        Where neighbours are searched. Merging runs on the CPU.
+
+    Attributes
+    ----------
+    labels_ : (n_samples,) int64
+    tree_ : clustlib.kernels.MergeTree
+        ``tree_.linkage_matrix()`` is SciPy's format.
+    children_ : (n_leaves_ - 1, 2) int64
+        scikit-learn's convention; leaves are the initial clusters.
+    affinities_ : (n_leaves_ - 1,) float64
+        Affinity at each merge, 0 where there was none.
+    n_leaves_ : int
+        Number of initial clusters.
+    initial_labels_ : (n_samples,) int32
+        Leaf of every sample.
+    history_ : list of dict
+        ``{"stage", "seconds", ...}`` for "graph" (``sigma2``), "initial" (``n_clusters``) and "merging"
+        (``without_affinity``: merges at affinity 0).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X = load_digits().data
+    >>> model = GraphLinkage(10).fit(X / np.linalg.norm(X, axis=1, keepdims=True))
+    >>> model.labels_at(12).max()
+    11
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        linkage: Literal["gdl", "path", "zeta"] = "gdl",
+        n_neighbors: int = 20,
+        a: float = 1.0,
+        *,
+        variant: Literal["published", "released"] = "published",
+        update: Literal["exact", "paper_fast", "released_fast"] = "exact",
+        criterion: Literal["affinity", "local", "released"] = "affinity",
+        k_c: int = 5,
+        weight: float = 1.0,
+        candidates: int | None = None,
+        z: float = 0.01,
+        initial: Literal["nearest", "singletons"] = "nearest",
+        isolated: Literal["auto", "nearest", "keep", "released"] = "auto",
+        random_state: Any = None,
+        device: str = "auto",
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.linkage = linkage
+        self.n_neighbors = n_neighbors
+        self.a = a
+        self.variant = variant
+        self.update = update
+        self.criterion = criterion
+        self.k_c = k_c
+        self.weight = weight
+        self.candidates = candidates
+        self.z = z
+        self.initial = initial
+        self.isolated = isolated
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Build the graph and the merge tree of ``X`` (n_samples, n_features) and cut it at ``n_clusters``.
+
+        Raises
+        ------
+        ValueError
+            NaN or infinite values, wrong rank, no samples, fewer samples or initial clusters than ``n_clusters``,
+            or an unknown or impossible parameter.
+        """
+        from clustlib.kernels import KnnGraph, affinity_graph, graph_linkage, initial_clusters
+
+        self._check_choices()
+        X = check_features(X, self.n_clusters)
+        self.n_features_in_ = X.shape[1]
+        self.history_: list[dict[str, Any]] = []
+        started = time.perf_counter()
+        if len(X) == 1:
+            graph = KnnGraph(np.empty((1, 0), np.int32), np.empty((1, 0)), 0.0)
+        else:
+            graph = affinity_graph(X, self._neighbors(len(X)), self.a, variant=self.variant, device=self.device)
+        started = self._note("graph", started, sigma2=graph.sigma2)
+        alone = self.initial == "singletons" or len(X) == 1
+        labels0 = np.arange(len(X)) if alone else initial_clusters(graph)
+        n_leaves = int(labels0.max()) + 1
+        started = self._note("initial", started, n_clusters=n_leaves)
+        if self.n_clusters > n_leaves:
+            raise ValueError(
+                f"n_clusters={self.n_clusters} is more than the {n_leaves} initial clusters; "
+                "initial='singletons' starts from every sample alone"
+            )
+        self.tree_ = graph_linkage(
+            graph,
+            labels0,
+            linkage=self.linkage,
+            update=self.update,
+            criterion=self.criterion,
+            k_c=self.k_c,
+            weight=self.weight,
+            candidates=self.candidates,
+            z=self.z,
+            self_loops=self.variant == "released",
+            isolated=self._rescue(),
+            features=X,
+            n_clusters=self.n_clusters,
+        )
+        self._note("merging", started, without_affinity=int((self.tree_.heights == 0).sum()))
+        self.children_, self.affinities_ = self.tree_.children, self.tree_.heights
+        self.n_leaves_, self.initial_labels_ = self.tree_.n_leaves, self.tree_.initial
+        self.labels_ = self.labels_at(self.n_clusters)
+        return self
+
+    def labels_at(self, n_clusters: int) -> np.ndarray:
+        """Labels (n_samples,) int64 of the same tree cut at another number of clusters; no new run."""
+        return self.tree_.labels(n_clusters)
+
+    def _check_choices(self) -> None:
+        for name, choices in (("initial", ("nearest", "singletons")), ("variant", ("published", "released"))):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
+
+    def _neighbors(self, n_samples: int) -> int:
+        if n_samples <= self.n_neighbors:
+            warnings.warn(f"{n_samples} samples have fewer than n_neighbors={self.n_neighbors} others", stacklevel=3)
+            return n_samples - 1
+        return self.n_neighbors
+
+    def _rescue(self) -> str:
+        if self.isolated == "auto":
+            return "nearest" if self.variant == "published" else "keep"
+        return self.isolated
+
+    def _note(self, stage: str, started: float, **facts: Any) -> float:
+        now = time.perf_counter()
+        self.history_.append({"stage": stage, "seconds": now - started, **facts})
+        return now
