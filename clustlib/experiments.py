@@ -15,7 +15,6 @@ from clustlib.errors import UsageError
 from clustlib.published.tables import choose
 from clustlib.rows import ROWS, Row
 
-
 VARIANTS = ("released", "published")
 
 
