@@ -68,6 +68,20 @@ def claims(profile: str, tested: bool = True) -> Styler:
     return styled(frame if tested else frame.drop(columns=["on our cells", "tests that hold"]), f"claims-{tested}")
 
 
+def variants(profile: str, metric: str = "nmi_geometric") -> pd.DataFrame:
+    """Published against released: the mean over seeds of a metric, for every row and data set that has both.
+
+    Columns: method, dataset, released, published, difference (published - released).
+    """
+    store = records.open_store(profile)
+    read = [record for key in store.all_keys() if (record := store.read(key)) and "variant" in record.params]
+    rows = [(r.params["method"], r.params["dataset"], r.params["variant"], r.metrics[metric]) for r in read]
+    frame = pd.DataFrame(rows, columns=["method", "dataset", "variant", "value"])
+    wide = frame.pivot_table(index=["method", "dataset"], columns="variant", values="value", aggfunc="mean")
+    wide = wide.reindex(columns=["released", "published"]).dropna()
+    return wide.assign(difference=wide["published"] - wide["released"]).reset_index()
+
+
 def provenance(found: list[Result], profile: str) -> Styler:
     """What the records behind the results were made on: device, versions, commit, how many, how many stale."""
     store = records.open_store(profile)

@@ -169,7 +169,7 @@ def test_committed_records_are_whole_small_and_of_the_papers_data(monkeypatch):
 
     monkeypatch.chdir(ROOT)
     store = records.open_store("paper")
-    keys = store.keys()
+    keys = store.all_keys()
     for key in keys:
         record = records.load(key)
         assert record.provenance["dataset_sha256"], key

@@ -86,7 +86,8 @@ def embedding(points: Any, labels: Any = None, title: str = "") -> "Figure":
         raise UsageError(f"{len(points)} points need as many labels, got shape {labels.shape}")
     names, codes = np.unique(labels, return_inverse=True)
     flat = points.shape[1] == 2
-    figure, axes = new_figure(8.0, 6.5, **({} if flat else {"projection": "3d"}))
+    projection: dict[str, Any] = {} if flat else {"projection": "3d"}
+    figure, axes = new_figure(8.0, 6.5, **projection)
     palette = np.array(seaborn.color_palette("colorblind" if len(names) <= 10 else "husl", len(names)))
     order = np.random.default_rng(0).permutation(len(points))  # else the last label hides the others
     size = float(np.clip(16000 / len(points), 2, 40))

@@ -69,12 +69,13 @@ def style() -> None:
 _style_once = functools.cache(style)
 
 
-def new_figure(width: float, height: float, panels: int | None = None, **subplot: Any) -> "tuple[Figure, Any]":
+def new_figure(width: float, height: float, *, panels: int | None = None, **subplot: Any) -> "tuple[Figure, Any]":
     """A figure that pyplot does not keep, with its axes: one, or an array of ``panels`` side by side."""
     _style_once()
     from matplotlib import pyplot
 
-    shape = {"ncols": panels or 1, "squeeze": panels is None}
-    figure, axes = pyplot.subplots(figsize=(width, height), subplot_kw=subplot, **shape)
+    figure, axes = pyplot.subplots(
+        ncols=panels or 1, squeeze=panels is None, figsize=(width, height), subplot_kw=subplot
+    )
     pyplot.close(figure)  # else Jupyter draws it twice: as an open figure and as the cell's value
     return figure, axes

@@ -171,7 +171,7 @@ def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **par
 
 
 def load(key: str, profile: str = "paper") -> Record:
-    """The record of a key, as listed by ``open_store(profile).keys()``. Raises ``KeyError`` if absent."""
+    """The record of a key, as listed by ``open_store(profile).all_keys()``. Raises ``KeyError`` if absent."""
     record = open_store(profile).read(key)
     if record is None:
         raise KeyError(f"no record {key} in the {profile} store")

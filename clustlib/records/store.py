@@ -120,7 +120,7 @@ class Store:
         _paths.write_atomically(self.path(key), sealed.encode() + b"\n")
         return Record(folder=self.folder, **content)
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """The keys of every record, sorted."""
         found = (path.relative_to(self.folder).with_suffix("").as_posix() for path in self.folder.glob("*/*/*.json"))
         return sorted(found)

@@ -45,6 +45,16 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def variants_page() -> str:
+    """What the variants of JULE's baselines measured, as a Markdown table."""
+    found = report.variants("paper")
+    if found.empty:
+        return "*No row has been run in both variants yet.*\n"
+    numbers = [[f"{row.released:.3f}", f"{row.published:.3f}", f"{row.difference:+.3f}"] for row in found.itertuples()]
+    rows = [[row.method, row.dataset, *cells] for row, cells in zip(found.itertuples(), numbers)]
+    return _markdown(list(found.columns), rows)
+
+
 def gather(folder: Path) -> None:
     """Lay the book's sources out in ``folder`` as in the repository, with executed notebooks."""
     root = _paths.root()
@@ -60,6 +70,7 @@ def gather(folder: Path) -> None:
     for paper in published.PAPERS:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper))
         (generated / f"{paper}-claims.md").write_text(claims_page(paper))
+    (generated / "jule-variants.md").write_text(variants_page())
 
 
 def _copy(source: Path, target: Path) -> None:
