@@ -129,3 +129,56 @@ def agglomerate_by_table(W, labels0, update="exact", k_c=1, weight=0.0, triangle
         members.pop()
         node.pop()
     return np.array(children).reshape(-1, 2), np.array(heights)
+
+
+def agglomerate_candidates(W, labels0, k):
+    """AGDL: partners are only the k nearest clusters of each cluster, until 1.2 k clusters are left."""
+    clusters = {int(c): list(np.flatnonzero(labels0 == c)) for c in np.unique(labels0)}
+    n = len(clusters)
+
+    def nearest(c, others):
+        ranked = sorted((-gdl_affinity(W, clusters[c], clusters[d]), min(c, d), max(c, d), d) for d in others)
+        return {d for value, _, _, d in ranked[:k] if value < 0}
+
+    lists = {c: nearest(c, clusters.keys() - {c}) for c in clusters}
+    children, heights = [], []
+    for step in range(n - 1):
+        if len(clusters) <= int(1.2 * k):
+            lists = {c: clusters.keys() - {c} for c in clusters}
+        pairs = {(min(c, d), max(c, d)) for c in lists for d in lists[c]}
+        value, pair = min(((-gdl_affinity(W, clusters[c], clusters[d]), (c, d)) for c, d in pairs), default=(0, None))
+        if value == 0:
+            break
+        c, d = pair
+        children.append(pair)
+        heights.append(-value)
+        new = n + step
+        clusters[new] = clusters.pop(c) + clusters.pop(d)
+        asked = (lists.pop(c) | lists.pop(d)) - {c, d}
+        for e in lists:
+            if lists[e] & {c, d}:
+                lists[e] = lists[e] - {c, d} | {new}
+                asked.add(e)
+        lists[new] = nearest(new, asked)
+    return np.array(children).reshape(-1, 2), np.array(heights)
+
+
+def ward(points, sizes):
+    """Greedy Ward merges of weighted points: children in scikit-learn's convention."""
+    clusters = {i: (np.array(p, float), float(s)) for i, (p, s) in enumerate(zip(points, sizes))}
+    children = []
+    for step in range(len(points) - 1):
+        cost = {
+            (i, j): clusters[i][1]
+            * clusters[j][1]
+            / (clusters[i][1] + clusters[j][1])
+            * ((clusters[i][0] - clusters[j][0]) ** 2).sum()
+            for i in clusters
+            for j in clusters
+            if i < j
+        }
+        i, j = min(cost, key=lambda pair: (cost[pair], pair))
+        (p, s), (q, t) = clusters.pop(i), clusters.pop(j)
+        clusters[len(points) + step] = (s * p + t * q) / (s + t), s + t
+        children.append((i, j))
+    return np.array(children).reshape(-1, 2)

@@ -7,6 +7,7 @@ the ``k`` smallest by (squared distance, index). Every backend returns the same 
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from clustlib._validation import check_features
 from clustlib.errors import UsageError
 
 _BLOCK = 2048  # points a side of one block of distances: 16 MiB, which stays in a level-3 cache
-_GROUP = 32  # distances compared at once before any is looked at
+_GROUP = 64  # distances compared at once before any is looked at
 _TRY_DOUBLINGS = 200  # 2**200 brings any finite bandwidth above any distance float64 can hold apart
 
 
@@ -191,13 +192,22 @@ def _backend(backend: str, device: str) -> Callable[[np.ndarray, np.ndarray, int
 
 
 def _torch_device(device: str) -> str:
-    if device == "cpu":
+    if device == "cpu" or (device == "auto" and not _has_cuda_driver()):
         return "cpu"
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return str(torch.device(device))
+
+
+def _has_cuda_driver() -> bool:
+    """Whether it is worth the seconds and the memory of importing torch to ask it for a GPU."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 # ------------------------------------------------------------------ candidates, in float32
@@ -207,20 +217,20 @@ def _torch_device(device: str) -> str:
 
 def _search_blocks(X: np.ndarray, norm2: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
     n = len(X)
-    nearest, d2 = np.full((n, m), -1, np.int32), np.full((n, m), np.inf, np.float32)
+    half = norm2 / 2  # |x - y|^2 / 2 = |x|^2 / 2 + |y|^2 / 2 - xy
+    nearest, half_d2 = np.full((n, m), -1, np.int32), np.full((n, m), np.inf, np.float32)
     buffer = np.empty(_BLOCK * _BLOCK, np.float32)
     for rows, columns in _upper_blocks(n):
         height, width = rows.stop - rows.start, columns.stop - columns.start
         dots = buffer[: height * width].reshape(height, width)
         np.matmul(X[rows], X[columns].T, out=dots)
-        same = rows == columns
-        if same:
+        if rows == columns:
             np.fill_diagonal(dots, -np.inf)
-        args = (dots, norm2, rows.start, columns.start, nearest, d2)
-        _in_threads(height, _offer_columns, *args)
-        if not same:
-            _in_threads(width, _offer_rows, *args)
-    return nearest, d2[:, -1]
+        block = (dots, half, rows.start, columns.start, nearest, half_d2)
+        _in_threads(height, _offer_columns, *block)
+        if rows != columns:
+            _in_threads(width, _offer_rows, *block)
+    return nearest, 2 * half_d2[:, -1]
 
 
 def _upper_blocks(n: int) -> Iterator[tuple[slice, slice]]:
@@ -257,43 +267,46 @@ def _search_torch(X: np.ndarray, norm2: np.ndarray, m: int, device: str) -> tupl
 
 
 @njit(cache=True, nogil=True)
-def _offer_columns(dots, norm2, row0, column0, nearest, d2, lo, hi):
+def _offer_columns(dots, half, row0, column0, nearest, half_d2, lo, hi):
     """Offer each column's point to the rows ``lo:hi`` of a block of dot products."""
-    width = dots.shape[1]
+    half_j = half[column0 : column0 + dots.shape[1]]
     for r in range(lo, hi):
         i = row0 + r
-        worst = d2[i, -1]
-        for start in range(0, width, _GROUP):
-            stop = min(start + _GROUP, width)
+        worst = half_d2[i, -1]
+        for start in range(0, len(half_j), _GROUP):
+            row, others = dots[r, start : start + _GROUP], half_j[start : start + _GROUP]
+            limit = worst - half[i]
             hits = 0
-            for c in range(start, stop):
-                hits += norm2[i] + norm2[column0 + c] - 2 * dots[r, c] < worst
+            for c in range(len(others)):
+                hits += others[c] - row[c] < limit
             if hits > 0:
-                for c in range(start, stop):
-                    new = norm2[i] + norm2[column0 + c] - 2 * dots[r, c]
+                for c in range(len(others)):
+                    new = half[i] + (others[c] - row[c])
                     if new < worst:
-                        _insert(nearest[i], d2[i], column0 + c, new)
-                        worst = d2[i, -1]
+                        _insert(nearest[i], half_d2[i], column0 + start + c, new)
+                        worst = half_d2[i, -1]
 
 
 @njit(cache=True, nogil=True)
-def _offer_rows(dots, norm2, row0, column0, nearest, d2, lo, hi):
+def _offer_rows(dots, half, row0, column0, nearest, half_d2, lo, hi):
     """Offer each row's point to the columns ``lo:hi``, reading the block along its rows."""
-    worst = d2[column0 + lo : column0 + hi, -1].copy()
+    half_j = half[column0 : column0 + dots.shape[1]]
+    limit = half_d2[column0 : column0 + dots.shape[1], -1] - half_j
     for r in range(dots.shape[0]):
         i = row0 + r
         for start in range(lo, hi, _GROUP):
             stop = min(start + _GROUP, hi)
+            row, limits = dots[r, start:stop], limit[start:stop]
             hits = 0
-            for c in range(start, stop):
-                hits += norm2[column0 + c] + norm2[i] - 2 * dots[r, c] < worst[c - lo]
+            for c in range(len(limits)):
+                hits += half[i] - row[c] < limits[c]
             if hits > 0:
-                for c in range(start, stop):
-                    j = column0 + c
-                    new = norm2[j] + norm2[i] - 2 * dots[r, c]
-                    if new < worst[c - lo]:
-                        _insert(nearest[j], d2[j], i, new)
-                        worst[c - lo] = d2[j, -1]
+                for c in range(len(limits)):
+                    j = column0 + start + c
+                    new = half_j[start + c] + (half[i] - row[c])
+                    if new < half_d2[j, -1]:
+                        _insert(nearest[j], half_d2[j], i, new)
+                        limits[c] = half_d2[j, -1] - half_j[start + c]
 
 
 @njit(cache=True, nogil=True)

@@ -114,8 +114,9 @@ def row_holds(forest, c, value):
 
 
 def roomier(forest: Forest) -> Forest:
-    """The same forest with room for twice as many links."""
-    return forest._replace(links=grown(forest.links, len(forest.links.end)))
+    """The same forest with room for twice as many links, and for those of any one merge."""
+    most = len(forest.links.end) + int(forest.boundary.length.max())
+    return forest._replace(links=grown(forest.links, most))
 
 
 @njit(cache=True)

@@ -75,9 +75,10 @@ def counts(links, pair):
 @njit(cache=True)
 def start_rows(forest, power, candidates):
     """Choose the candidates, if only some count, and fill every row."""
-    for c in range(len(forest.node)):
-        if candidates > 0:
+    if candidates > 0:
+        for c in range(len(forest.node)):
             choose_candidates(forest, power, candidates, c)
+        forest.links.made[2] = 0
     refresh_rows(forest, power)
 
 
@@ -224,6 +225,7 @@ class ByAffinity:
         if self._candidates and (left <= few or status == NO_AFFINITY):
             self._candidates = 0
             forest.links.candidate[:] = True
+            forest.links.made[2] = 1
             refresh_rows(forest, self._power)
             return FINISHED if status == NO_AFFINITY else status
         return status

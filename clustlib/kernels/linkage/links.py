@@ -31,8 +31,8 @@ class Links(NamedTuple):
         Whether this end has the other among its candidates; a pair counts if either has.
     key, pair : (H,) int64, int32
         Open addressing from both clusters to their pair. Outdated keys stay until the next ``rehash``.
-    made : (2,) int64
-        Pairs ever made, keys in the table.
+    made : (3,) int64
+        Pairs ever made, keys in the table, and whether a new pair counts.
     """
 
     end: np.ndarray
@@ -55,10 +55,10 @@ def new_links(n_clusters: int, capacity: int, n_features: int = 1) -> Links:
         next=np.empty(2 * capacity, np.int32),
         first=np.full(n_clusters, NONE, np.int32),
         degree=np.zeros(n_clusters, np.int32),
-        candidate=np.ones(2 * capacity, np.bool_),
+        candidate=np.empty(2 * capacity, np.bool_),
         key=np.full(table, NONE, np.int64),
         pair=np.empty(table, np.int32),
-        made=np.zeros(2, np.int64),
+        made=np.array([0, 0, 1]),
     )
 
 
@@ -68,7 +68,7 @@ def grown(links: Links, capacity: int) -> Links:
     for field in ("end", "weight", "next", "first", "degree", "candidate"):
         old = getattr(links, field)
         getattr(new, field)[: len(old)] = old
-    new.made[0] = links.made[0]
+    new.made[:] = links.made
     rehash(new)
     return new
 
@@ -109,6 +109,7 @@ def item_of(links, a, b):
         enter(links, slot, a, b, pair)
         prepend(links, 2 * pair, a)
         prepend(links, 2 * pair + 1, b)
+        links.candidate[2 * pair] = links.candidate[2 * pair + 1] = links.made[2] == 1
     pair = links.pair[slot]
     return 2 * pair if links.end[2 * pair] == a else 2 * pair + 1
 
