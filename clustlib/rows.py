@@ -19,7 +19,17 @@ class Row:
 
 ROWS = {
     "K-means": Row("clustlib.cluster.kmeans:KMeans"),
+    "SC-NJW": Row("clustlib.cluster.spectral:SpectralNJW", variants=True),
+    "SC-ST": Row("clustlib.cluster.spectral:SelfTuningSpectral", variants=True),
+    "SC-LS": Row("clustlib.cluster.spectral:LandmarkSpectral", variants=True),
+    "N-Cuts": Row("clustlib.cluster.spectral:NormalizedCuts", variants=True),
     "AC-Link": Row("clustlib.cluster.average_linkage:AverageLinkage", random=False),
+    "AC-Zell": Row(
+        "clustlib.cluster.graph_linkage:GraphLinkage", {"linkage": "zeta", "a": 0.95}, random=False, variants=True
+    ),
     "AC-GDL": Row("clustlib.cluster.graph_linkage:GraphLinkage", {"linkage": "gdl"}, random=False, variants=True),
+    "AC-PIC": Row("clustlib.cluster.graph_linkage:GraphLinkage", {"linkage": "path"}, random=False, variants=True),
+    "NMF-LP": Row("clustlib.cluster.nmf:LocalityPreservingNMF", variants=True),
+    "NMF-D": Row("clustlib.cluster.nmf:DeepSemiNMF"),
 }
 DETERMINISTIC = tuple(label for label, row in ROWS.items() if not row.random)

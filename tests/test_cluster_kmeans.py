@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -111,3 +113,14 @@ def test_bad_settings(settings_):
 def test_clone_keeps_the_parameters():
     model = KMeans(7, init="random", n_init=3)
     assert clone(model).get_params() == model.get_params()
+
+
+@pytest.mark.skipif("CLUSTLIB_DATA" not in os.environ, reason="needs CLUSTLIB_DATA")
+def test_mnist_test_is_where_k_means_is_known_to_be():
+    from clustlib.datasets import load
+    from clustlib.metrics import accuracy, nmi
+
+    images = load("mnist-test")
+    labels = KMeans(10, n_init=3, random_state=0).fit_predict(images.pixels("l2"))
+    assert accuracy(images.labels, labels) == pytest.approx(0.55, abs=0.04)
+    assert nmi(images.labels, labels, average="geometric") == pytest.approx(0.54, abs=0.04)

@@ -35,7 +35,8 @@ class SquaredDistances:
     """Squared Euclidean distances of ``X`` (n, d) in row blocks, on a device, in float32 of the centred features."""
 
     def __init__(self, X: np.ndarray, device: str = "auto") -> None:
-        centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+        centred = X.astype(np.float64)
+        centred -= centred.mean(axis=0)
         norms = np.einsum("nd,nd->n", centred, centred)
         self.mean = 2 * float(norms.mean())  # over all n² pairs, the n zeros included, as mean(D(:)) is
         self.device = torch.device(pick_device(device))
@@ -50,7 +51,7 @@ class SquaredDistances:
         """Distances of rows start .. stop-1 to the samples from ``first`` on."""
         D = torch.addmm(self.norms[first:], self.X[start:stop], self.X[first:].T, alpha=-2)
         D += self.norms[start:stop, None]
-        return torch.nn.functional.threshold_(D, self.noise, 0.0)
+        return torch.threshold_(D, self.noise, 0.0)
 
     def upper_block(self, start: int, stop: int) -> torch.Tensor:
         """Distances of rows start .. stop-1 to the samples from ``start`` on, symmetric where both are rows."""
@@ -99,7 +100,7 @@ def weights(D: torch.Tensor, kernel: Gaussian, reach: torch.Tensor, start: int, 
         D.square_()
     W = D.neg_().exp_()
     if kernel.threshold > 0:
-        torch.nn.functional.threshold_(W, kernel.threshold, 0.0)
+        torch.threshold_(W, kernel.threshold, 0.0)
     W[:, : stop - start].fill_diagonal_(0)
     return W
 
@@ -160,4 +161,3 @@ def _sparse(distances: SquaredDistances, kernel: Gaussian, max_memory: float) ->
 def degrees(W: Any) -> np.ndarray:
     """Row sums without the diagonal, (n,) float64."""
     return (W @ np.ones((W.shape[0], 1))).ravel()
-

@@ -12,7 +12,7 @@ def normalise_rows(V: np.ndarray) -> np.ndarray:
 
 
 def alignment_cost(Z: np.ndarray) -> float:
-    """Zelnik-Manor and Perona (2004), Eq. (3): the sum over i, j of Z_ij² / max_j Z_ij²; n at best."""
+    """Zelnik-Manor and Perona (2004): the sum over i, j of Z_ij² / max_j Z_ij²; n at best."""
     squares = Z**2
     return float((squares / squares.max(axis=1, keepdims=True)).sum())
 

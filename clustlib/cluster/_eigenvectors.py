@@ -14,7 +14,7 @@ import scipy.linalg
 from clustlib.cluster._affinity import Gaussian, SquaredDistances, affinity, degrees
 
 TINY = 1e-30  # the degree of a sample without neighbours: it is a component of its own
-DENSE = 2500  # up to this many samples LAPACK solves the whole problem in float64
+DENSE = 2500  # up to this many samples LAPACK solves the whole problem
 BASIS = 10  # blocks that the search space holds before it is restarted
 
 
@@ -65,8 +65,8 @@ def leading_eigenvectors(
     A, B : (n,) float64
         Diagonals of the unnormalised problem (A - W) u = mu B u, both positive; M's eigenvalues are 1 - mu.
     tol : float
-        Largest accepted residual, in the norm of the preconditioner and relative to the spectral gap: about the angle
-        (radians) to the true eigenvectors.
+        Largest accepted residual, in the norm of the preconditioner and relative to the spectral gap: about the
+        angle (radians) to the true eigenvectors.
 
     Warns
     -----
@@ -74,7 +74,7 @@ def leading_eigenvectors(
         After ``max_passes``, or once the residual stalls; the vectors so far are returned.
     """
     n = len(A)
-    if n <= DENSE:
+    if n <= DENSE or 4 * n_vectors > n:
         mu, V = _lapack(W, A, B, n_vectors)
         return 1 - mu, V, [{"pass": 1, "residual": 0.0}]
     return _davidson(W, A, B, n_vectors, rng, tol, max_passes)
@@ -92,8 +92,8 @@ def _davidson(
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, float]]]:
     """Block Davidson with the diagonal of L as preconditioner.
 
-    Without the preconditioner it is block Lanczos with full orthogonalisation. With it, samples that hang on the rest by
-    almost nothing (their entry of L is nearly 0, thousands of them with a narrow kernel that keeps its diagonal) cost
+    Without the preconditioner it is block Lanczos with full orthogonalisation. With it, samples that hang on the
+    rest by almost nothing (their entry of L is nearly 0; a narrow kernel that keeps its diagonal has thousands) cost
     no more passes than the others.
     """
     from sklearn.exceptions import ConvergenceWarning

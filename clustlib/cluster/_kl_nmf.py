@@ -23,6 +23,11 @@ class KLFactors:
     ) -> None:
         self.X, self.V, self.U, self.weights = X, V, U, weights
         self.smoothing = None if laplacian is None else alpha * laplacian
+        self.entropy = sum(  # of the data alone: Σ_i w_i Σ_f (x log x - x), with 0 log 0 = 0
+            float(weights[start : start + BLOCK] @ (x * np.log(np.maximum(x, 1e-300)) - x).sum(axis=1))
+            for start in range(0, len(X), BLOCK)
+            for x in [X[start : start + BLOCK].astype(np.float64)]
+        )
         self.history: list[dict[str, float]] = []
 
     def iterate(self, n_iter: int, tol: float) -> Self:
@@ -40,13 +45,10 @@ class KLFactors:
 
     def objective(self) -> dict[str, float]:
         """The objective and its parts, Σ_i w_i D(x_i || U v_i) and alpha Σ_k v_k' L log v_k."""
-        divergence = 0.0
+        divergence = self.entropy
         for rows, Y in self._reconstruction():
-            x = self.X[rows]
-            terms = Y - x
-            seen = x > 0  # 0 log 0 = 0
-            terms[seen] += x[seen] * np.log(x[seen] / Y[seen])
-            divergence += float(self.weights[rows] @ terms.sum(axis=1, dtype=np.float64))
+            parts = Y.sum(axis=1, dtype=np.float64) - np.einsum("nf,nf->n", self.X[rows], np.log(Y), dtype=np.float64)
+            divergence += float(self.weights[rows] @ parts)
         roughness = 0.0
         if self.smoothing is not None:
             roughness = float(((self.smoothing @ np.log(np.maximum(self.V, 1e-200))) * self.V).sum())
@@ -64,7 +66,7 @@ class KLFactors:
             yield rows, np.maximum(self.V[rows].astype(self.X.dtype) @ basis, FLOOR)
 
     def _update_codes(self) -> None:
-        """v_k ← (w s_k I + alpha L)^-1 (w ⊙ v_k ⊙ (X / VU') u_k), s_k = Σ_f u_fk; without a graph, Lee and Seung's rule."""
+        """v_k ← (w s_k I + alpha L)^-1 (w ⊙ v_k ⊙ (X / VU') u_k) with s_k = Σ_f u_fk; Lee and Seung's without L."""
         target = np.empty_like(self.V)
         basis = self.U.astype(self.X.dtype)
         for rows, Y in self._reconstruction():
@@ -87,7 +89,7 @@ class KLFactors:
 
 
 def solve_shifted(
-    L: sparse.csr_array, diagonal: np.ndarray, target: np.ndarray, start: np.ndarray, tol: float = 1e-8
+    L: sparse.csr_array, diagonal: np.ndarray, target: np.ndarray, start: np.ndarray, tol: float = 1e-5
 ) -> np.ndarray:
     """Columns v_k with (diag(diagonal_k) + L) v_k = target_k, by conjugate gradients on all columns at once, (n, k)."""
     inverse = 1 / (diagonal + L.diagonal()[:, None])
@@ -131,7 +133,7 @@ def best_start(
 
 
 def kmeans_factors(X: np.ndarray, rank: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """V (n, k), U (d, k): centres of ten k-means iterations with unit length, and the positive part of least squares."""
+    """V (n, k), U (d, k): unit-length centres of ten k-means iterations, the positive part of least squares."""
     import warnings
 
     from sklearn.cluster import KMeans

@@ -56,7 +56,7 @@ def average_linkage(X: np.ndarray, *, max_memory: float) -> tuple[np.ndarray, li
 
     n, dim = X.shape
     block = int(np.clip(max_memory / 8 / (24 * n), 16, BLOCK))
-    working = 8 * n * (2 * dim + 3 * block)  # X twice, and a block three times, in float64
+    working = 8 * n * (dim + 3 * block)  # X, and a block three times, in float64
     if working > max_memory:
         raise MemoryError(
             f"average linkage of {n:,} x {dim} features works in {working / GiB:.2f} GiB beside its table, more than "
@@ -114,8 +114,7 @@ def _merge_duplicates(clusters: _Partition, X: np.ndarray) -> None:
 
 def _distance_blocks(X: np.ndarray, clusters: _Partition, block: int, bar) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ``(first, means)``: mean distances (rows, m - first) of clusters first .. first+rows-1 to first .. m-1."""
-    order = np.argsort(clusters.labels, kind="stable")
-    X = X[order]
+    _sort_samples(X, clusters)
     norms = np.einsum("nd,nd->n", X, X)
     sizes = clusters.sizes.astype(np.float64)
     bounds = np.r_[0, np.cumsum(clusters.sizes)]
@@ -127,13 +126,21 @@ def _distance_blocks(X: np.ndarray, clusters: _Partition, block: int, bar) -> It
         for row in range(start, bounds[last], block):
             stop = min(row + block, bounds[last])
             products = X[row:stop] @ X[start:].T
-            rows = clusters.labels[order[row:stop]] - first
+            rows = clusters.labels[row:stop] - first
             _add_distances(products, X, row, start, norms, rows, bounds[first:], means)
             bar.update(stop - row)
         means /= sizes[first:last, None]
         means /= sizes[first:]
         yield first, means
         first = last
+
+
+def _sort_samples(X: np.ndarray, clusters: _Partition) -> None:
+    """Bring each cluster's samples together, in place: only the clusters' nodes matter for the tree."""
+    order = np.argsort(clusters.labels, kind="stable")
+    clusters.labels = clusters.labels[order]
+    for column in range(0, X.shape[1], 64):
+        X[:, column : column + 64] = X[order, column : column + 64]
 
 
 @nb.njit(parallel=True, cache=True)

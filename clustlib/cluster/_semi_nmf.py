@@ -39,23 +39,26 @@ def joint_training(
     from tqdm.auto import trange
 
     factors = list(factors)
-    history: History = [{"iteration": 0, "residual": residual_norm(X, reduce(np.matmul, factors), H)}]
+    history: History = [{"iteration": 0, "residual": residual_norm(X, _product(factors), H)}]
     for iteration in trange(1, max_iter + 1, desc="deep semi-NMF", leave=False, delay=2):
-        below = None  # Ψ = Z_1 .. Z_{i-1}
-        for i in range(len(factors)):
-            above = reduce(lambda right, Z: Z @ right, reversed(factors[i + 1 :]), H)  # Z_{i+1} .. Z_m H
-            fitted = divide_right(X, above)
-            factors[i] = fitted if below is None else divide_right(fitted.T, below.T).T  # Eq. (8)
-            below = factors[i] if below is None else below @ factors[i]
-        H = multiplicative_step(H, below.T @ X, below.T @ below)  # Eq. (10)
+        below = factors[0] = divide_right(X, _product([*factors[1:], H]))
+        for i in range(1, len(factors)):  # below is Ψ = Z_1 .. Z_{i-1}, and Z_i = Ψ† X (Z_{i+1} .. H)†
+            fitted = divide_right(X, _product([*factors[i + 1 :], H]))
+            factors[i] = divide_right(fitted.T, below.T).T
+            below = below @ factors[i]
+        H = multiplicative_step(H, below.T @ X, below.T @ below)
         history.append({"iteration": iteration, "residual": residual_norm(X, below, H)})
         if has_converged(history, tol):
             break
     return factors, H, history
 
 
+def _product(matrices: list[np.ndarray]) -> np.ndarray:
+    return reduce(lambda right, left: left @ right, reversed(matrices))
+
+
 def multiplicative_step(H: np.ndarray, A: np.ndarray, B: np.ndarray) -> np.ndarray:
-    """H ⊙ √((A⁺ + B⁻H) / (A⁻ + B⁺H)) with A = Z'X and B = Z'Z: ‖X - ZH‖ does not rise (Ding, Li, Jordan, Eq. 12)."""
+    """H ⊙ √((A⁺ + B⁻H) / (A⁻ + B⁺H)) with A = Z'X and B = Z'Z: ‖X - ZH‖ does not rise (Ding, Li, Jordan)."""
     rise = np.maximum(A, 0) + np.maximum(-B, 0) @ H
     fall = np.maximum(-A, 0) + np.maximum(B, 0) @ H
     return H * np.sqrt(rise / np.maximum(fall, 1e-10))

@@ -13,8 +13,8 @@ from clustlib.errors import UsageError
 class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
     """Cai et al.'s LPNMF: X ≈ V U' under the KL divergence, with V smooth along a nearest-neighbour graph.
 
-    Objective: Σ_i w_i D(x_i || U v_i) + ``alpha`` Σ_k v_k' L log v_k, whose second term is the symmetrised KL divergence
-    between the codes of neighbours. k-means on the codes V gives the labels.
+    Objective: Σ_i w_i D(x_i || U v_i) + ``alpha`` Σ_k v_k' L log v_k, whose second term is the symmetrised KL
+    divergence between the codes of neighbours. k-means on the codes V gives the labels.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Negative, NaN or infinite values, wrong rank, fewer samples than clusters or components, no more samples than
-            ``n_neighbors`` where the graph is used, unknown variant, ``n_init`` or ``max_iter`` below 1.
+            Negative, NaN or infinite values, wrong rank, fewer samples than clusters or components, no more samples
+            than ``n_neighbors`` where the graph is used, unknown variant, ``n_init`` or ``max_iter`` below 1.
         """
         from clustlib.cluster._kl_nmf import KLFactors, best_start, normalised_cut_weights, zero_one_laplacian
         from clustlib.cluster.kmeans import KMeans

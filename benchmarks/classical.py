@@ -1,0 +1,169 @@
+"""Seconds and peak memory of the classical rows, beside a peer from a well-kept library where there is one.
+
+    python benchmarks/classical.py                                    # every row on MNIST-test
+    python benchmarks/classical.py --dataset mnist --rows SC-NJW SC-ST
+    python benchmarks/classical.py --rows SC-NJW --peers
+
+Each run is its own process, so that its peak memory is its own. A ratio is ours over the peer's seconds.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+VARIANTS = ("published", "released")
+BARS = {  # seconds, GB on two cores, for MNIST-test
+    "SC-NJW": (60, 4),
+    "SC-ST": (60, 4),
+    "SC-LS": (60, 4),
+    "N-Cuts": (60, 4),
+}
+
+
+def ours(row: str, variant: str, n_clusters: int, seed: int) -> Any:
+    from clustlib.cluster.average_linkage import AverageLinkage
+    from clustlib.cluster.kmeans import KMeans
+    from clustlib.cluster.nmf import DeepSemiNMF, LocalityPreservingNMF
+    from clustlib.cluster.spectral import LandmarkSpectral, NormalizedCuts, SelfTuningSpectral, SpectralNJW
+
+    plain = {"K-means": KMeans, "NMF-D": DeepSemiNMF}
+    with_variant = {
+        "SC-NJW": SpectralNJW,
+        "SC-ST": SelfTuningSpectral,
+        "SC-LS": LandmarkSpectral,
+        "N-Cuts": NormalizedCuts,
+        "NMF-LP": LocalityPreservingNMF,
+    }
+    if row == "AC-Link":
+        return AverageLinkage(n_clusters)
+    if row in plain:
+        return plain[row](n_clusters, random_state=seed)
+    return with_variant[row](n_clusters, variant=variant, random_state=seed)
+
+
+ROWS = ("K-means", "SC-NJW", "SC-ST", "SC-LS", "N-Cuts", "AC-Link", "NMF-LP", "NMF-D")
+SINGLE = ("K-means", "AC-Link", "NMF-D")  # rows without variants
+
+
+def peer_spectral(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+    from sklearn.cluster import SpectralClustering
+    from sklearn.metrics.pairwise import rbf_kernel
+
+    spread = 2 * ((X**2).sum(axis=1).mean() - (X.mean(axis=0) ** 2).sum())
+    W = rbf_kernel(X, gamma=1 / (0.05 * spread))
+    np.fill_diagonal(W, 0)
+    return SpectralClustering(n_clusters, affinity="precomputed", random_state=seed).fit_predict(W)
+
+
+def peer_kmeans(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+    from sklearn.cluster import KMeans
+
+    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(X)
+
+
+def peer_linkage(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    return fcluster(linkage(X, "average"), n_clusters, "maxclust")
+
+
+def peer_nmf(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import NMF
+
+    codes = NMF(n_clusters, solver="mu", beta_loss="kullback-leibler", max_iter=320, tol=0, random_state=seed)
+    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(codes.fit_transform(X))
+
+
+PEERS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
+    "K-means": peer_kmeans,
+    "SC-NJW": peer_spectral,
+    "AC-Link": peer_linkage,
+    "NMF-LP": peer_nmf,
+}
+
+
+def measure(row: str, variant: str, dataset: str, seed: int) -> dict[str, Any]:
+    """Run one row in this process; ``variant`` may be "peer"."""
+    from clustlib.datasets import load
+    from clustlib.metrics import accuracy, nmi
+
+    images = load(dataset)
+    X, y = images.pixels("l2"), images.labels
+    n_clusters = len(np.unique(y))
+    wall, cpu = time.perf_counter(), time.process_time()
+    if variant == "peer":
+        labels = PEERS[row](X, n_clusters, seed)
+    else:
+        labels = ours(row, variant, n_clusters, seed).fit(X).labels_
+    return {
+        "row": row,
+        "variant": variant,
+        "dataset": dataset,
+        "seed": seed,
+        "seconds": round(time.perf_counter() - wall, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        "accuracy": round(accuracy(y, labels), 4),
+        "nmi": round(nmi(y, labels, average="geometric"), 4),
+    }
+
+
+def measured_alone(row: str, variant: str, dataset: str, seed: int) -> dict[str, Any]:
+    """``measure`` in a fresh interpreter; a run that fails is reported, not raised."""
+    command = [sys.executable, __file__, "--one", row, variant, dataset, str(seed)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        return {"row": row, "variant": variant, "dataset": dataset, "seed": seed, "failed": done.returncode}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def verdict(result: dict[str, Any]) -> str:
+    bar = BARS.get(result["row"])
+    if bar is None or result["dataset"] != "mnist-test" or result["variant"] == "peer" or "failed" in result:
+        return ""
+    held = result["seconds"] <= bar[0] and result["peak_gb"] <= bar[1]
+    return f"  bar {bar[0]} s, {bar[1]} GB: {'held' if held else 'MISSED'}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="mnist-test")
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--peers", action="store_true", help="also run the peer of each row that has one")
+    parser.add_argument("--output", help="append the results to this file, one JSON a line")
+    parser.add_argument("--one", nargs=4, metavar=("ROW", "VARIANT", "DATASET", "SEED"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        row, variant, dataset, seed = arguments.one
+        print(json.dumps(measure(row, variant, dataset, int(seed))))
+        return 0
+    missed = False
+    for row in arguments.rows:
+        variants = ["published"] if row in SINGLE else list(arguments.variants)
+        if arguments.peers and row in PEERS:
+            variants.append("peer")
+        results = [measured_alone(row, variant, arguments.dataset, arguments.seed) for variant in variants]
+        peer = next((r for r in results if r["variant"] == "peer" and "failed" not in r), None)
+        for result in results:
+            if peer and "failed" not in result:
+                result["ratio"] = round(result["seconds"] / peer["seconds"], 2)
+            missed |= "MISSED" in verdict(result)
+            print(json.dumps(result) + verdict(result), flush=True)
+            if arguments.output:
+                with open(arguments.output, "a") as file:
+                    file.write(json.dumps(result) + "\n")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
