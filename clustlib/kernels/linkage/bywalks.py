@@ -72,7 +72,7 @@ def merge_by_walks(forest, walks, kind, z, small, stop):
         if rows.value[c] <= 0:
             return NO_AFFINITY
         pair = rows.pair[c]
-        if pair == NONE or not row_holds(forest, c, bound(forest, walks, kind, z, pair)):
+        if pair == NONE or not row_holds(rows, links.end, forest.node, c, bound(forest, walks, kind, z, pair)):
             look_through(forest, walks, kind, z, c)
             replay(rows, c)
         elif not walks.known[pair]:

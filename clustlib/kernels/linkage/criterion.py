@@ -58,7 +58,7 @@ def score_row(forest, power, local, c):
     item = links.first[c]
     while item != NONE:
         d = links.end[item ^ 1]
-        value = affinity(forest, power, item >> 1)
+        value = affinity(links.end, links.weight, forest.size, power, item >> 1)
         lo, hi = min(node[c], node[d]), max(node[c], node[d])
         if local.triangle and local.place[d] > local.place[c]:
             value = 0.0
@@ -98,7 +98,8 @@ def merge_by_local_structure(forest, power, local, small, stop):
         a, b = links.end[2 * rows.pair[c]], links.end[2 * rows.pair[c] + 1]
         if not has_room(forest, a, b):
             return NO_ROOM
-        a = merge_locally(forest, power, local, a, b, affinity(forest, power, rows.pair[c]))
+        height = affinity(links.end, links.weight, forest.size, power, rows.pair[c])
+        a = merge_locally(forest, power, local, a, b, height)
         if forest.size[a] <= small and links.first[a] == NONE:
             return ISOLATED
     return FINISHED

@@ -83,13 +83,8 @@ def new_forest(label: np.ndarray, links: Links, boundary: Boundary) -> Forest:
 
 
 @njit(cache=True)
-def cluster_of(forest, v):
-    """The cluster that vertex ``v`` is in."""
-    return root_of(forest.parent, forest.label[v])
-
-
-@njit(cache=True)
 def root_of(parent, c):
+    """The cluster that initial cluster ``c`` is in."""
     while parent[c] != c:
         parent[c] = parent[parent[c]]
         c = parent[c]
@@ -104,10 +99,9 @@ def has_room(forest, a, b):
 
 
 @njit(cache=True)
-def row_holds(forest, c, value):
+def row_holds(rows, end, node, c, value):
     """Whether the best pair of row ``c`` still has the row's value, now ``value``, and nodes."""
-    rows, links, node = forest.rows, forest.links, forest.node
-    a, b = links.end[2 * rows.pair[c]], links.end[2 * rows.pair[c] + 1]
+    a, b = end[2 * rows.pair[c]], end[2 * rows.pair[c] + 1]
     if a == NONE or value != rows.value[c]:
         return False
     return min(node[a], node[b]) == rows.low[c] and max(node[a], node[b]) == rows.high[c]
@@ -136,7 +130,7 @@ def join(forest, a, b, height):
     forest.heights[step] = height
     pair = pair_of(links, a, b)
     if pair != NONE:
-        cut_pair(links, pair)
+        cut_pair(links.end, pair)
     n_touched = _join_links(forest, a, b, step)
     forest.parent[b] = a
     if len(boundary.name) > 0:
@@ -161,7 +155,7 @@ def _join_links(forest, a, b, step):
         following = links.next[item]
         c = links.end[item ^ 1]
         if c != NONE:
-            slot = slot_of(links, a, c)
+            slot = slot_of(links.key, a, c)
             if links.key[slot] == NONE:
                 enter(links, slot, a, c, item >> 1)
                 prepend(links, item, a)
@@ -173,7 +167,7 @@ def _join_links(forest, a, b, step):
                     links.weight[into ^ 1, f] += links.weight[item ^ 1, f]
                 links.candidate[into] |= links.candidate[item]
                 links.candidate[into ^ 1] |= links.candidate[item ^ 1]
-                cut_pair(links, item >> 1)
+                cut_pair(links.end, item >> 1)
             forest.stamp[c] = step
             forest.touched[n_touched] = c
             n_touched += 1
@@ -199,7 +193,7 @@ def _join_boundary(forest, a, b, step, n_touched):
                     with_b = contact
                 elif name[contact] == name_a:
                     with_a = contact
-            c = cluster_of(forest, v)
+            c = root_of(forest.parent, forest.label[v])
             if c == a:
                 name[with_b] = NONE
             elif with_a == NONE:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from clustlib.kernels.linkage.boundary import new_boundary, no_boundary
-from clustlib.kernels.linkage.forest import Forest, cluster_of, has_room, join, new_forest, row_holds
+from clustlib.kernels.linkage.forest import Forest, has_room, join, new_forest, root_of, row_holds
 from clustlib.kernels.linkage.links import NONE, item_of, new_links, tidy
 from clustlib.kernels.linkage.rows import replay, replay_all, retire, set_row
 from clustlib.kernels.neighbours import KnnGraph
@@ -56,20 +56,19 @@ def _divide_by_size(forest):
 
 
 @njit(cache=True)
-def affinity(forest, power, pair):
+def affinity(end, weight, size, power, pair):
     """The affinity of the two clusters of ``pair``."""
-    links, size = forest.links, forest.size
-    a, b = size[links.end[2 * pair]], size[links.end[2 * pair + 1]]
+    a, b = size[end[2 * pair]], size[end[2 * pair + 1]]
     if power == 2:
         a *= a
         b *= b
-    return links.weight[2 * pair, 0] / a + links.weight[2 * pair + 1, 0] / b
+    return weight[2 * pair, 0] / a + weight[2 * pair + 1, 0] / b
 
 
 @njit(cache=True)
-def counts(links, pair):
+def counts(candidate, pair):
     """Whether either cluster of ``pair`` has the other among its candidates."""
-    return links.candidate[2 * pair] or links.candidate[2 * pair + 1]
+    return candidate[2 * pair] or candidate[2 * pair + 1]
 
 
 @njit(cache=True)
@@ -99,8 +98,8 @@ def look_through(forest, power, c):
     best, low, high, best_pair = 0.0, 0, 0, NONE
     item = links.first[c]
     while item != NONE:
-        if counts(links, item >> 1):
-            value = affinity(forest, power, item >> 1)
+        if counts(links.candidate, item >> 1):
+            value = affinity(links.end, links.weight, forest.size, power, item >> 1)
             if value >= best and value > 0:
                 d = links.end[item ^ 1]
                 lo, hi = min(node[c], node[d]), max(node[c], node[d])
@@ -124,7 +123,8 @@ def merge_by_affinity(forest, power, candidates, small, stop):
         if rows.value[c] <= 0:
             return NO_AFFINITY
         pair = rows.pair[c]
-        if pair == NONE or not (row_holds(forest, c, affinity(forest, power, pair)) and counts(links, pair)):
+        value = affinity(links.end, links.weight, forest.size, power, pair)
+        if not (row_holds(rows, links.end, forest.node, c, value) and counts(links.candidate, pair)):
             look_through(forest, power, c)
             replay(rows, c)
             continue
@@ -151,8 +151,8 @@ def merge(forest, power, candidates, a, b, height):
     for i in range(n_touched):
         d = forest.touched[i]
         item = item_of(links, a, d)
-        if counts(links, item >> 1):
-            value = affinity(forest, power, item >> 1)
+        if counts(links.candidate, item >> 1):
+            value = affinity(links.end, links.weight, forest.size, power, item >> 1)
             if value > rows.value[d]:
                 set_row(rows, d, value, node[d], node[a], item >> 1)
                 replay(rows, d)
@@ -168,8 +168,8 @@ def choose_candidates(forest, power, k, c):
     items = np.empty(links.degree[c], np.int64)
     count, item = 0, links.first[c]
     while item != NONE:
-        if counts(links, item >> 1):
-            values[count], items[count] = affinity(forest, power, item >> 1), item
+        if counts(links.candidate, item >> 1):
+            values[count], items[count] = affinity(links.end, links.weight, forest.size, power, item >> 1), item
             count += 1
         links.candidate[item] = False
         item = links.next[item]
@@ -197,7 +197,7 @@ def in_contact(forest):
         segment = boundary.first[c] if forest.parent[c] == c else NONE
         while segment != NONE:
             for v in boundary.touching[boundary.begin[segment] : boundary.end[segment]]:
-                if cluster_of(forest, v) != c:
+                if root_of(forest.parent, forest.label[v]) != c:
                     return True
             segment = boundary.next[segment]
     return False

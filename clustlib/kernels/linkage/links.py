@@ -74,12 +74,12 @@ def grown(links: Links, capacity: int) -> Links:
 
 
 @njit(cache=True)
-def slot_of(links, a, b):
+def slot_of(keys, a, b):
     """Where the table has, or would have, the pair of clusters ``a`` and ``b``."""
     key = (np.int64(min(a, b)) << 32) | np.int64(max(a, b))
-    mask = len(links.key) - 1
+    mask = len(keys) - 1
     slot = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(24)) & mask
-    while links.key[slot] != key and links.key[slot] != NONE:
+    while keys[slot] != key and keys[slot] != NONE:
         slot = (slot + 1) & mask
     return slot
 
@@ -95,14 +95,14 @@ def enter(links, slot, a, b, pair):
 @njit(cache=True)
 def pair_of(links, a, b):
     """The pair of ``a`` and ``b``, or NONE."""
-    slot = slot_of(links, a, b)
+    slot = slot_of(links.key, a, b)
     return links.pair[slot] if links.key[slot] != NONE else NONE
 
 
 @njit(cache=True)
 def item_of(links, a, b):
     """The end at ``a`` of the pair of ``a`` and ``b``, which is made if there is none."""
-    slot = slot_of(links, a, b)
+    slot = slot_of(links.key, a, b)
     if links.key[slot] == NONE:
         pair = links.made[0]
         links.made[0] += 1
@@ -124,10 +124,9 @@ def prepend(links, item, c):
 
 
 @njit(cache=True)
-def cut_pair(links, pair):
+def cut_pair(end, pair):
     """Take a pair out; its items leave their lists when those are next read."""
-    links.end[2 * pair] = NONE
-    links.end[2 * pair + 1] = NONE
+    end[2 * pair] = end[2 * pair + 1] = NONE
 
 
 @njit(cache=True)
@@ -156,4 +155,4 @@ def rehash(links):
     for pair in range(links.made[0]):
         a, b = links.end[2 * pair], links.end[2 * pair + 1]
         if a != NONE:
-            enter(links, slot_of(links, a, b), a, b, pair)
+            enter(links, slot_of(links.key, a, b), a, b, pair)
