@@ -53,7 +53,7 @@ lab: $(READY)
 	@$(BIN)/jupyter lab notebooks
 
 bands: $(READY)
-	@$(BIN)/python -m clustlib.reproduce bands
+	@OMP_NUM_THREADS=1 $(BIN)/python -m clustlib.reproduce bands
 
 bench: $(READY)
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
