@@ -10,6 +10,11 @@ from clustlib import _paths
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: a file made at collection may hold the time of day, and an id must not."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """An empty book in a temporary folder, with the working folder inside it: stores, results and all."""
