@@ -9,6 +9,7 @@ Two stores hold records. The *paper* store is ``book/records`` (committed: the e
 published pages show); the *quick* store lies under ``_build`` and is computed anew on each machine.
 """
 
+from clustlib.records.artifacts import artifact
 from clustlib.records.provenance import environment
 from clustlib.records.runs import RECOMPUTE, Missing, NoRecord, Runs, changed, grid, load, requested, run
 from clustlib.records.store import Record, Store, digest, open_store
@@ -20,6 +21,7 @@ __all__ = [
     "Record",
     "Runs",
     "Store",
+    "artifact",
     "changed",
     "digest",
     "environment",

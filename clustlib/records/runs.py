@@ -81,14 +81,14 @@ def fingerprint(fn: Callable, params: dict[str, Any]) -> str:
     return sources.fingerprint(roots, skip=_NOT_TRACED)
 
 
-def _identity(params: dict[str, Any]) -> dict[str, Any]:
+def identity_of(params: dict[str, Any]) -> dict[str, Any]:
     """The parameters that name a run: where it ran is provenance, not identity."""
     return {name: value for name, value in params.items() if name != "device"}
 
 
 def is_stale(record: Record, fn: Callable, params: dict[str, Any], store: Store) -> bool:
     """Whether the record was made by other parameters or sources, or (quick profile) other versions."""
-    if _identity(record.params) != _identity(params) or record.sources != fingerprint(fn, params):
+    if identity_of(record.params) != identity_of(params) or record.sources != fingerprint(fn, params):
         return True
     return store.profile == "quick" and record.provenance["versions"] != provenance.versions()
 

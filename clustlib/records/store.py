@@ -125,22 +125,23 @@ class Store:
         found = (path.relative_to(self.folder).with_suffix("").as_posix() for path in self.folder.glob("*/*/*.json"))
         return sorted(found)
 
-    @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold ``key`` so that two notebooks that share a run do not compute it twice at once.
+    def lock(self, key: str) -> contextlib.AbstractContextManager[None]:
+        """Hold ``key`` so that two notebooks that share a run do not compute it twice at once."""
+        return lock(_paths.build("locks") / self.profile / f"{key.replace('/', '_')}.lock")
 
-        The lock belongs to the process: a killed one lets go. Without POSIX locks it does nothing.
-        """
-        try:
-            import fcntl
-        except ImportError:
-            yield
-            return
-        path = _paths.build("locks") / self.profile / f"{key.replace('/', '_')}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``. It belongs to the process: a killed one lets go. Without POSIX locks, nothing."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def digest(profile: str, keys: Iterable[str]) -> str:

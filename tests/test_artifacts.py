@@ -1,0 +1,71 @@
+"""Large results of a run: kept in the user's cache, made again when missing, damaged or made by other sources."""
+
+import numpy as np
+import pytest
+
+from clustlib import records
+from clustlib.records import artifacts, runs
+
+calls = []
+
+
+def embed(dataset: str, seed: int = 0) -> dict[str, np.ndarray]:
+    calls.append((dataset, seed))
+    return {"embedding": np.random.default_rng(seed).normal(size=(5, 3)).astype(np.float32)}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifacts, "folder", lambda: tmp_path)
+    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params: "sources")
+    calls.clear()
+    return tmp_path
+
+
+def file(cache):
+    return next(cache.rglob("*.npz"))
+
+
+def test_made_once_and_read_back():
+    first = records.artifact(embed, dataset="digits")
+    again = records.artifact(embed, dataset="digits", seed=0)
+    assert calls == [("digits", 0)]
+    assert list(again) == ["embedding"] and np.array_equal(first["embedding"], again["embedding"])
+    other = records.artifact(embed, dataset="digits", seed=1)
+    assert not np.array_equal(first["embedding"], other["embedding"])
+
+
+def test_made_again_by_other_sources(monkeypatch):
+    records.artifact(embed, dataset="digits")
+    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params: "others")
+    records.artifact(embed, dataset="digits")
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text"])
+def test_made_again_when_damaged(cache, damage):
+    records.artifact(embed, dataset="digits")
+    path = file(cache)
+    path.write_bytes({"cut": path.read_bytes()[:200], "empty": b"", "text": b"no"}[damage])
+    with pytest.warns(UserWarning, match="damaged"):
+        found = records.artifact(embed, dataset="digits")
+    assert found["embedding"].shape == (5, 3) and len(calls) == 2
+
+
+def test_a_full_disk_costs_the_file_not_the_result(monkeypatch):
+    def full(path, content):
+        raise OSError(28, "could not write")
+
+    monkeypatch.setattr(artifacts._paths, "write_atomically", full)
+    with pytest.warns(UserWarning, match="not kept"):
+        assert records.artifact(embed, dataset="digits")["embedding"].shape == (5, 3)
+
+
+def test_a_misspelt_parameter_is_refused():
+    with pytest.raises(ValueError, match="sed"):
+        records.artifact(embed, dataset="digits", sed=1)
+
+
+def test_the_key_is_the_records():
+    records.artifact(embed, dataset="digits", seed=2)
+    assert runs.key_of(embed, {"dataset": "digits", "seed": 2}) == "embed/digits/embed.seed-2"
