@@ -1,8 +1,4 @@
-"""The runs that tables and figures share: each function makes one record.
-
-A function here takes a data set's and a method's name with a seed, and returns a dict of metrics
-and small arrays (see :mod:`clustlib.records`). Notebooks call them through ``records.grid``.
-"""
+"""The classical rows on raw pixels: JULE's tables 3 and 10."""
 
 import importlib
 import inspect
@@ -10,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets
 from clustlib.errors import UsageError
+from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
 from clustlib.rows import ROWS, Row
 
@@ -48,17 +45,6 @@ def cluster_pixels(
     model = estimator(row, n_clusters, random_state=seed, variant=variant, device=device)
     found = model.fit(images.pixels("l2")).labels_
     return {**scores(images.labels, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
-
-
-def scores(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Every clustering score that the papers' tables print, under one name each."""
-    return {
-        "nmi_geometric": metrics.nmi(labels, found, average="geometric"),
-        "nmi_max": metrics.nmi(labels, found, average="max"),
-        "accuracy": metrics.accuracy(labels, found),
-        "purity": metrics.purity(labels, found),
-        "n_clusters": len(np.unique(found)),
-    }
 
 
 def _check(dataset: str, method: str, seed: int = 0, variant: str = "released", **_: Any) -> None:
