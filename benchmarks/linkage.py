@@ -4,16 +4,14 @@
     python benchmarks/linkage.py --only gdl --sizes 10000 20000
     python benchmarks/linkage.py --quick                  # digits only: no data needed
 
-Prints a table and writes ``_build/bench/linkage.json``. Every run is its own process, so that its peak memory is its
-own; compiled code is loaded before the clock starts. Sizes below 70,000 are random parts of MNIST, but 10,000 is
-MNIST-test. A peer's ratio is its seconds over ours.
+Prints a table and writes ``linkage.json`` to ``_build/bench`` (``--folder book/benchmarks`` for the page). Every run is
+its own process, so that its peak memory is its own; compiled code is loaded before the clock starts. Sizes below 70,000
+are random parts of MNIST, but 10,000 is MNIST-test. A peer's ratio is its seconds over ours.
 """
 
 import argparse
 import json
 import math
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -24,7 +22,13 @@ from typing import Any
 
 import numpy as np
 
-OUT = Path("_build/bench/linkage.json")
+from clustlib.timings import Bar, Plot, Timing
+
+NOTE = (
+    "From features to labels: the exact graph of 20 neighbours, the initial clusters, merging down to one. The best of "
+    "three fits, one above 20,000 images; compiled code is loaded before the clock starts. Digits are scikit-learn's "
+    "1,797, 10,000 images are MNIST-test, other sizes are random parts of MNIST."
+)
 SIZES = (10_000, 20_000, 40_000, 70_000)
 BARS = {  # (linkage, samples): {part: most}; seconds, and GB of peak memory
     ("gdl", 10_000): {"total": 2.5, "merging": 0.3},
@@ -107,6 +111,7 @@ def run_peer(peer: str, n: int, repeats: int) -> dict[str, Any]:
     return {"total": best, "GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
 
 
+NAMES = {"gdl": "exact GDL", "path": "path integral", "zeta": "zeta function"}
 PEERS = {"faiss neighbours": "graph", "scikit-learn neighbours": "graph", "scikit-learn Ward": "merging"}
 
 
@@ -120,12 +125,15 @@ def in_own_process(what: str, n: int, repeats: int) -> dict[str, Any]:
     return {"what": what, "samples": n, **json.loads(done.stdout.splitlines()[-1])}
 
 
-def verdicts(run: dict[str, Any]) -> str:
+def bars(run: dict[str, Any]) -> list[Bar]:
     """What was measured beside each bar."""
-    bars = BARS.get((run["what"], run["samples"]), {})
-    return ", ".join(
-        f"{part} {run[part]:.2f} {'<=' if run[part] <= most else 'ABOVE'} {most:g}" for part, most in bars.items()
-    )
+    limits = BARS.get((run["what"], run["samples"]), {}) if "failed" not in run else {}
+    work = f"{NAMES.get(run['what'], run['what'])}, {run['samples']:,} images"
+    quantity = {"total": "features to labels", "merging": "merging", "GB": "peak memory"}
+    return [
+        Bar(work, quantity[part], "GB" if part == "GB" else "s", most, round(run[part], 3))
+        for part, most in limits.items()
+    ]
 
 
 def line(run: dict[str, Any]) -> str:
@@ -137,20 +145,19 @@ def line(run: dict[str, Any]) -> str:
         f"{run[part]:>9.3f}" if part in run else " " * 9 for part in ("graph", "initial", "merging", "total")
     )
     score = f"{run['nmi']:>7.3f}" if "nmi" in run else " " * 7
-    return f"{name}{parts}{run['GB']:>7.2f}{score}   {verdicts(run)}"
+    verdicts = [f"{bar.quantity} {'held' if bar.held else 'MISSED'}" for bar in bars(run)]
+    return f"{name}{parts}{run['GB']:>7.2f}{score}   {'; '.join(verdicts)}"
 
 
-def growth(runs: list[dict[str, Any]]) -> list[str]:
-    """Merging seconds of GDL beside N log N, from the smallest size."""
-    gdl = sorted((r for r in runs if r["what"] == "gdl" and "failed" not in r), key=lambda r: r["samples"])
+def growth(runs: list[dict[str, Any]]) -> list[Plot]:
+    """Merging seconds of GDL on parts of MNIST beside N log N from the smallest size."""
+    gdl = [r for r in runs if r["what"] == "gdl" and "failed" not in r and r["samples"] >= 10_000]
     if len(gdl) < 2:
         return []
-    n0, t0 = gdl[0]["samples"], gdl[0]["merging"]
-    lines = ["", "merging beside N log N, both over their values at the smallest size"]
-    for run in gdl:
-        n = run["samples"]
-        lines.append(f"{n:>9,}{run['merging'] / t0:>9.2f}{n * math.log(n) / (n0 * math.log(n0)):>9.2f}")
-    return lines
+    x = [run["samples"] for run in gdl]
+    unit = gdl[0]["merging"] / (x[0] * math.log(x[0]))
+    curves = {"merging": [run["merging"] for run in gdl], "N log N": [unit * n * math.log(n) for n in x]}
+    return [Plot(x, curves, "images", "seconds")]
 
 
 def compare_peers(runs: list[dict[str, Any]]) -> None:
@@ -159,6 +166,27 @@ def compare_peers(runs: list[dict[str, Any]]) -> None:
         ours = next((r for r in runs if r["what"] == "gdl" and r["samples"] == run["samples"]), {})
         if run["what"] in PEERS and "total" in run and PEERS[run["what"]] in ours:
             run["ratio"] = run["total"] / ours[PEERS[run["what"]]]
+            run["beside our"] = PEERS[run["what"]]
+
+
+def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs as the page's table shows them."""
+    columns = {
+        "graph": "graph (s)",
+        "merging": "merging (s)",
+        "total": "total (s)",
+        "GB": "GB",
+        "initial clusters": "initial clusters",
+        "nmi": "NMI",
+        "beside our": "beside our",
+        "ratio": "ratio",
+        "failed": "failed",
+    }
+    shown = []
+    for run in runs:
+        named = {title: run[name] for name, title in columns.items() if name in run}
+        shown.append({"work": NAMES.get(run["what"], run["what"]), "images": run["samples"], **named})
+    return shown
 
 
 def main() -> None:
@@ -166,7 +194,7 @@ def main() -> None:
     options.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="samples of MNIST for GDL")
     options.add_argument("--only", nargs="+", choices=["gdl", "path", "zeta", "peers"])
     options.add_argument("--quick", action="store_true", help="digits only")
-    options.add_argument("--out", type=Path, default=OUT)
+    options.add_argument("--folder", type=Path, help="where the JSON goes; default _build/bench")
     options.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.worker:
@@ -184,15 +212,11 @@ def main() -> None:
         runs.append(in_own_process(what, n, 1 if n > 20_000 else 3))
         print(line(runs[-1]), flush=True)
     compare_peers(runs)
-    print("\n".join(growth([r for r in runs if r["samples"] != 1_797])))
     for run in runs:
         if "ratio" in run:
-            print(f"{run['what']:<24}{run['samples']:>7,} takes {run['ratio']:.1f} times our {PEERS[run['what']]}")
-    threads = os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
-    machine = {"processor": platform.processor() or platform.machine(), "threads": threads}
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    bars = [{"what": w, "samples": n, **parts} for (w, n), parts in BARS.items()]
-    given.out.write_text(json.dumps({"machine": machine, "runs": runs, "bars": bars}, indent=1) + "\n")
+            print(f"{run['what']:<24}{run['samples']:>7,} takes {run['ratio']:.1f} times our {run['beside our']}")
+    held = [bar for run in runs for bar in bars(run)]
+    print(Timing("linkage", "Graph linkage", NOTE, rows(runs), held, growth(runs)).save(given.folder))
 
 
 if __name__ == "__main__":

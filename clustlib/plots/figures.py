@@ -103,8 +103,12 @@ def embedding(points: Any, labels: Any = None, title: str = "") -> "Figure":
     return figure
 
 
-def line(x: Any, curves: Mapping[str, Any], *, xlabel: str = "", ylabel: str = "", title: str = "") -> "Figure":
+def line(
+    x: Any, curves: Mapping[str, Any], *, xlabel: str = "", ylabel: str = "", title: str = "", log: bool = False
+) -> "Figure":
     """Curves over a common ``x`` (N,), each with its own colour, marker and dashes; ``curves`` maps a name to (N,).
+
+    ``log`` makes both axes logarithmic, where growth like a power of x is a straight line.
 
     Raises
     ------
@@ -123,6 +127,8 @@ def line(x: Any, curves: Mapping[str, Any], *, xlabel: str = "", ylabel: str = "
         marker = {"marker": MARKERS[i % len(MARKERS)], "markevery": (i * every // len(curves), every)}
         axes.plot(x, y, linestyle=DASHES[i % len(DASHES)], label=name, **marker)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if log:
+        axes.set(xscale="log", yscale="log")
     axes.legend()
     return figure
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clustlib import _paths, published, report, results
+from clustlib import _paths, plots, published, report, results, timings
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
 
@@ -55,6 +55,21 @@ def variants_page() -> str:
     return _markdown(list(found.columns), rows)
 
 
+def performance_page(folder: Path) -> str:
+    """The committed timings: bars, measurements and plots, as Markdown; pictures go to ``folder``."""
+    parts = []
+    for timing in timings.read():
+        parts += [f"## {timing.title}", timing.note, timings.machine_line(timing)]
+        parts += [_markdown(*timings.bars_table(timing))] if timing.bars else []
+        parts.append(_markdown(*timings.table(timing)))
+        for i, plot in enumerate(timing.plots):
+            picture = f"{timing.name}-{i}.svg"
+            figure = plots.line(plot.x, plot.curves, xlabel=plot.xlabel, ylabel=plot.ylabel, log=True)
+            figure.savefig(folder / picture)
+            parts.append(f"![{plot.ylabel} against {plot.xlabel}](generated/{picture})")
+    return "\n\n".join(parts or ["*Nothing has been timed yet.*"]) + "\n"
+
+
 def gather(folder: Path) -> None:
     """Lay the book's sources out in ``folder`` as in the repository, with executed notebooks."""
     root = _paths.root()
@@ -71,6 +86,7 @@ def gather(folder: Path) -> None:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper))
         (generated / f"{paper}-claims.md").write_text(claims_page(paper))
     (generated / "jule-variants.md").write_text(variants_page())
+    (generated / "performance.md").write_text(performance_page(generated))
 
 
 def _copy(source: Path, target: Path) -> None:

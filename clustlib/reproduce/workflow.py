@@ -48,7 +48,7 @@ def book_files() -> list[str]:
     """What the HTML is made of besides the executed notebooks."""
     root = _paths.root()
     pages = [*root.glob("_config.yml"), *root.glob("_toc.yml"), *root.glob("book/**/*.md"), *root.glob("book/**/*.bib")]
-    shown = [*root.glob("book/published/**/*"), *root.glob("book/_static/*")]
+    shown = [f for folder in ("published", "benchmarks", "_static") for f in root.glob(f"book/{folder}/**/*")]
     return sorted(_relative(path) for path in [*pages, *shown] if path.is_file())
 
 
