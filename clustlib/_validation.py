@@ -37,6 +37,37 @@ def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, n
     return X
 
 
+def check_images(X: Any, n_clusters: int | None = None, *, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return ``X`` as a C-contiguous (N, C, H, W) array, uint8 as it is, everything else as float32.
+
+    Parameters
+    ----------
+    shape : (C, H, W) that the images must have, where a fitted model asks for it.
+
+    Raises
+    ------
+    ValueError
+        Wrong rank or shape, empty, NaN or infinite, fewer images than ``n_clusters``.
+    """
+    if hasattr(X, "detach"):
+        X = X.detach().cpu().numpy()
+    X = np.asarray(X)
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"images must be numbers, got dtype {X.dtype}")
+    if X.ndim != 4:
+        raise ValueError(f"images must have shape (n_images, channels, height, width), got {X.shape}")
+    if X.size == 0:
+        raise ValueError(f"there are no images in an array of shape {X.shape}")
+    if shape is not None and X.shape[1:] != tuple(shape):
+        raise ValueError(f"images must be {tuple(shape)} as those of the fit, got {X.shape[1:]}")
+    X = np.ascontiguousarray(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32)
+    if not np.isfinite(X).all():
+        raise ValueError("images contain NaN or infinite values")
+    if n_clusters is not None:
+        check_n_clusters(n_clusters, len(X))
+    return X
+
+
 def check_n_clusters(n_clusters: int, n_samples: int) -> None:
     """Raise ``ValueError`` unless ``n_clusters`` is an integer between 1 and ``n_samples``."""
     if isinstance(n_clusters, bool) or not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:

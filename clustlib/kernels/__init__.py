@@ -8,11 +8,13 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.kernels.linkage import MergeTree, graph_linkage, initial_clusters
     from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
     from clustlib.kernels.neighbours import KnnGraph, affinity_graph, knn
+    from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
 
 _HOME = {
     "KnnGraph": "neighbours",
     "MergeTree": "linkage",
     "affinity_graph": "neighbours",
+    "boosted_kl": "soft_assignment",
     "boosted_target": "boosting",
     "cluster_affinities": "linkage.scores",
     "graph_linkage": "linkage",
@@ -20,12 +22,14 @@ _HOME = {
     "kl_terms": "boosting",
     "knn": "neighbours",
     "merge_scores": "linkage.scores",
+    "soft_assign": "soft_assignment",
 }
 
 __all__ = [
     "KnnGraph",
     "MergeTree",
     "affinity_graph",
+    "boosted_kl",
     "boosted_target",
     "cluster_affinities",
     "graph_linkage",
@@ -33,6 +37,7 @@ __all__ = [
     "kl_terms",
     "knn",
     "merge_scores",
+    "soft_assign",
 ]
 
 

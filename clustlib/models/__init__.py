@@ -1,1 +1,17 @@
 """The papers' networks, each a plain ``nn.Module`` with the paper's layer table in its docstring."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
+    from clustlib.models.fcae import FCAE
+
+_HOME = {"FCAE": "fcae"}
+
+__all__ = ["FCAE"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

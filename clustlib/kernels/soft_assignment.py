@@ -1,0 +1,116 @@
+"""DBC's soft assignment and its divergence from a target, without any (N, k, d) array (Li et al., 2017, section 3.2).
+
+Distances come from one matrix product, ||z||^2 - 2 z.mu + ||mu||^2, and both gradients from one product each.
+Memory is that of a few (N, k) matrices. :func:`scores` and :func:`gradients` are the pair that another
+device's kernels have to provide.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.autograd.function import once_differentiable
+
+from clustlib.kernels.boosting import kl_terms, library
+
+
+def squared_distances(Z: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
+    """||z_i - mu_j||^2 as an (N, k) tensor, for (N, d) codes and (k, d) centres."""
+    # moving the origin among the centres changes no distance, and keeps the large terms from cancelling
+    origin = centers.mean(dim=0)
+    Z, centers = Z - origin, centers - origin
+    squares = torch.addmm((centers * centers).sum(dim=1), Z, centers.T, alpha=-2)
+    return squares.add_((Z * Z).sum(dim=1, keepdim=True)).clamp_(min=0)
+
+
+def scores(Z: torch.Tensor, centers: torch.Tensor, v: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scores S of Eq. (1) and u_ij = 1 + ||z_i - mu_j||^2 / v of Eq. (.1), both (N, k)."""
+    u = squared_distances(Z, centers).div_(v).add_(1)
+    logarithm = u.log()
+    # a softmax: powers of u themselves underflow for codes that are far from every centre
+    return torch.softmax(logarithm.mul_(-(v + 1) / 2), dim=1), u
+
+
+def gradients(
+    Z: torch.Tensor, centers: torch.Tensor, S: torch.Tensor, u: torch.Tensor, target: torch.Tensor, v: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eq. (4), (N, d), and Eq. (5), (k, d): the derivatives of the loss by the codes and by the centres."""
+    force = (target - S).mul_((1 + v) / v).div_(u)
+    by_codes = Z * force.sum(dim=1, keepdim=True) - force @ centers
+    by_centers = centers * force.sum(dim=0)[:, None] - force.T @ Z
+    return by_codes, by_centers
+
+
+class _BoostedKL(torch.autograd.Function):
+    """KL(R || S) with S from codes and centres; the target R is a constant."""
+
+    @staticmethod
+    def forward(ctx: Any, Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: float) -> torch.Tensor:
+        S, u = scores(Z, centers, v)
+        ctx.save_for_backward(Z, centers, S, u, target)
+        ctx.v = v
+        return kl_terms(target, S).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
+        Z, centers, S, u, target = ctx.saved_tensors
+        by_codes, by_centers = gradients(Z, centers, S, u, target, ctx.v)
+        return by_codes * upstream, by_centers * upstream, None, None
+
+
+def _check(Z: torch.Tensor, centers: torch.Tensor, v: float) -> None:
+    if Z.ndim != 2 or centers.ndim != 2 or Z.shape[1] != centers.shape[1]:
+        raise ValueError(
+            f"codes (N, d) and centres (k, d) must share d, got {tuple(Z.shape)} and {tuple(centers.shape)}"
+        )
+    if not v > 0:
+        raise ValueError(f"v, the degrees of freedom, must be positive, got {v}")
+
+
+def soft_assign(Z: Any, centers: Any, v: float = 1.0) -> Any:
+    """The score of every code against every centre under Student's t kernel, Eq. (1).
+
+    Parameters
+    ----------
+    Z : (N, d) floats, an array or a tensor: the codes.
+    centers : (k, d) of the same kind.
+    v : degrees of freedom; the paper uses 1.
+
+    Returns
+    -------
+    (N, k) array or tensor of the codes' dtype and kind; rows sum to 1. Not differentiable: training goes through
+    :func:`boosted_kl`.
+
+    Raises
+    ------
+    ValueError : shapes that do not fit, or ``v`` that is not positive.
+    """
+    if library(Z) is np:
+        Z, centers = (torch.from_numpy(np.ascontiguousarray(array)) for array in (Z, centers))
+        return soft_assign(Z, centers, v).numpy()
+    _check(Z, centers, v)
+    with torch.no_grad():
+        return scores(Z, centers, v)[0]
+
+
+def boosted_kl(Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: float = 1.0) -> torch.Tensor:
+    """The loss KL(R || S) of Eq. (3), summed over the samples, with Eq. (4) and (5) as its derivatives.
+
+    Parameters
+    ----------
+    Z : (N, d) codes. centers : (k, d). target : (N, k), R of :func:`boosted_target`; no gradient flows into it.
+    v : degrees of freedom of Eq. (1).
+
+    Returns
+    -------
+    A scalar in nats, differentiable once by ``Z`` and ``centers``.
+
+    Raises
+    ------
+    ValueError : shapes that do not fit, or ``v`` that is not positive.
+    """
+    _check(Z, centers, v)
+    if target.shape != (len(Z), len(centers)):
+        raise ValueError(f"the target must be ({len(Z)}, {len(centers)}), got {tuple(target.shape)}")
+    return _BoostedKL.apply(Z, centers, target, v)

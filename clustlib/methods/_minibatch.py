@@ -1,0 +1,79 @@
+"""What both stages of DBC share: images in memory, batches without a loader, optimisers by name."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from clustlib.errors import UsageError
+
+_WHOLE = 1024  # images to a batch where nothing is learnt
+OPTIMIZERS = ("adam", "sgd")
+
+
+def as_tensor(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Images on ``device``, without a copy on the CPU; a read-only array stays as it is, for nothing here writes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(images).to(device)
+
+
+def floats(images: torch.Tensor) -> torch.Tensor:
+    """A batch as the networks take it: uint8 is mapped to [0, 1], floats stay as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
+
+
+def shuffled(images: torch.Tensor, size: int, drawn: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Every image once, in random order: (indices, floats) of each batch of ``size``.
+
+    A last batch of one image is left out: batch normalisation has nothing to normalise it by.
+    """
+    for index in torch.randperm(len(images), generator=drawn).split(size):
+        if len(index) > 1:
+            yield index, floats(images[index.to(images.device)])
+
+
+@torch.no_grad()
+def over_all(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+    """``function`` of all images, in order, computed batch by batch."""
+    return torch.cat([function(floats(batch)) for batch in images.split(_WHOLE)])
+
+
+@torch.no_grad()
+def settle_batch_norm(model: nn.Module, encode: Callable[[torch.Tensor], Any], images: torch.Tensor) -> None:
+    """Set the batch-norm statistics of what ``encode`` runs through to their means over all images.
+
+    While weights move, running statistics lag behind; and those of a network that was never trained mean nothing.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    before = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch's name for a cumulative mean
+    model.train()
+    for batch in images.split(_WHOLE):
+        encode(floats(batch))
+    for layer, momentum in zip(layers, before):
+        layer.momentum = momentum
+    model.eval()
+
+
+def optimizer_of(name: str, parameters: Iterable[Any], learning_rate: float, weight_decay: float) -> Any:
+    """Adam, or SGD with momentum 0.9. Raises :class:`UsageError` on another name."""
+    if name == "adam":
+        return torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9, weight_decay=weight_decay, fused=True)
+    raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {name!r}")
+
+
+def seed_of(random_state: Any) -> int:
+    """The integer that a fit draws everything from: an int itself, else one drawn from ``random_state``."""
+    from sklearn.utils import check_random_state
+
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

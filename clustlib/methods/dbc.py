@@ -1,0 +1,241 @@
+"""Discriminatively boosted clustering: encoder and centres trained together (Li et al., 2017, Algorithms 1 and 2)."""
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClusterMixin, clone
+from tqdm.auto import tqdm
+
+from clustlib import _device
+from clustlib._validation import check_images
+from clustlib.cluster.kmeans import KMeans
+from clustlib.errors import UsageError
+from clustlib.kernels.boosting import NORMALISATIONS, boosted_target
+from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
+from clustlib.methods._checkpoint import Checkpoint, content_hash
+from clustlib.methods._minibatch import as_tensor, optimizer_of, over_all, seed_of, shuffled
+from clustlib.methods.fcae import FCAEFeatures
+
+Monitor = Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]
+
+
+class DBC(ClusterMixin, BaseEstimator):
+    """Cluster images by a convolutional encoder that learns from its own, boosted, soft assignments.
+
+    Stage I trains an auto-encoder and takes the k-means centres of its codes. Stage II drops the decoder and trains
+    encoder and centres on the divergence between the soft assignments and a target that raises the high ones;
+    the target is made over all images once an epoch. Training stops when no image changes its cluster.
+
+    The paper names no optimiser, learning rate, batch size or number of epochs: the defaults here are this book's.
+
+    Parameters
+    ----------
+    n_clusters : int
+    features : the auto-encoder: an :class:`FCAEFeatures`, fitted (it is left as it is) or not (a copy is fitted);
+        None takes one with its defaults and this estimator's seed.
+    alpha : boosting factor of Eq. (2).
+    v : degrees of freedom of Eq. (1).
+    normalisation : balance factor n_j of section 4.3.2: "boosted" (the paper's), "soft" (DEC's) or "none".
+    epochs : T, passes over the images at most.
+    batch_size : m_b, images to a step.
+    learning_rate, weight_decay, optimizer : of encoder and centres; "adam", or "sgd" with momentum 0.9.
+    n_init : restarts of the k-means start; the one of smallest distortion is taken.
+    random_state : int, RandomState or None.
+    device : "auto", "cpu" or "cuda".
+    checkpoint : a file; saved after every epoch and resumed exactly. Stage I keeps its own beside it (``.stage-1``).
+
+    Attributes
+    ----------
+    labels_ : (N,) int64, the cluster of the largest score.
+    soft_assignments_ : (N, k) float32, S of Eq. (1).
+    embedding_ : (N, d) float32 codes.
+    cluster_centers_ : (k, d) float32.
+    start_labels_ : (N,) int64, k-means on the auto-encoder's codes: the row FCAE-KMS.
+    features_ : the fitted :class:`FCAEFeatures`. model_ : the trained encoder, with the decoder as stage I left it.
+    history_ : one dict an epoch: epoch, loss (mean KL of an image, in nats), changed (share of the images that
+        changed cluster), smallest and largest (cluster sizes), score (mean of the largest score), seconds, and what
+        the monitor returned.
+    n_iter_ : epochs trained. converged_ : whether no assignment changed in the last one.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10,
+        *,
+        features: FCAEFeatures | None = None,
+        alpha: float = 2.0,
+        v: float = 1.0,
+        normalisation: str = "boosted",
+        epochs: int = 50,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        optimizer: str = "adam",
+        n_init: int = 10,
+        random_state: Any = None,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.features = features
+        self.alpha = alpha
+        self.v = v
+        self.normalisation = normalisation
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.n_init = n_init
+        self.random_state = random_state
+        self.device = device
+        self.checkpoint = checkpoint
+
+    def fit(self, X: Any, y: Any = None, monitor: Monitor | None = None) -> Self:
+        """Cluster (N, C, H, W) images, uint8 or floats.
+
+        Parameters
+        ----------
+        monitor : called as ``monitor(epoch, S, Z)`` with the scores (N, k) and codes (N, d) before the first epoch
+            (epoch 0) and after each; the dict of numbers, texts and tensors that it returns joins ``history_``.
+
+        Raises
+        ------
+        ValueError : wrong rank, empty, NaN, fewer images than clusters, an unknown option, another fit's checkpoint.
+        """
+        X = check_images(X, self.n_clusters)
+        self._check()
+        seed = seed_of(self.random_state)
+        self.features_ = self._fitted_features(X, seed)
+        device = _device.resolve(self.device)
+        self.model_ = copy.deepcopy(self.features_.model_).to(device)
+        self.history_: list[dict[str, Any]] = []
+        self._train(as_tensor(X, device), seed, self._checkpoint(X, seed), monitor)
+        return self
+
+    def _check(self) -> None:
+        if not self.alpha > 0 or not self.v > 0:
+            raise UsageError(f"alpha and v must be positive, got {self.alpha} and {self.v}")
+        if self.normalisation not in NORMALISATIONS:
+            raise UsageError(f"normalisation must be one of {', '.join(NORMALISATIONS)}; got {self.normalisation!r}")
+        if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
+            raise UsageError("epochs must not be negative, batch_size at least 2 and learning_rate positive")
+
+    def _fitted_features(self, X: np.ndarray, seed: int) -> FCAEFeatures:
+        """Line 1 of Algorithm 1, unless the features given are fitted already."""
+        if self.features is not None and hasattr(self.features, "model_"):
+            return self.features
+        features = FCAEFeatures(random_state=seed) if self.features is None else clone(self.features)
+        if self.checkpoint is not None and features.checkpoint is None:
+            features.set_params(checkpoint=Path(f"{self.checkpoint}.stage-1"))
+        return features.set_params(device=self.device).fit(X)
+
+    def _checkpoint(self, X: np.ndarray, seed: int) -> Checkpoint:
+        names = ("n_clusters", "alpha", "v", "normalisation", "batch_size", "learning_rate", "weight_decay")
+        chosen = {name: getattr(self, name) for name in (*names, "optimizer", "n_init")}
+        weights = [value.cpu().numpy() for value in self.features_.model_.state_dict().values()]
+        origin = {"data": content_hash(X), "features": content_hash(*weights), "seed": seed, "stage": 2}
+        return Checkpoint(self.checkpoint, {**chosen, **origin})
+
+    def _train(self, images: torch.Tensor, seed: int, kept: Checkpoint, monitor: Monitor | None) -> None:
+        """Lines 2 to 15 of Algorithms 1 and 2, from the last epoch kept on."""
+        state = kept.load(images.device)
+        if state is None:
+            codes = over_all(self.model_.eval().encode, images)
+            means = KMeans(self.n_clusters, n_init=self.n_init, random_state=seed).fit(codes.cpu().numpy())
+            start, centers = means.labels_, torch.from_numpy(means.cluster_centers_.astype(np.float32))
+        else:
+            self.model_.load_state_dict(state["model"])
+            self.history_, start, centers = state["history"], state["start"].cpu().numpy(), state["centers"]
+            codes = over_all(self.model_.eval().encode, images)
+        self.start_labels_, self._centers = start, torch.nn.Parameter(centers.to(images.device))
+        learnt = [*self.model_.encoder_parameters(), self._centers]
+        optimizer = optimizer_of(self.optimizer, learnt, self.learning_rate, self.weight_decay)
+        drawn = torch.Generator().manual_seed(seed)
+        if state is not None:
+            optimizer.load_state_dict(state["optimizer"])
+            drawn.set_state(state["drawn"].cpu())
+        scores = self._scores(codes)
+        if state is None:
+            self._note({"epoch": 0}, scores, codes, None, monitor)
+        bar = tqdm(range(len(self.history_), self.epochs + 1), desc="DBC", unit="epoch", leave=False)
+        for epoch in bar:
+            if self.history_[-1].get("changed") == 0:
+                break
+            clock, before = time.perf_counter(), scores.argmax(1)
+            loss = self._epoch(images, scores, optimizer, drawn)
+            codes = over_all(self.model_.eval().encode, images)
+            scores = self._scores(codes)
+            entry = {"epoch": epoch, "loss": loss, "seconds": time.perf_counter() - clock}
+            self._note(entry, scores, codes, before, monitor)
+            bar.set_postfix(loss=f"{loss:.4f}", changed=f"{self.history_[-1]['changed']:.4f}")
+            states = {"model": self.model_.state_dict(), "optimizer": optimizer.state_dict()}
+            states |= {"drawn": drawn.get_state(), "centers": self._centers.detach(), "history": self.history_}
+            kept.save({**states, "start": torch.from_numpy(start)})
+        self._keep(scores, codes)
+
+    def _scores(self, codes: torch.Tensor) -> torch.Tensor:
+        return soft_assign(codes, self._centers.detach(), self.v)
+
+    def _epoch(
+        self, images: torch.Tensor, scores: torch.Tensor, optimizer: torch.optim.Optimizer, drawn: torch.Generator
+    ) -> float:
+        """Lines 8 to 13: the target over all images, then one pass; the mean loss of an image on the way."""
+        target = boosted_target(scores, self.alpha, self.normalisation)
+        self.model_.train()
+        total = torch.zeros((), device=images.device)
+        for index, batch in shuffled(images, self.batch_size, drawn):
+            loss = boosted_kl(self.model_.encode(batch), self._centers, target[index.to(images.device)], self.v)
+            optimizer.zero_grad(set_to_none=True)
+            (loss / len(index)).backward()
+            optimizer.step()
+            total += loss.detach()
+        return float(total) / len(images)
+
+    def _note(
+        self,
+        entry: dict[str, Any],
+        scores: torch.Tensor,
+        codes: torch.Tensor,
+        before: torch.Tensor | None,
+        monitor: Monitor | None,
+    ) -> None:
+        """Append an epoch to the history: how settled and how even the clusters are, without any label."""
+        found = scores.argmax(1)
+        sizes = torch.bincount(found, minlength=self.n_clusters)
+        entry |= {"smallest": int(sizes.min()), "largest": int(sizes.max()), "score": float(scores.amax(1).mean())}
+        if before is not None:
+            entry["changed"] = float((found != before).float().mean())
+        if monitor is not None:
+            entry |= monitor(entry["epoch"], scores.cpu().numpy(), codes.cpu().numpy())
+        self.history_.append(entry)
+
+    def _keep(self, scores: torch.Tensor, codes: torch.Tensor) -> None:
+        self.soft_assignments_ = scores.cpu().numpy()
+        self.labels_ = self.soft_assignments_.argmax(1).astype(np.int64)
+        self.embedding_ = codes.cpu().numpy()
+        self.cluster_centers_ = self._centers.detach().cpu().numpy()
+        self.n_iter_ = self.history_[-1]["epoch"]
+        self.converged_ = self.history_[-1].get("changed") == 0
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The codes of (N, C, H, W) images, (N, d) float32."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        device = next(self.model_.parameters()).device
+        images = as_tensor(check_images(X, shape=self.model_.shape), device)
+        return over_all(self.model_.eval().encode, images).cpu().numpy()
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The scores of Eq. (1) of (N, C, H, W) images, (N, k) float32."""
+        return soft_assign(self.transform(X), self.cluster_centers_, self.v)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The cluster of each image, (N,) int64."""
+        return self.predict_proba(X).argmax(1).astype(np.int64)

@@ -1,0 +1,148 @@
+"""Stage I of DBC: a fully convolutional auto-encoder trained end to end (Li et al., 2017, section 3.1, Algorithm 1)."""
+
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from clustlib import _device
+from clustlib._validation import check_images
+from clustlib.errors import UsageError
+from clustlib.methods._checkpoint import Checkpoint, content_hash
+from clustlib.methods._minibatch import as_tensor, floats, optimizer_of, over_all, seed_of, settle_batch_norm, shuffled
+from clustlib.models.fcae import FCAE
+
+
+class FCAEFeatures(TransformerMixin, BaseEstimator):
+    """The codes of a fully convolutional auto-encoder. With k-means on them: the row FCAE-KMS.
+
+    The paper names no optimiser, learning rate, batch size, number of epochs or scaling of the pixels: the defaults
+    here are this book's, and the page of the method tells what others gave.
+
+    Parameters
+    ----------
+    epochs : passes over the images; 0 leaves the network as it was drawn.
+    batch_size : images to a step.
+    learning_rate, weight_decay, optimizer : "adam", or "sgd" with momentum 0.9.
+    unpooling, code : see :class:`clustlib.models.FCAE`.
+    random_state : int, RandomState or None; the weights and the order of the images follow from it.
+    device : "auto", "cpu" or "cuda".
+    checkpoint : a file; saved after every epoch, resumed exactly where it exists.
+
+    Attributes
+    ----------
+    model_ : the trained :class:`clustlib.models.FCAE`, in evaluation mode.
+    embedding_ : (N, d) float32 codes of the training images.
+    history_ : one ``{"epoch", "loss", "seconds"}`` an epoch; the loss is the mean squared error of a pixel.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 10,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        optimizer: str = "adam",
+        unpooling: str = "switches",
+        code: str = "bn-relu",
+        random_state: Any = None,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+    ) -> None:
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.unpooling = unpooling
+        self.code = code
+        self.random_state = random_state
+        self.device = device
+        self.checkpoint = checkpoint
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train on (N, C, H, W) images: uint8, or floats on the scale that they are to be learnt in.
+
+        Raises
+        ------
+        ValueError : wrong rank, empty, NaN, an unknown option, a checkpoint of another fit.
+        """
+        X = check_images(X)
+        if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
+            raise UsageError("epochs must not be negative, batch_size at least 2 and learning_rate positive")
+        device = _device.resolve(self.device)
+        seed = seed_of(self.random_state)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = FCAE(X.shape[1:], self.unpooling, self.code).to(device)
+        self.model_ = model
+        self.history_: list[dict[str, Any]] = []
+        images = as_tensor(X, device)
+        self._train(images, seed, Checkpoint(self.checkpoint, self._identity(X, seed)))
+        settle_batch_norm(model, model, images)
+        self.embedding_ = over_all(model.encode, images).cpu().numpy()
+        return self
+
+    def _identity(self, X: np.ndarray, seed: int) -> dict[str, Any]:
+        """What a checkpoint belongs to; ``epochs`` is not in it, so that a finished fit can go on."""
+        names = ("batch_size", "learning_rate", "weight_decay", "optimizer", "unpooling", "code")
+        return {**{name: getattr(self, name) for name in names}, "seed": seed, "data": content_hash(X), "stage": 1}
+
+    def _train(self, images: torch.Tensor, seed: int, kept: Checkpoint) -> None:
+        model = self.model_
+        optimizer = optimizer_of(self.optimizer, model.parameters(), self.learning_rate, self.weight_decay)
+        drawn = torch.Generator().manual_seed(seed)
+        state = kept.load(images.device)
+        if state:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            drawn.set_state(state["drawn"].cpu())
+            self.history_ = state["history"]
+        bar = tqdm(range(len(self.history_), self.epochs), desc="auto-encoder", unit="epoch", leave=False)
+        for epoch in bar:
+            clock = time.perf_counter()
+            loss = self._epoch(images, optimizer, drawn)
+            self.history_.append({"epoch": epoch + 1, "loss": loss, "seconds": time.perf_counter() - clock})
+            bar.set_postfix(loss=f"{loss:.5f}")
+            states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "drawn": drawn.get_state()}
+            kept.save({**states, "history": self.history_})
+
+    def _epoch(self, images: torch.Tensor, optimizer: torch.optim.Optimizer, drawn: torch.Generator) -> float:
+        """One pass over the images; the mean squared error of a pixel on the way."""
+        self.model_.train()
+        total = torch.zeros((), device=images.device)
+        for index, batch in shuffled(images, self.batch_size, drawn):
+            _, output = self.model_(batch)
+            loss = F.mse_loss(output, batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(index)
+        return float(total) / len(images)
+
+    def _images(self, X: Any) -> torch.Tensor:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
+        device = next(self.model_.parameters()).device
+        return as_tensor(check_images(X, shape=self.model_.shape), device)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The codes of (N, C, H, W) images, (N, d) float32."""
+        return over_all(self.model_.encode, self._images(X)).cpu().numpy()
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """What the decoder makes of the images, (N, C, H, W) float32."""
+        return over_all(lambda batch: self.model_(batch)[1], self._images(X)).cpu().numpy()
+
+    def activations(self, X: Any) -> dict[str, np.ndarray]:
+        """Every layer's maps of a few images, by the layer's name (see :meth:`clustlib.models.FCAE.activations`)."""
+        with torch.no_grad():
+            maps = self.model_.activations(floats(self._images(X)))
+        return {name: values.cpu().numpy() for name, values in maps.items()}

@@ -1,0 +1,127 @@
+"""DBC's soft assignment: the formula, its gradients against autograd, and the memory it does not take."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clustlib.kernels import boosted_kl, boosted_target, kl_terms, soft_assign
+
+V = [0.5, 1.0, 2.0, 7.0]
+
+
+def problem(seed: int, n: int = 30, k: int = 4, d: int = 6, scale: float = 1.0):
+    drawn = torch.Generator().manual_seed(seed)
+    Z, centers = (scale * torch.randn(size, d, generator=drawn, dtype=torch.float64) for size in (n, k))
+    return Z, centers, boosted_target(soft_assign(Z, centers), 2.0)
+
+
+def reference(Z: np.ndarray, centers: np.ndarray, v: float) -> np.ndarray:
+    """Eq. (1), entry by entry."""
+    S = np.array([[(1 + ((z - m) ** 2).sum() / v) ** (-(v + 1) / 2) for m in centers] for z in Z])
+    return S / S.sum(1, keepdims=True)
+
+
+def plain_loss(Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: float) -> torch.Tensor:
+    """Eq. (1) and (3) the plain way, with the (N, k, d) differences, for autograd."""
+    q = (1 + ((Z[:, None] - centers) ** 2).sum(2) / v) ** (-(v + 1) / 2)
+    return (target * (target / (q / q.sum(1, keepdim=True))).log()).sum()
+
+
+@pytest.mark.parametrize("v", V)
+def test_equals_the_definition(v):
+    Z, centers, _ = problem(0)
+    np.testing.assert_allclose(soft_assign(Z, centers, v).numpy(), reference(Z.numpy(), centers.numpy(), v), rtol=1e-10)
+
+
+@pytest.mark.parametrize("v", V)
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
+def test_the_gradients_of_eq_4_and_5_are_those_of_autograd(v, scale):
+    Z, centers, target = problem(1, scale=scale)
+    mine, plain = ([t.clone().requires_grad_() for t in (Z, centers)] for _ in range(2))
+    losses = boosted_kl(*mine, target, v), plain_loss(*plain, target, v)
+    torch.testing.assert_close(*losses, rtol=1e-9, atol=1e-12)
+    for loss in losses:
+        (3 * loss).backward()
+    for ours, theirs in zip(mine, plain):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-8, atol=1e-10)
+        assert theirs.grad.abs().max() > 0
+
+
+def test_finite_differences_agree():
+    Z, centers, target = problem(2, n=5, k=3, d=2)
+    args = (Z.requires_grad_(), centers.requires_grad_(), target, 1.0)
+    assert torch.autograd.gradcheck(boosted_kl, args)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.floats(0.3, 9), st.floats(1e-3, 1e3))
+def test_rows_are_distributions_and_moving_everything_changes_nothing(seed, v, scale):
+    Z, centers, _ = problem(seed, scale=scale)
+    S = soft_assign(Z, centers, v)
+    np.testing.assert_allclose(S.sum(1), 1, rtol=1e-12)
+    assert (S >= 0).all()
+    np.testing.assert_allclose(soft_assign(Z + 7 * scale, centers + 7 * scale, v), S, rtol=1e-6, atol=1e-9)
+
+
+def test_the_nearest_centre_scores_highest_and_a_code_on_a_centre_does_no_harm():
+    Z, centers, _ = problem(3)
+    nearest = torch.cdist(Z, centers).argmin(1)
+    assert torch.equal(soft_assign(Z, centers).argmax(1), nearest)
+    on = centers.clone().requires_grad_()
+    target = boosted_target(soft_assign(centers, centers))
+    boosted_kl(on, centers, target).backward()
+    assert torch.isfinite(on.grad).all()
+
+
+def test_single_precision_is_close_to_double_far_from_the_origin():
+    Z, centers, _ = problem(4)
+    Z, centers = Z + 100, centers + 100
+    np.testing.assert_allclose(soft_assign(Z.float(), centers.float()), soft_assign(Z, centers), atol=1e-4)
+
+
+def test_arrays_in_arrays_out():
+    Z, centers, target = problem(5)
+    assert isinstance(soft_assign(Z.numpy(), centers.numpy()), np.ndarray)
+    S = soft_assign(Z, centers)
+    for normalisation in ("boosted", "soft", "none"):
+        for alpha in (1.5, 4.0):
+            ours = boosted_target(S, alpha, normalisation)
+            assert isinstance(ours, torch.Tensor)
+            np.testing.assert_allclose(ours, boosted_target(S.numpy(), alpha, normalisation), rtol=1e-12)
+    np.testing.assert_allclose(kl_terms(target, S), kl_terms(target.numpy(), S.numpy()), rtol=1e-12)
+    assert boosted_target(S.float()).dtype == torch.float32
+
+
+def test_no_n_by_k_by_d_tensor_is_made():
+    """The largest tensor that either pass makes has N x d or N x k entries."""
+    n, k, d = 200, 50, 40
+    Z, centers, target = problem(6, n, k, d)
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            for tensor in result if isinstance(result, (tuple, list)) else [result]:
+                if isinstance(tensor, torch.Tensor):
+                    largest = max(largest, tensor.numel())
+            return result
+
+    with Watch():
+        boosted_kl(Z.requires_grad_(), centers.requires_grad_(), target).backward()
+    assert n * d <= largest <= n * max(k, d)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda Z, centers, target: (Z[:, :2], centers, target), "share d"),
+        (lambda Z, centers, target: (Z, centers, target[:, :2]), "target must be"),
+        (lambda Z, centers, target: (Z, centers, target, 0.0), "degrees of freedom"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        boosted_kl(*change(*problem(7)))
