@@ -5,6 +5,7 @@ against their committed bands (``book/records/quick.json``), which is the regres
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,13 +146,17 @@ def _band(name: str, value: float) -> list[float]:
     return [round(value - half, 3), round(value + half, 3)]
 
 
-def write_bands() -> Path:
-    """Set every band around the last quick run's metrics and return the file."""
+def write_bands(keys: Collection[str] | None = None) -> Path:
+    """Set the bands around the last quick run's metrics and return the file.
+
+    ``keys`` ("jule/table-03") are the notebooks whose bands are set; the others keep theirs. None sets all anew.
+    """
+    kept = {} if keys is None else {key: band for key, band in bands().items() if key not in keys}
     found = {
         f"{r.paper}/{r.key}": {name: _band(name, value) for name, value in r.regression.items()}
         for r in read("quick")
-        if r.status == "ok" and r.regression
+        if r.status == "ok" and r.regression and (keys is None or f"{r.paper}/{r.key}" in keys)
     }
     file = _paths.book("records", "quick.json")
-    _paths.write_atomically(file, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+    _paths.write_atomically(file, (json.dumps({**kept, **found}, indent=1, sort_keys=True) + "\n").encode())
     return file

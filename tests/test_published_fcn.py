@@ -46,7 +46,7 @@ def check_contents(paper: str) -> None:
     assert len(keys) == len(set(keys))
     assert {path.stem for path in (BOOK / "published" / paper).glob("*.csv")} <= set(keys)
     for entry in entries:
-        assert entry["kind"] in ("table", "figure")
+        assert entry["kind"] in ("table", "figure", "page")
         assert entry["title"] and entry["source"]
         if entry["notebook"] is None:
             assert entry["why"], entry["key"]

@@ -72,7 +72,7 @@ def test_a_cpu_install_holds_nothing_of_cuda():
     if torch.version.cuda:
         pytest.skip("this environment has CUDA torch")
     names = {distribution.metadata["Name"].lower() for distribution in metadata.distributions()}
-    assert not {name for name in names if name.startswith("nvidia-") or name == "triton" or name == "faiss-gpu"}
+    assert not {name for name in names if name.startswith("nvidia-") or name == "faiss-gpu"}
 
 
 def test_torchvision_imports_after_clustlib():

@@ -175,6 +175,20 @@ def test_regression_bands(book, capsys):
     assert len(results.outside()) == 2  # a metric without a band, and a band whose metric is gone
 
 
+def test_bands_of_some_notebooks_leave_the_others(book):
+    def hand_on(key: str, value: float) -> None:
+        results.finish("jule", key, profile="quick", metrics={"nmi": value})
+        results.close("quick", "jule", key, "ok", 1.0)
+
+    hand_on("table-03", 0.7)
+    hand_on("table-10", 0.5)
+    results.write_bands()
+    hand_on("table-03", 0.1)
+    hand_on("table-10", 0.2)
+    results.write_bands(["jule/table-10"])
+    assert results.bands() == {"jule/table-03": {"nmi": [0.68, 0.72]}, "jule/table-10": {"nmi": [0.18, 0.22]}}
+
+
 # The whole workflow, on a book of three small notebooks and no HTML.
 
 

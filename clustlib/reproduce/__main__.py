@@ -69,7 +69,7 @@ def bands(arguments: argparse.Namespace) -> int:
     """Set the regression bands from a fresh quick run."""
     from clustlib.reproduce import stored
 
-    stored.set_bands()
+    stored.set_bands(arguments.notebooks)
     return 0
 
 
@@ -107,7 +107,9 @@ def parser() -> argparse.ArgumentParser:
     whole.set_defaults(call=book)
 
     commands.add_parser("html", help="build the HTML from what has been executed").set_defaults(call=html)
-    commands.add_parser("bands", help="set the regression bands from a fresh quick run").set_defaults(call=bands)
+    banded = commands.add_parser("bands", help="set the regression bands from a fresh quick run")
+    banded.add_argument("notebooks", nargs="*", help="paper/name; without any, every notebook")
+    banded.set_defaults(call=bands)
     clean = commands.add_parser("strip", help="remove outputs from notebooks, except the regression cells'")
     clean.add_argument("notebooks", nargs="+", type=Path)
     clean.set_defaults(call=strip)

@@ -1,6 +1,7 @@
 """What a source notebook stores: nothing that was run, but the regression cell's output, for nbval to compare."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from clustlib import _paths, results
@@ -11,13 +12,18 @@ TAG = "regression"
 COUNT = 1  # nbval compares only cells that look as if they had been run
 
 
-def set_bands() -> None:
-    """Run every notebook in the quick profile, write the bands, and store what the regression cells then print."""
-    for notebook in workflow.notebooks():
+def set_bands(names: Sequence[str] = ()) -> None:
+    """Run notebooks in the quick profile, write their bands, and store what the regression cells then print.
+
+    ``names`` as on the command line ("jule/table-03-..."); none means every notebook.
+    """
+    chosen = [nb.find(name) for name in names] or workflow.notebooks()
+    for notebook in chosen:
         nb.run(notebook, "quick", {}, _paths.root() / workflow.executed("quick", notebook))
         print(f"ran {notebook.name}", flush=True)
-    print(f"wrote {results.write_bands()}: read the difference before you commit it")
-    for notebook in workflow.notebooks():
+    written = results.write_bands([f"{notebook.paper}/{notebook.key}" for notebook in chosen] if names else None)
+    print(f"wrote {written}: read the difference before you commit it")
+    for notebook in chosen:
         output = _paths.root() / workflow.executed("quick", notebook)
         nb.run(notebook, "quick", {}, output)
         _store_outputs(notebook.path, json.loads(output.read_text()))
