@@ -156,6 +156,13 @@ def with_ratios(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [r if r is peer else {**r, **ratio.get(id(r), {})} for r in results]
 
 
+def rows(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs as the page's table shows them."""
+    columns = {"row": "row", "variant": "variant", "seconds": "s", "peak_gb": "GB", "accuracy": "accuracy"}
+    columns |= {"nmi": "NMI", "ratio": "ratio", "failed": "failed"}
+    return [{title: run[name] for name, title in columns.items() if name in run} for run in runs]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="mnist-test")
@@ -179,7 +186,7 @@ def main() -> int:
         runs += with_ratios(results)
         print(*(json.dumps(result) for result in results), sep="\n", flush=True)
     held = [bar for run in runs for bar in bars(run)]
-    print(Timing("classical", "The classical rows", NOTE, runs, held).save(arguments.folder))
+    print(Timing("classical", "The classical rows", NOTE, rows(runs), held).save(arguments.folder))
     return int(not all(bar.held for bar in held))
 
 

@@ -69,12 +69,13 @@ def claims(profile: str, tested: bool = True) -> Styler:
 
 
 def variants(profile: str, metric: str = "nmi_geometric") -> pd.DataFrame:
-    """Published against released: the mean over seeds of a metric, for every row and data set that has both.
+    """Published against released on raw pixels: a metric's mean over seeds, for every row and data set that has both.
 
     Columns: method, dataset, released, published, difference (published - released).
     """
     store = records.open_store(profile)
-    read = [record for key in store.all_keys() if (record := store.read(key)) and "variant" in record.params]
+    every = [record for key in store.all_keys() if (record := store.read(key))]
+    read = [record for record in every if record.provenance["function"].endswith(":cluster_pixels")]
     rows = [(r.params["method"], r.params["dataset"], r.params["variant"], r.metrics[metric]) for r in read]
     frame = pd.DataFrame(rows, columns=["method", "dataset", "variant", "value"])
     wide = frame.pivot_table(index=["method", "dataset"], columns="variant", values="value", aggfunc="mean")
