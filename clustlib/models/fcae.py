@@ -164,3 +164,10 @@ class FCAE(nn.Module):
     def encoder_parameters(self) -> list[nn.Parameter]:
         """The parameters that the code depends on, theta_e: all but the decoder's."""
         return [*self.encoder.parameters(), *self.features.parameters()]
+
+    def layer_filters(self) -> dict[str, int]:
+        """The width of the filter of every layer up to the code, by the layer's name; 2 for pooling."""
+        widths: dict[str, int] = {}
+        for number, (convolution, *_) in enumerate(self.encoder, 1):  # type: ignore[misc]
+            widths |= {f"conv{number}": convolution.kernel_size[0], f"pool{number}": 2}
+        return {**widths, "features": self.features[0].kernel_size[0]}  # type: ignore[index]
