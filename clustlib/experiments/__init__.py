@@ -5,6 +5,7 @@ and small arrays (see :mod:`clustlib.records`). Notebooks call them through ``re
 module a subject; what a paper's notebooks alone need is in the module of that paper.
 """
 
+from clustlib.experiments import jule
 from clustlib.experiments.pixels import cluster_pixels
 
-__all__ = ["cluster_pixels"]
+__all__ = ["cluster_pixels", "jule"]

@@ -8,10 +8,12 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.kernels.linkage import MergeTree, graph_linkage, initial_clusters
     from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
     from clustlib.kernels.neighbours import KnnGraph, affinity_graph, knn
+    from clustlib.kernels.triplets import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
 
 _HOME = {
     "KnnGraph": "neighbours",
     "MergeTree": "linkage",
+    "Triplets": "triplets",
     "affinity_graph": "neighbours",
     "boosted_target": "boosting",
     "cluster_affinities": "linkage.scores",
@@ -20,11 +22,15 @@ _HOME = {
     "kl_terms": "boosting",
     "knn": "neighbours",
     "merge_scores": "linkage.scores",
+    "sample_triplets": "triplets",
+    "squared_distances": "triplets",
+    "weighted_triplet_loss": "triplets",
 }
 
 __all__ = [
     "KnnGraph",
     "MergeTree",
+    "Triplets",
     "affinity_graph",
     "boosted_target",
     "cluster_affinities",
@@ -33,6 +39,9 @@ __all__ = [
     "kl_terms",
     "knn",
     "merge_scores",
+    "sample_triplets",
+    "squared_distances",
+    "weighted_triplet_loss",
 ]
 
 

@@ -1,1 +1,21 @@
-"""The papers' networks, each a plain ``nn.Module`` with the paper's layer table in its docstring."""
+"""The networks, each a plain ``nn.Module``, imported where it is first used."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
+    from clustlib.models.julenet import JuleNet
+
+_HOME = {
+    "JuleNet": "julenet",
+}
+
+__all__ = [
+    "JuleNet",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
