@@ -1,4 +1,4 @@
-"""The rows of JULE's tables: which estimator stands behind each label, and how it is called.
+"""The rows of JULE's tables: which estimator stands behind each label, and how it is called; JULE's own settings.
 
 The labels are the paper's. Estimators are named by strings so that reading the list imports none.
 """
@@ -33,3 +33,38 @@ ROWS = {
     "NMF-D": Row("clustlib.cluster.nmf:DeepSemiNMF"),
 }
 DETERMINISTIC = tuple(label for label, row in ROWS.items() if not row.random)
+
+OURS = ("OURS-SF", "OURS-RC")  # the read-outs of JULE
+# Section 4.1.2: eta is 0.2 for faces and 0.9 for all else
+UNROLLING = dict.fromkeys(("umist", "umist-112x92", "frgc", "cmu-pie", "ytf", "olivetti"), 0.2)
+# What is said otherwise, or done otherwise in the released code: one switch at a time
+JULE_VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "gamma-1": {"gamma": 1.0},
+    "no-margin": {"margin": 0.0},
+    "released-gradient": {"gamma": 1.0, "gradient": "released"},
+    "damped-momentum": {"dampening": 0.9},
+    "nearest-negatives": {"negatives": "nearest", "n_negatives": 5},
+    "affinity-alone": {"criterion": "affinity"},
+    "released-criterion": {"criterion": "released"},
+    "paper-fast-update": {"update": "paper_fast"},
+    "released-fast-update": {"update": "released_fast"},
+    "isolated-kept": {"isolated": "keep"},
+    "released-rescue": {"isolated": "released"},
+    "cut-chains": {"chains": "released"},
+    "batch-statistics": {"statistics": "batch"},
+    "reset-rate": {"reset_rate": True},
+    "algorithm-1": {"train_first": False, "train_last": True},
+    "train-last": {"train_last": True},
+    "torch-init": {"init": "torch"},
+    "all-released": {
+        "gamma": 1.0,
+        "gradient": "released",
+        "dampening": 0.9,
+        "criterion": "released",
+        "update": "released_fast",
+        "isolated": "released",
+        "chains": "released",
+        "statistics": "batch",
+    },
+}

@@ -9,10 +9,12 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
     from clustlib.kernels.neighbours import KnnGraph, affinity_graph, knn
     from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
+    from clustlib.kernels.triplets import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
 
 _HOME = {
     "KnnGraph": "neighbours",
     "MergeTree": "linkage",
+    "Triplets": "triplets",
     "affinity_graph": "neighbours",
     "boosted_kl": "soft_assignment",
     "boosted_target": "boosting",
@@ -22,12 +24,16 @@ _HOME = {
     "kl_terms": "boosting",
     "knn": "neighbours",
     "merge_scores": "linkage.scores",
+    "sample_triplets": "triplets",
     "soft_assign": "soft_assignment",
+    "squared_distances": "triplets",
+    "weighted_triplet_loss": "triplets",
 }
 
 __all__ = [
     "KnnGraph",
     "MergeTree",
+    "Triplets",
     "affinity_graph",
     "boosted_kl",
     "boosted_target",
@@ -37,7 +43,10 @@ __all__ = [
     "kl_terms",
     "knn",
     "merge_scores",
+    "sample_triplets",
     "soft_assign",
+    "squared_distances",
+    "weighted_triplet_loss",
 ]
 
 

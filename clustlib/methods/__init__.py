@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.methods.dbc import DBC
     from clustlib.methods.fcae import FCAEFeatures
+    from clustlib.methods.jule import JULE
 
-_HOME = {"DBC": "dbc", "FCAEFeatures": "fcae"}
+_HOME = {
+    "DBC": "dbc",
+    "FCAEFeatures": "fcae",
+    "JULE": "jule",
+}
 
-__all__ = ["DBC", "FCAEFeatures"]
+__all__ = [
+    "DBC",
+    "JULE",
+    "FCAEFeatures",
+]
 
 
 def __getattr__(name: str) -> object:

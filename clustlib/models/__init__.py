@@ -5,10 +5,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.models.fcae import FCAE
+    from clustlib.models.julenet import JuleNet
 
-_HOME = {"FCAE": "fcae"}
+_HOME = {
+    "FCAE": "fcae",
+    "JuleNet": "julenet",
+}
 
-__all__ = ["FCAE"]
+__all__ = [
+    "FCAE",
+    "JuleNet",
+]
 
 
 def __getattr__(name: str) -> object:

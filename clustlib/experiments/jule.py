@@ -1,0 +1,213 @@
+"""JULE's own runs: its rows in tables 3 and 10, and what tables 4 and 11 and the figures make of its features."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from clustlib import _paths, datasets, records
+from clustlib.errors import UsageError
+from clustlib.experiments.pixels import estimator
+from clustlib.experiments.scores import scores
+from clustlib.published.tables import choose
+from clustlib.rows import JULE_VARIANTS, OURS, ROWS, UNROLLING
+
+PARTS = ("training", "feature", "graph", "merge")  # of the seconds in JULE's history
+STAGES = ("initial", "middle", "final")
+_SHOWN = 5000  # images of a stage that a record keeps
+
+
+def settings(
+    dataset: str, variant: str = "default", unrolling_rate: float = 0.0, n_neighbors: int = 20, epochs: int = 20
+) -> dict[str, Any]:
+    """What :class:`clustlib.methods.JULE` is called with on a data set; eta by data set where it is 0."""
+    eta = unrolling_rate or UNROLLING.get(dataset, 0.9)
+    return {"unrolling_rate": eta, "n_neighbors": n_neighbors, "epochs": epochs, **JULE_VARIANTS[variant]}
+
+
+def train_jule(
+    dataset: str,
+    seed: int = 0,
+    variant: str = "default",
+    unrolling_rate: float = 0.0,
+    n_neighbors: int = 20,
+    epochs: int = 20,
+    features: int = 160,
+    precision: str = "float32",
+    device: str = "auto",
+) -> dict[str, np.ndarray]:
+    """One fit of JULE with the number of classes known, as arrays for the cache (see ``records.artifact``).
+
+    Returns
+    -------
+    ``OURS-SF`` and ``OURS-RC`` (N,) labels; ``embedding`` (N, features) float32; ``weights:<name>`` of the network;
+    per line of the history ``n_clusters``, ``nmi``, ``accuracy``, ``loss`` and the seconds by part;
+    ``stage_labels`` (S, N) and ``stage_components`` (S, N, 3); ``training_seconds`` and ``triplet_seconds``.
+    """
+    from clustlib.methods import JULE
+
+    images = datasets.load(dataset)
+    chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs)
+    name = "-".join(map(str, (dataset, seed, variant, unrolling_rate, n_neighbors, epochs, features, precision)))
+    started = time.perf_counter()
+    model = JULE(
+        images.n_classes,
+        random_state=seed,
+        precision=precision,
+        network={"features": features},
+        device=device,
+        checkpoint=_paths.build("checkpoints") / f"jule-{name}.pt",
+        **chosen,
+    ).fit(images.images, images.labels)
+    seconds = time.perf_counter() - started
+    history = {column: _column(model.history_, column) for column in ("n_clusters", "nmi", "accuracy", "loss")}
+    parts = {f"{part}_seconds": _column(model.history_, f"{part}_seconds") for part in PARTS}
+    weights = {f"weights:{key}": value.cpu().numpy() for key, value in model.network_.state_dict().items()}
+    return {
+        "OURS-SF": model.labels_sf_,
+        "OURS-RC": model.labels_rc_,
+        "embedding": model.embedding_,
+        "stage_labels": np.stack([stage["labels"] for stage in model.stages_]).astype(np.int32),
+        "stage_components": np.stack([stage["components"] for stage in model.stages_]),
+        "seconds": np.array(seconds),
+        "triplet_seconds": np.array(model.triplet_seconds_),
+        **history,
+        **parts,
+        **weights,
+    }
+
+
+def _column(history: list[dict[str, Any]], name: str) -> np.ndarray:
+    return np.array([line.get(name, 0.0) for line in history], np.float64)
+
+
+def joint_clustering(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    variant: str = "default",
+    unrolling_rate: float = 0.0,
+    n_neighbors: int = 20,
+    epochs: int = 20,
+    precision: str = "float32",
+    device: str = "auto",
+) -> dict[str, Any]:
+    """JULE's labels against the classes: rows OURS-SF and OURS-RC.
+
+    Parameters
+    ----------
+    dataset : a registered name. method : "OURS-SF" or "OURS-RC", two read-outs of one fit. seed : of the fit.
+    variant : a name of ``clustlib.rows.JULE_VARIANTS``.
+    unrolling_rate : eta; 0 takes the paper's for the data set. n_neighbors : K_s. epochs : per period.
+
+    Returns
+    -------
+    The scores of the labels; ``fit_seconds`` and the seconds by part; ``labels`` (N,); by period ``n_clusters``,
+    ``nmi`` and ``loss``.
+    """
+    fit = records.artifact(
+        train_jule,
+        dataset=dataset,
+        seed=seed,
+        variant=variant,
+        unrolling_rate=unrolling_rate,
+        n_neighbors=n_neighbors,
+        epochs=epochs,
+        precision=precision,
+        device=device,
+    )
+    truth, found = datasets.load(dataset).labels, fit[method]
+    return {
+        **scores(truth, found),
+        **{f"{part}_seconds": float(fit[f"{part}_seconds"].sum()) for part in PARTS},
+        "triplet_seconds": float(fit["triplet_seconds"]),
+        "fit_seconds": float(fit["seconds"]),
+        "labels": found.astype(np.min_scalar_type(int(found.max()))),
+        "period_n_clusters": fit["n_clusters"].astype(np.int32),
+        "period_nmi": fit["nmi"].astype(np.float32),
+        "period_loss": fit["loss"].astype(np.float32),
+    }
+
+
+def cluster_learned(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    variant: str = "released",
+    epochs: int = 20,
+    precision: str = "float32",
+    device: str = "auto",
+) -> dict[str, Any]:
+    """A classical row on JULE's features instead of pixels: tables 4 and 11, section 4.1.4.
+
+    Parameters as for :func:`clustlib.experiments.pixels.cluster_pixels`; ``seed`` is that of JULE's fit as well, and
+    ``epochs`` and ``precision`` are those of the fit.
+    """
+    fit = records.artifact(train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
+    truth = datasets.load(dataset).labels
+    model = estimator(ROWS[method], len(np.unique(truth)), random_state=seed, variant=variant, device=device)
+    found = model.fit(fit["embedding"]).labels_
+    return {**scores(truth, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
+
+
+def stages(
+    dataset: str, seed: int = 0, epochs: int = 20, precision: str = "float32", device: str = "auto"
+) -> dict[str, Any]:
+    """Clusters and features at the beginning, in the middle and at the end of a fit: figure 1 and the talk's pictures.
+
+    The middle is what the last merging began with. Up to 5,000 images are kept, evenly spaced.
+
+    Returns
+    -------
+    ``<stage>_n_clusters`` and ``<stage>_nmi``; ``<stage>_labels`` (n,), ``<stage>_components`` (n, 3) float16: the
+    first three principal components; ``classes`` (n,).
+    """
+    fit = records.artifact(train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
+    merged = len(fit["n_clusters"]) - 1  # the last line is the final clustering
+    at = dict(zip(STAGES, (0, max(0, merged - 2), merged - 1)))
+    kept = np.linspace(0, len(fit["OURS-SF"]) - 1, min(_SHOWN, len(fit["OURS-SF"]))).astype(np.int64)
+    result: dict[str, Any] = {"classes": datasets.load(dataset).labels[kept].astype(np.uint8)}
+    for stage, line in at.items():
+        result[f"{stage}_n_clusters"] = float(fit["n_clusters"][line])
+        result[f"{stage}_nmi"] = float(fit["nmi"][line])
+        result[f"{stage}_labels"] = fit["stage_labels"][line][kept].astype(np.uint16)
+        result[f"{stage}_components"] = fit["stage_components"][line][kept].astype(np.float16)
+    return result
+
+
+def _check(dataset: str, seed: int = 0, epochs: int = 20, **_: Any) -> None:
+    """Refuse what cannot be right before any work is done."""
+    choose("data set", dataset, datasets.names())
+    for name, value, least in (("seeds", seed, 0), ("epochs", epochs, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(f"{name} must be integers from {least} on, got {value!r}")
+
+
+def _check_joint(dataset: str, method: str, variant: str = "default", **others: Any) -> None:
+    _check(dataset, **others)
+    choose("method", method, OURS)
+    choose("variant", variant, JULE_VARIANTS)
+
+
+def _check_learned(dataset: str, method: str, variant: str = "released", **others: Any) -> None:
+    _check(dataset, **others)
+    choose("method", method, ROWS)
+    choose("variant", variant, ("released", "published"))
+
+
+def _uses_fit(params: dict[str, Any]) -> list[str]:
+    """The settings that the fit is called with."""
+    asked = {name: params[name] for name in ("variant", "unrolling_rate", "n_neighbors", "epochs") if name in params}
+    return [repr(settings(params["dataset"], **asked))]
+
+
+def _uses_learned(params: dict[str, Any]) -> list[str]:
+    row = ROWS[params["method"]]
+    return [row.estimator, repr(row), repr(settings(params["dataset"], epochs=params["epochs"]))]
+
+
+train_jule.uses = joint_clustering.uses = stages.uses = _uses_fit  # type: ignore[attr-defined]
+joint_clustering.check = _check_joint  # type: ignore[attr-defined]
+cluster_learned.check = _check_learned  # type: ignore[attr-defined]
+cluster_learned.uses = _uses_learned  # type: ignore[attr-defined]
+stages.check = _check  # type: ignore[attr-defined]

@@ -1,0 +1,144 @@
+"""JULE's weighted triplet loss, Eq. (11), on the images of one batch: which triplets, and what they cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from clustlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+NEGATIVES = ("random", "nearest")
+GRADIENTS = ("exact", "released")
+
+
+class Triplets(NamedTuple):
+    """P pairs of one cluster, each with K images of other clusters, as positions in the batch (int64).
+
+    Attributes
+    ----------
+    anchor, positive : (P,)
+    negative : (P, K)
+    """
+
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    def __len__(self) -> int:
+        """Number of triplets, P K."""
+        return self.negative.numel()
+
+
+def sample_triplets(
+    labels: Tensor,
+    n_negatives: int = 20,
+    *,
+    negatives: str = "random",
+    distances: Tensor | None = None,
+    generator: Generator | None = None,
+) -> Triplets:
+    """Every pair of a cluster in the batch (its first image the anchor), each with images of other clusters.
+
+    As in the released code a pair gets ``min(n_negatives, clusters in the batch - 1)`` different negatives. A batch
+    with one cluster, or without two images of a cluster, has no triplets.
+
+    Parameters
+    ----------
+    labels : (B,) integer tensor
+        The cluster of each image; the result is on its device.
+    n_negatives : int
+        At least 1.
+    negatives : {"random", "nearest"}
+        "random" (both released codes): every image of another cluster is equally likely. "nearest" (section 3.5.2):
+        those nearest to the anchor.
+    distances : (B, B) tensor
+        Squared distances in the batch; only read for "nearest".
+    generator : torch.Generator on the device of ``labels``, for "random"
+
+    Raises
+    ------
+    UsageError
+        An unknown name, fewer than one negative, or "nearest" without distances.
+    """
+    _check(n_negatives, negatives, distances)
+    import torch
+
+    order = torch.argsort(labels, stable=True)
+    _, rank, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    k = min(n_negatives, len(sizes) - 1)
+    anchor, positive = torch.nonzero(torch.triu(rank[:, None] == rank, 1), as_tuple=True)
+    if k == 0:
+        anchor, positive = anchor[:0], positive[:0]
+    if negatives == "nearest":
+        assert distances is not None
+        apart = distances.detach().masked_fill(rank[:, None] == rank, torch.inf)
+        return Triplets(anchor, positive, apart.topk(k, largest=False).indices[anchor])
+    starts = sizes.cumsum(0) - sizes
+    return Triplets(anchor, positive, _draw_others(order, starts, sizes, rank[anchor], k, generator))
+
+
+def _draw_others(
+    order: Tensor, starts: Tensor, sizes: Tensor, cluster: Tensor, k: int, generator: Generator | None
+) -> Tensor:
+    """``k`` different images outside each of the clusters ``cluster`` (P,), without a loop and without rejection.
+
+    In the order of clusters, the m others of a cluster are a circle of m places. The places ``j m // k`` on from a
+    random one, for j < k, are all different since m >= k, and each place is as likely as any other.
+    """
+    import torch
+
+    others = (len(order) - sizes[cluster])[:, None]
+    start = (torch.rand(len(cluster), 1, generator=generator, device=order.device) * others).long()
+    steps = torch.arange(k, device=order.device) * others // max(k, 1)
+    place = _around(start + steps, others) + (starts + sizes)[cluster][:, None]
+    return order[_around(place, len(order))]
+
+
+def _around(place: Tensor, circle: Tensor | int) -> Tensor:
+    """``place`` modulo ``circle``, where it is less than twice that: integer division is slow."""
+    return place - circle * (place >= circle)
+
+
+def weighted_triplet_loss(
+    x: Tensor, triplets: Triplets, gamma: float = 2.0, margin: float = 0.2, *, gradient: str = "exact"
+) -> Tensor:
+    """The mean over triplets of ``max(0, gamma |x_i - x_j|^2 - |x_i - x_k|^2 + margin)``: Eq. (11) with a hinge.
+
+    Without triplets the loss is 0, with zero gradients.
+
+    Parameters
+    ----------
+    x : (B, D) floating tensor
+        Features of the batch; of unit length in JULE.
+    gamma : float
+        Weight of the positive pair. margin : float, in squared units of ``x``.
+    gradient : {"exact", "released"}
+        "released": JULE.torch scales the gradients of the positive and of the negative by gamma - 1 (right at
+        gamma = 2; at gamma = 1, its default, only the anchor moves). Holds for what remains of a gradient behind an
+        l2-normalisation.
+    """
+    if gradient not in GRADIENTS:
+        raise UsageError(f"gradient must be one of {', '.join(GRADIENTS)}; got {gradient!r}")
+    if len(triplets) == 0:
+        return x.sum() * 0
+    others = x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())
+    d2 = squared_distances(x, others)
+    to_positive = d2[triplets.anchor, triplets.positive]
+    to_negative = d2[triplets.anchor].gather(1, triplets.negative)
+    return (gamma * to_positive[:, None] - to_negative + margin).relu().mean()  # Eq. (11)
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Squared Euclidean distances (B, C) between the rows of ``x`` (B, D) and ``y`` (C, D)."""
+    return (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T
+
+
+def _check(n_negatives: int, negatives: str, distances: Tensor | None) -> None:
+    if negatives not in NEGATIVES:
+        raise UsageError(f"negatives must be one of {', '.join(NEGATIVES)}; got {negatives!r}")
+    if n_negatives < 1:
+        raise UsageError(f"n_negatives must be at least 1, got {n_negatives!r}")
+    if negatives == "nearest" and distances is None:
+        raise UsageError("negatives='nearest' needs the distances in the batch")

@@ -1,0 +1,165 @@
+"""JULE's backward pass: epochs of SGD on the weighted triplet loss, with the clusters as labels (section 3.5.2)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from clustlib.errors import UsageError
+from clustlib.kernels import sample_triplets, squared_distances, weighted_triplet_loss
+from clustlib.models import JuleNet
+
+_EXTRACT = 500  # images a batch when only features are wanted
+PRECISIONS = ("float32", "bfloat16")
+STATISTICS = ("running", "batch")
+
+
+@dataclass(frozen=True)
+class TripletLoss:
+    """The loss and how its triplets are drawn; see :mod:`clustlib.kernels.triplets`."""
+
+    gamma: float
+    margin: float
+    n_negatives: int
+    negatives: str
+    gradient: str
+
+
+@dataclass(frozen=True)
+class Descent:
+    """SGD as in section 4.1.2: ``rate (1 + decay t)^-power`` at iteration t."""
+
+    rate: float
+    momentum: float
+    dampening: float
+    weight_decay: float
+    decay: float
+    power: float
+    batch_size: int
+    precision: str
+
+    def rate_at(self, iteration: int) -> float:
+        """Learning rate at ``iteration``, from 0: the "inv" policy of Caffe."""
+        return self.rate * (1 + self.decay * iteration) ** -self.power
+
+
+class TripletTraining:
+    """A network, its optimiser and its random numbers, on one device, with the images beside them.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) uint8, divided by 255 batch by batch, or float32, taken as it is
+    """
+
+    def __init__(
+        self, images: np.ndarray, network: JuleNet, loss: TripletLoss, descent: Descent, seed: int, device: torch.device
+    ) -> None:
+        if descent.precision not in PRECISIONS:
+            raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}; got {descent.precision!r}")
+        self.images = torch.from_numpy(images if images.flags.writeable else images.copy()).to(device)
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.loss, self.descent = loss, descent
+        self.device = device
+        self.shuffling = torch.Generator().manual_seed(seed)
+        self.drawing = torch.Generator(device).manual_seed(seed)
+        self.iteration = 0
+        self.triplet_seconds = 0.0
+        self.optimiser = torch.optim.SGD(
+            self.network.parameters(),
+            descent.rate,
+            momentum=descent.momentum,
+            dampening=descent.dampening,
+            weight_decay=descent.weight_decay,
+            fused=True,
+        )
+
+    def batch(self, index: torch.Tensor | slice) -> torch.Tensor:
+        """Images as the network reads them: floating, (B, C, H, W), channels last."""
+        images = self.images[index]
+        if images.dtype == torch.uint8:
+            images = images.float().div_(255)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def epoch(self, labels: np.ndarray) -> float:
+        """One pass over the images in random order; the mean loss of the batches that had triplets (else 0)."""
+        self.network.train()
+        clusters = torch.from_numpy(np.asarray(labels, np.int64)).to(self.device)
+        order = torch.randperm(len(clusters), generator=self.shuffling).to(self.device)
+        losses = [self._step(index, clusters[index]) for index in order.split(self.descent.batch_size)]
+        found = torch.stack([loss for loss in losses if loss is not None] or [torch.zeros(())])
+        return float(found.mean())
+
+    def _step(self, index: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+        """One step of SGD; the batch's loss, or None where the batch has no triplets.
+
+        Without triplets the gradient is zero: the weights still decay and coast on their momentum.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.descent.rate_at(self.iteration)
+        self.iteration += 1
+        started = time.perf_counter()
+        triplets = None
+        if self.loss.negatives == "random":
+            triplets = sample_triplets(labels, self.loss.n_negatives, generator=self.drawing)
+        self.triplet_seconds += time.perf_counter() - started
+        loss = None
+        self.optimiser.zero_grad(set_to_none=False)
+        if (triplets is None or len(triplets)) and len(index) > 1:
+            loss = self._backward(index, labels, triplets)
+        self.optimiser.step()
+        return loss
+
+    def _backward(self, index: torch.Tensor, labels: torch.Tensor, triplets: Any) -> torch.Tensor | None:
+        features = self._forward(self.batch(index))
+        if triplets is None:
+            started = time.perf_counter()
+            distances = squared_distances(features.detach(), features.detach())
+            triplets = sample_triplets(labels, self.loss.n_negatives, negatives="nearest", distances=distances)
+            self.triplet_seconds += time.perf_counter() - started
+        if len(triplets) == 0:
+            return None
+        loss = weighted_triplet_loss(features, triplets, self.loss.gamma, self.loss.margin, gradient=self.loss.gradient)
+        loss.backward()
+        return loss.detach()
+
+    def _forward(self, batch: torch.Tensor, layer: str = "top") -> torch.Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.descent.precision == "bfloat16"):
+            return self.network(batch, layer).float()
+
+    @torch.no_grad()
+    def features(self, layer: str = "top", statistics: str = "running") -> np.ndarray:
+        """Features (N, D) float32 of every image.
+
+        ``statistics="batch"`` normalises by batch, in the order of the images, as JULE.torch does within its loop:
+        an image's features then depend on its neighbours in the file.
+        """
+        if statistics not in STATISTICS:
+            raise UsageError(f"statistics must be one of {', '.join(STATISTICS)}; got {statistics!r}")
+        self.network.train(statistics == "batch")
+        size = self.descent.batch_size if statistics == "batch" else _EXTRACT
+        parts = [self._forward(self.batch(slice(i, i + size)), layer) for i in range(0, len(self.images), size)]
+        return torch.cat(parts).cpu().numpy()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, for a checkpoint."""
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "shuffling": self.shuffling.get_state(),
+            "drawing": self.drawing.get_state(),
+            "iteration": self.iteration,
+            "triplet_seconds": self.triplet_seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.shuffling.set_state(state["shuffling"].cpu())
+        self.drawing.set_state(state["drawing"].cpu())
+        self.iteration = state["iteration"]
+        self.triplet_seconds = state["triplet_seconds"]

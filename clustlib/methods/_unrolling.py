@@ -1,0 +1,68 @@
+"""JULE's forward pass: how many merges a period has, and the merging itself (sections 3.5.1 and 3.6)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters
+
+
+@dataclass(frozen=True)
+class Merging:
+    """What :func:`clustlib.kernels.affinity_graph` and :func:`clustlib.kernels.graph_linkage` are called with."""
+
+    n_neighbors: int
+    a: float
+    criterion: str
+    k_c: int
+    weight: float
+    update: str
+    isolated: str
+    chains: str
+    device: str
+
+    def graph(self, features: np.ndarray) -> KnnGraph:
+        """Eq. (4); among few samples all others are neighbours."""
+        return affinity_graph(features, min(self.n_neighbors, len(features) - 1), self.a, device=self.device)
+
+    def initial(self, graph: KnnGraph) -> np.ndarray:
+        """Initial clusters (N,) int64."""
+        return initial_clusters(graph, variant=self.chains).astype(np.int64)
+
+    def tree(self, graph: KnnGraph, labels: np.ndarray, features: np.ndarray, n_clusters: int) -> MergeTree:
+        """The merges that follow from ``labels``, greedily by Eq. (7), down to one cluster."""
+        return graph_linkage(
+            graph,
+            labels,
+            criterion=self.criterion,
+            k_c=self.k_c,
+            weight=self.weight,
+            update=self.update,
+            isolated=self.isolated,
+            features=features,
+            n_clusters=n_clusters,
+        )
+
+
+def clusters_after(n_clusters: int, unrolling_rate: float, target: int) -> int:
+    """Clusters left when a period that begins with ``n_clusters`` has made its ``ceil(eta n_c)`` merges (section 3.6)."""
+    merges = math.ceil(unrolling_rate * n_clusters - 1e-9)  # 0.2 * 15 is a little more than 3 in binary
+    return max(target, n_clusters - merges)
+
+
+def standing_out(tree: MergeTree) -> int:
+    """The number of clusters, at least 2, that stands out in a merge tree.
+
+    It is where the affinity of the last merge is largest against that of any merge after it; where no affinity is
+    left, at once. A tree of one or two leaves gives their number.
+    """
+    heights = tree.heights
+    if len(heights) < 2:
+        return tree.n_leaves
+    later = np.maximum.accumulate(heights[::-1])[::-1][1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(heights[:-1] > 0, heights[:-1] / later, 0)
+    return int(tree.n_leaves - 1 - np.argmax(ratio))
