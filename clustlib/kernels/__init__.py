@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.kernels.boosting import boosted_target, kl_terms
+    from clustlib.kernels.gsnmf import Penalty, gsnmf_update
     from clustlib.kernels.linkage import MergeTree, graph_linkage, initial_clusters
     from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
     from clustlib.kernels.neighbours import KnnGraph, affinity_graph, knn
@@ -12,10 +13,12 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
 _HOME = {
     "KnnGraph": "neighbours",
     "MergeTree": "linkage",
+    "Penalty": "gsnmf",
     "affinity_graph": "neighbours",
     "boosted_target": "boosting",
     "cluster_affinities": "linkage.scores",
     "graph_linkage": "linkage",
+    "gsnmf_update": "gsnmf",
     "initial_clusters": "linkage",
     "kl_terms": "boosting",
     "knn": "neighbours",
@@ -25,10 +28,12 @@ _HOME = {
 __all__ = [
     "KnnGraph",
     "MergeTree",
+    "Penalty",
     "affinity_graph",
     "boosted_target",
     "cluster_affinities",
     "graph_linkage",
+    "gsnmf_update",
     "initial_clusters",
     "kl_terms",
     "knn",

@@ -1,1 +1,24 @@
 """The four systems, scikit-learn style: ``fit(images)``, ``labels_``, ``embedding_``, ``history_``."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
+    from clustlib.methods.fcn import FCN
+    from clustlib.methods.gsnmf import GSNMF
+
+_HOME = {
+    "FCN": "fcn",
+    "GSNMF": "gsnmf",
+}
+
+__all__ = [
+    "FCN",
+    "GSNMF",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,1 +1,30 @@
 """The papers' networks, each a plain ``nn.Module`` with the paper's layer table in its docstring."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
+    from clustlib.models.efficientnet_lite import EfficientNetLite0
+    from clustlib.models.features import extract
+    from clustlib.models.pretrained import pretrained
+    from clustlib.models.vgg16 import VGG16
+
+_HOME = {
+    "VGG16": "vgg16",
+    "EfficientNetLite0": "efficientnet_lite",
+    "extract": "features",
+    "pretrained": "pretrained",
+}
+
+__all__ = [
+    "VGG16",
+    "EfficientNetLite0",
+    "extract",
+    "pretrained",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
