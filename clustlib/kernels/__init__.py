@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.kernels.boosting import boosted_target, kl_terms
+    from clustlib.kernels.gsnmf import Penalty, gsnmf_update
     from clustlib.kernels.linkage import MergeTree, graph_linkage, initial_clusters
     from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
     from clustlib.kernels.neighbours import KnnGraph, affinity_graph, knn
@@ -14,12 +15,14 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
 _HOME = {
     "KnnGraph": "neighbours",
     "MergeTree": "linkage",
+    "Penalty": "gsnmf",
     "Triplets": "triplets",
     "affinity_graph": "neighbours",
     "boosted_kl": "soft_assignment",
     "boosted_target": "boosting",
     "cluster_affinities": "linkage.scores",
     "graph_linkage": "linkage",
+    "gsnmf_update": "gsnmf",
     "initial_clusters": "linkage",
     "kl_terms": "boosting",
     "knn": "neighbours",
@@ -33,12 +36,14 @@ _HOME = {
 __all__ = [
     "KnnGraph",
     "MergeTree",
+    "Penalty",
     "Triplets",
     "affinity_graph",
     "boosted_kl",
     "boosted_target",
     "cluster_affinities",
     "graph_linkage",
+    "gsnmf_update",
     "initial_clusters",
     "kl_terms",
     "knn",

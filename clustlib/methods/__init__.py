@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.methods.dbc import DBC
     from clustlib.methods.fcae import FCAEFeatures
+    from clustlib.methods.fcn import FCN
+    from clustlib.methods.gsnmf import GSNMF
     from clustlib.methods.jule import JULE
 
 _HOME = {
     "DBC": "dbc",
     "FCAEFeatures": "fcae",
+    "FCN": "fcn",
+    "GSNMF": "gsnmf",
     "JULE": "jule",
 }
 
 __all__ = [
     "DBC",
+    "FCN",
+    "GSNMF",
     "JULE",
     "FCAEFeatures",
 ]

@@ -4,17 +4,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
+    from clustlib.models.efficientnet_lite import EfficientNetLite0
     from clustlib.models.fcae import FCAE
+    from clustlib.models.features import extract
     from clustlib.models.julenet import JuleNet
+    from clustlib.models.pretrained import pretrained
+    from clustlib.models.vgg16 import VGG16
 
 _HOME = {
+    "EfficientNetLite0": "efficientnet_lite",
     "FCAE": "fcae",
     "JuleNet": "julenet",
+    "VGG16": "vgg16",
+    "extract": "features",
+    "pretrained": "pretrained",
 }
 
 __all__ = [
     "FCAE",
+    "VGG16",
+    "EfficientNetLite0",
     "JuleNet",
+    "extract",
+    "pretrained",
 ]
 
 
