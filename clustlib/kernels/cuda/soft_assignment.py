@@ -1,0 +1,120 @@
+"""DBC's soft assignment, its loss and both gradients in two passes over the codes (Li et al., 2017, section 3.2).
+
+The same pair as in :mod:`clustlib.kernels.soft_assignment`. Forward reads the codes once and writes S and u; backward
+reads the codes, S, u and the target once and writes the gradients. Nothing larger than (N, k) exists in between.
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+MOST_CLUSTERS = 256  # a tile holds all of a sample's scores
+
+
+@triton.jit
+def _scores(
+    codes, centres, origin, scores, u, n, k, dim, v, stride_z,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    columns = tl.arange(0, BLOCK_K)
+    dots = tl.zeros((BLOCK_N, BLOCK_K), tl.float32)
+    z_norm2, c_norm2 = tl.zeros((BLOCK_N,), tl.float32), tl.zeros((BLOCK_K,), tl.float32)
+    for d0 in range(0, dim, BLOCK_D):
+        d = d0 + tl.arange(0, BLOCK_D)
+        # distances do not change with the origin, but the large terms cancel less among the centres
+        shift = tl.load(origin + d, mask=d < dim, other=0.0)[None, :]
+        inside = (rows[:, None] < n) & (d[None, :] < dim)
+        z = tl.load(codes + rows.to(tl.int64)[:, None] * stride_z + d[None, :], mask=inside, other=0.0) - shift
+        kept = (columns[:, None] < k) & (d[None, :] < dim)
+        c = tl.load(centres + columns[:, None] * dim + d[None, :], mask=kept, other=0.0) - shift
+        dots = tl.dot(z, tl.trans(c), dots, input_precision="ieee")
+        z_norm2 += tl.sum(z * z, axis=1)
+        c_norm2 += tl.sum(c * c, axis=1)
+    squares = tl.maximum(z_norm2[:, None] - 2 * dots + c_norm2[None, :], 0.0)
+    far = squares / v + 1  # u_ij of Eq. (.1)
+    power = tl.where(columns[None, :] < k, -(v + 1) / 2 * tl.log(far), float("-inf"))
+    power = tl.exp(power - tl.max(power, axis=1)[:, None])
+    share = power / tl.sum(power, axis=1)[:, None]  # Eq. (1)
+    at = rows.to(tl.int64)[:, None] * k + columns[None, :]
+    inside = (rows[:, None] < n) & (columns[None, :] < k)
+    tl.store(scores + at, share, mask=inside)
+    tl.store(u + at, far, mask=inside)
+
+
+@triton.jit
+def _gradients(
+    codes, centres, scores, u, target, by_codes, by_centres, n, k, dim, v, stride_z,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    block = tl.program_id(0)
+    rows = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    columns = tl.arange(0, BLOCK_K)
+    at = rows.to(tl.int64)[:, None] * k + columns[None, :]
+    inside = (rows[:, None] < n) & (columns[None, :] < k)
+    r = tl.load(target + at, mask=inside, other=0.0)
+    s = tl.load(scores + at, mask=inside, other=0.0)
+    far = tl.load(u + at, mask=inside, other=1.0)
+    force = (1 + v) / v * (r - s) / far
+    by_row, by_column = tl.sum(force, axis=1), tl.sum(force, axis=0)
+    for d0 in range(0, dim, BLOCK_D):
+        d = d0 + tl.arange(0, BLOCK_D)
+        z_at = rows.to(tl.int64)[:, None] * stride_z + d[None, :]
+        z_in = (rows[:, None] < n) & (d[None, :] < dim)
+        c_in = (columns[:, None] < k) & (d[None, :] < dim)
+        z = tl.load(codes + z_at, mask=z_in, other=0.0)
+        c = tl.load(centres + columns[:, None] * dim + d[None, :], mask=c_in, other=0.0)
+        pull = by_row[:, None] * z - tl.dot(force, c, input_precision="ieee")  # Eq. (4)
+        tl.store(by_codes + rows.to(tl.int64)[:, None] * dim + d[None, :], pull, mask=z_in)
+        push = by_column[:, None] * c - tl.dot(tl.trans(force), z, input_precision="ieee")  # Eq. (5), this block's part
+        part = (block.to(tl.int64) * k + columns[:, None]) * dim + d[None, :]
+        tl.store(by_centres + part, push, mask=c_in)
+
+
+def serves(codes: torch.Tensor, centres: torch.Tensor) -> bool:
+    """Whether this pair can take the place of the plain one: CUDA, float32, and few enough clusters."""
+    return codes.is_cuda and codes.dtype == centres.dtype == torch.float32 and len(centres) <= MOST_CLUSTERS
+
+
+def scores(codes: torch.Tensor, centres: torch.Tensor, v: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scores S of Eq. (1) and u_ij = 1 + ||z_i - mu_j||^2 / v, both (N, k) float32; no workspace beside them."""
+    codes, centres = _rows_contiguous(codes), centres.contiguous()
+    n, k = len(codes), len(centres)
+    found, u = (torch.empty((n, k), dtype=torch.float32, device=codes.device) for _ in range(2))
+    if n:
+        blocks = _blocks(k, codes.shape[1])
+        _scores[(triton.cdiv(n, blocks["BLOCK_N"]),)](
+            codes, centres, centres.mean(dim=0), found, u, n, k, codes.shape[1], float(v), codes.stride(0), **blocks
+        )
+    return found, u
+
+
+def gradients(
+    codes: torch.Tensor, centres: torch.Tensor, found: torch.Tensor, u: torch.Tensor, target: torch.Tensor, v: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eq. (4), (N, d), and Eq. (5), (k, d). Workspace: one (k, d) part for every 64 samples, added in a fixed order."""
+    codes, centres = _rows_contiguous(codes), centres.contiguous()
+    n, k, dim = len(codes), len(centres), codes.shape[1]
+    blocks = _blocks(k, dim)
+    programs = triton.cdiv(n, blocks["BLOCK_N"])
+    by_codes = torch.empty((n, dim), dtype=torch.float32, device=codes.device)
+    parts = torch.empty((programs, k, dim), dtype=torch.float32, device=codes.device)
+    if n:
+        _gradients[(programs,)](
+            codes, centres, found.contiguous(), u.contiguous(), target.float().contiguous(), by_codes, parts,
+            n, k, dim, float(v), codes.stride(0), **blocks,
+        )  # fmt: skip
+    return by_codes, parts.sum(dim=0)
+
+
+def _rows_contiguous(x: torch.Tensor) -> torch.Tensor:
+    return x if x.stride(1) == 1 else x.contiguous()
+
+
+def _blocks(k: int, dim: int) -> dict[str, int]:
+    """Samples, clusters and features of a tile; a side of a product is at least 16."""
+    return {
+        "BLOCK_N": 64,
+        "BLOCK_K": max(16, triton.next_power_of_2(k)),
+        "BLOCK_D": min(32, max(16, triton.next_power_of_2(dim))),
+    }
