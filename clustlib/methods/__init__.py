@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.methods.dbc import DBC
+    from clustlib.methods.deepcluster import DeepCluster
     from clustlib.methods.fcae import FCAEFeatures
     from clustlib.methods.fcn import FCN
     from clustlib.methods.gsnmf import GSNMF
@@ -12,6 +13,7 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
 
 _HOME = {
     "DBC": "dbc",
+    "DeepCluster": "deepcluster",
     "FCAEFeatures": "fcae",
     "FCN": "fcn",
     "GSNMF": "gsnmf",
@@ -23,6 +25,7 @@ __all__ = [
     "FCN",
     "GSNMF",
     "JULE",
+    "DeepCluster",
     "FCAEFeatures",
 ]
 
