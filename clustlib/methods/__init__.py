@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.methods.dbc import DBC
+    from clustlib.methods.deepcluster import DeepCluster
     from clustlib.methods.ensemble_projection import EnsembleProjection
     from clustlib.methods.fcae import FCAEFeatures
     from clustlib.methods.fcn import FCN
@@ -14,6 +15,7 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
 
 _HOME = {
     "DBC": "dbc",
+    "DeepCluster": "deepcluster",
     "EnsembleProjection": "ensemble_projection",
     "FCAEFeatures": "fcae",
     "FCN": "fcn",
@@ -27,6 +29,7 @@ __all__ = [
     "FCN",
     "GSNMF",
     "JULE",
+    "DeepCluster",
     "EnsembleProjection",
     "FCAEFeatures",
     "LinearAutoencoder",
