@@ -35,7 +35,7 @@ def layers(names: Iterable[str]) -> pd.DataFrame:
 
 
 def parameter_counts(names: Iterable[str]) -> pd.DataFrame:
-    """How many numbers are learnt, by data set: those of the encoder's convolutions, of all its layers, of the whole."""
+    """How many numbers are learnt, by data set: the encoder's convolutions, its layers, the whole."""
     from torch import nn
 
     from clustlib.models import FCAE

@@ -8,9 +8,13 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.kernels.gsnmf import Penalty, gsnmf_update
     from clustlib.kernels.linkage import MergeTree, graph_linkage, initial_clusters
     from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
+    from clustlib.kernels.lloyd import kmeans
     from clustlib.kernels.neighbours import KnnGraph, affinity_graph, knn
+    from clustlib.kernels.power_iteration import power_iteration_clusters
+    from clustlib.kernels.sampling import draw_epoch
     from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
     from clustlib.kernels.triplets import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
+    from clustlib.kernels.whitening import pca_whiten
 
 _HOME = {
     "KnnGraph": "neighbours",
@@ -21,12 +25,16 @@ _HOME = {
     "boosted_kl": "soft_assignment",
     "boosted_target": "boosting",
     "cluster_affinities": "linkage.scores",
+    "draw_epoch": "sampling",
     "graph_linkage": "linkage",
     "gsnmf_update": "gsnmf",
     "initial_clusters": "linkage",
     "kl_terms": "boosting",
+    "kmeans": "lloyd",
     "knn": "neighbours",
     "merge_scores": "linkage.scores",
+    "pca_whiten": "whitening",
+    "power_iteration_clusters": "power_iteration",
     "sample_triplets": "triplets",
     "soft_assign": "soft_assignment",
     "squared_distances": "triplets",
@@ -42,12 +50,16 @@ __all__ = [
     "boosted_kl",
     "boosted_target",
     "cluster_affinities",
+    "draw_epoch",
     "graph_linkage",
     "gsnmf_update",
     "initial_clusters",
     "kl_terms",
+    "kmeans",
     "knn",
     "merge_scores",
+    "pca_whiten",
+    "power_iteration_clusters",
     "sample_triplets",
     "soft_assign",
     "squared_distances",

@@ -141,7 +141,10 @@ def update_coefficients(
 def update_basis(
     W: Tensor, statistics: Statistics, *, basis_norm: str | None = "unit", products: str = "float32"
 ) -> Tensor:
-    """W's half of Eq. (6), in place, from the samples' statistics. Returns the lengths (L,) that its rows were divided by."""
+    """W's half of Eq. (6), in place, from the samples' statistics.
+
+    Returns the lengths (L,) that its rows were divided by.
+    """
     factor = _bfloat16 if products == "bfloat16" else _as_is
     denominator = torch.mm(factor(statistics.HH), factor(W)).to(W.dtype).clamp_min_(_TINY)
     if basis_norm == "ball":
@@ -158,8 +161,8 @@ def update_basis(
 def _update_in_ball(W: Tensor, HX: Tensor, denominator: Tensor, steps: int = 6) -> Tensor:
     """The minimiser of Eq. (6)'s auxiliary function under |w_k| <= 1: w = w' HX / (HH w' + mu_k w').
 
-    mu_k = 0 where that is short enough, else the root of 1/|w(mu)| = 1. That function is concave and rising, so Newton's
-    method from mu = 0 climbs to the root without passing it.
+    mu_k = 0 where that is short enough, else the root of 1/|w(mu)| = 1. That function is concave and rising, so
+    Newton's method from mu = 0 climbs to the root without passing it.
     """
     mu = W.new_zeros(len(W), 1)
     for _ in range(steps):

@@ -54,10 +54,11 @@ class FineTuning:
         total = 0.0
         for start in range(0, len(order), size):
             rows = order[start : start + size].sort().values  # in order on disk
-            total += self._step(rows, keep) * len(rows)
+            total += self.step(rows, keep) * len(rows)
         return total / len(order)
 
-    def _step(self, rows: Tensor, keep: float) -> float:
+    def step(self, rows: Tensor, keep: float) -> float:
+        """One mini-batch: its activations, Eq. (6), a step of the optimiser. Returns the mean of |x - h W|²."""
         inner = torch.from_numpy(self.hidden[rows.numpy()]).to(self.device).float()
         with torch.enable_grad():
             x = F.normalize(self.network.head(inner))

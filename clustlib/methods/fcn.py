@@ -132,7 +132,9 @@ class FCN(TransformerMixin, BaseEstimator):
         settings = {name: getattr(self, name) for name in GSNMF().get_params() if hasattr(self, name)}
         settings |= {"batch_size": None, "checkpoint": path and path.with_name(f"{path.name}.factors")}
         self.factorisation_ = GSNMF(**settings).fit(X)
-        self.history_ = [{"stage": "factorise", **entry} for entry in self.factorisation_.history_]
+        self.history_: list[dict[str, Any]] = [
+            {"stage": "factorise", **entry} for entry in self.factorisation_.history_
+        ]
         if self.fine_tune:
             self._fine_tune(features, path)
         self.embedding_ = self.factorisation_.embedding_

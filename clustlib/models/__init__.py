@@ -4,18 +4,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
+    from clustlib.models.alexnet import AlexNetSobel
+    from clustlib.models.convnet import ConvNet
     from clustlib.models.efficientnet_lite import EfficientNetLite0
     from clustlib.models.fcae import FCAE
     from clustlib.models.features import extract
     from clustlib.models.julenet import JuleNet
     from clustlib.models.pretrained import pretrained
+    from clustlib.models.sobel import Sobel
     from clustlib.models.vgg16 import VGG16
+    from clustlib.models.vgg16_sobel import VGG16Sobel
 
 _HOME = {
+    "AlexNetSobel": "alexnet",
+    "ConvNet": "convnet",
     "EfficientNetLite0": "efficientnet_lite",
     "FCAE": "fcae",
     "JuleNet": "julenet",
+    "Sobel": "sobel",
     "VGG16": "vgg16",
+    "VGG16Sobel": "vgg16_sobel",
     "extract": "features",
     "pretrained": "pretrained",
 }
@@ -23,8 +31,12 @@ _HOME = {
 __all__ = [
     "FCAE",
     "VGG16",
+    "AlexNetSobel",
+    "ConvNet",
     "EfficientNetLite0",
     "JuleNet",
+    "Sobel",
+    "VGG16Sobel",
     "extract",
     "pretrained",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib import _paths
@@ -19,7 +19,7 @@ _SAVE_EVERY = 512  # images between two notes of progress
 
 def extract(
     images: Any,
-    network: nn.Module,
+    network: Any,
     *,
     size: int = 224,
     hidden: bool = False,
@@ -47,10 +47,7 @@ def extract(
     ValueError : wrong rank or channels, no images, NaN, ``size`` below 32.
     """
     images = _checked(images, size)
-    if cache is None:
-        held = _Folder(None, "")
-    else:
-        held = _Folder(Path(cache), _identity(images, network, size))
+    held = _Folder(None, "") if cache is None else _Folder(Path(cache), _identity(images, network, size))
     found = held.read("activations")
     if found is not None and not hidden:
         return found
@@ -68,7 +65,7 @@ def extract(
     return features
 
 
-def activations(hidden: np.ndarray, network: nn.Module, device: str = "auto") -> np.ndarray:
+def activations(hidden: np.ndarray, network: Any, device: str = "auto") -> np.ndarray:
     """The last hidden layer's activations (N, n_features) float32 from what goes into it (N, ...) float16."""
     from clustlib._device import resolve
 
@@ -105,7 +102,7 @@ def _checked(images: Any, size: int) -> np.ndarray:
     return images
 
 
-def _identity(images: np.ndarray, network: nn.Module, size: int) -> str:
+def _identity(images: np.ndarray, network: Any, size: int) -> str:
     total = hashlib.sha256(f"{type(network).__name__} {size} {images.shape} {images.dtype}".encode())
     total.update(np.ascontiguousarray(images).view(np.uint8).data)
     for value in network.state_dict().values():
@@ -114,7 +111,7 @@ def _identity(images: np.ndarray, network: nn.Module, size: int) -> str:
 
 
 def _run(
-    images: np.ndarray, network: nn.Module, size: int, device: str, held: "_Folder", through_head: bool = False
+    images: np.ndarray, network: Any, size: int, device: str, held: "_Folder", through_head: bool = False
 ) -> np.ndarray:
     """Trunk (and head) over all images, in small batches."""
     from tqdm.auto import tqdm

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clustlib.errors import UsageError
+from clustlib.models.stacking import KERNEL, fixed, sides, stack
 
-_KERNEL = 5
-_MAP = 12  # a map this wide still gets another block
-_POOLED = 8  # a map wider than this after its convolution is pooled
 LAYERS = ("top", "top-1", "top-2")
 INITS = ("released", "torch")
 
@@ -23,7 +21,7 @@ class Block(nn.Module):
     def __init__(self, channels: int, filters: int, pool: bool, padding: int) -> None:
         super().__init__()
         # batch normalisation takes away any constant, so a bias would do nothing
-        self.convolution = nn.Conv2d(channels, filters, _KERNEL, padding=padding, bias=False)
+        self.convolution = nn.Conv2d(channels, filters, KERNEL, padding=padding, bias=False)
         self.norm = nn.BatchNorm2d(filters)
         self.pool = pool
 
@@ -47,13 +45,12 @@ class JuleNet(nn.Module):
     MNIST             1x28x28    2       1      8 x 8
     CMU-PIE, FRGC     32 x 32    2       2      5 x 5
     YouTube Faces     3x55x55    2       2      11 x 11 (released 14 x 14)
-    UMist             1x112x92   3       3      11 x 8 (released 14 x 12: ``padding=2``)
+    UMist             1x112x92   3       3      11 x 8 (released 14 x 12: ``blocks=3, padding=2``)
     COIL-20, -100     128 x 128  4       4      5 x 5
     ================  =========  ======  =====  ==========================
 
-    The paper gives the rule "about 10 x 10". Ours, which yields the whole table: add blocks while the longer side of
-    the map is 12 or more (and the shorter fits the kernel), and pool after a block unless its convolution leaves 8 or
-    less. Images smaller than the kernel are padded by 2.
+    The paper gives the rule "about 10 x 10"; :func:`clustlib.models.stacking.stack` is ours, which yields the whole
+    table. Images smaller than the kernel are padded by 2.
 
     Parameters
     ----------
@@ -87,15 +84,13 @@ class JuleNet(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        padding = 2 if min(height, width) < _KERNEL else padding
-        plan = _stack(height, width, padding) if blocks is None else _fixed(blocks, pools)
-        sides = _sides(height, width, padding, plan)
-        if min(sides) < 1 or not plan:
-            raise UsageError(f"{len(plan)} blocks do not fit images of {height} x {width}")
+        padding = 2 if min(height, width) < KERNEL else padding
+        plan = stack(height, width, padding) if blocks is None else fixed(blocks, pools)
+        last = sides(height, width, padding, plan)
         inputs = [channels] + [filters] * (len(plan) - 1)
         self.blocks = nn.ModuleList(Block(c, filters, pool, padding) for c, pool in zip(inputs, plan))
-        self.top = nn.Linear(filters * sides[0] * sides[1], features)
-        self.map_size = sides
+        self.top = nn.Linear(filters * last[0] * last[1], features)
+        self.map_size = last
         _initialise(self, init, generator)
 
     @property
@@ -120,34 +115,6 @@ class JuleNet(nn.Module):
             x = block(x)
         x = x.flatten(1)
         return F.normalize(self.top(x)) if layer == "top" else x
-
-
-def _after(side: int, padding: int, pool: bool) -> int:
-    side += 2 * padding - _KERNEL + 1
-    return -(-side // 2) if pool else side
-
-
-def _stack(height: int, width: int, padding: int) -> list[bool]:
-    """Which blocks pool, by the rule of :class:`JuleNet`."""
-    plan: list[bool] = []
-    while not plan or (max(height, width) >= _MAP and min(height, width) >= _KERNEL - 2 * padding):
-        pool = _after(max(height, width), padding, False) > _POOLED
-        plan.append(pool)
-        height, width = _after(height, padding, pool), _after(width, padding, pool)
-    return plan
-
-
-def _fixed(blocks: int, pools: int | None) -> list[bool]:
-    pools = blocks if pools is None else pools
-    if blocks < 1 or not 0 <= pools <= blocks:
-        raise UsageError(f"needs at least one block and at most as many pools, got {blocks} and {pools}")
-    return [i < pools for i in range(blocks)]
-
-
-def _sides(height: int, width: int, padding: int, plan: list[bool]) -> tuple[int, int]:
-    for pool in plan:
-        height, width = _after(height, padding, pool), _after(width, padding, pool)
-    return height, width
 
 
 def _initialise(network: nn.Module, init: str, generator: torch.Generator | None) -> None:

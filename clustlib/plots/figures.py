@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clustlib.errors import UsageError
-from clustlib.plots.looks import DASHES, MARKERS, new_figure
+from clustlib.plots.looks import DASHES, HATCHES, MARKERS, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,4 +160,26 @@ def merge_choice(points: Any, names: Sequence[str], choices: Mapping[str, tuple[
         axes.set(title=f"{title}: {names[pair[0]]} and {names[pair[1]]}", xticks=[], yticks=[])
         axes.margins(0.15)
         axes.set_aspect("equal")
+    return figure
+
+
+def shares(parts: Any, names: Sequence[str]) -> "Figure":
+    """Each row of a data frame as one bar of length one, split by the columns ``names`` (numbers, not negative).
+
+    Raises
+    ------
+    UsageError
+        A row whose parts do not add up to something positive.
+    """
+    values = _array(parts[list(names)]).astype(float)
+    if not len(values) or not (values.sum(axis=1) > 0).all() or values.min() < 0:
+        raise UsageError("every bar needs parts that are not negative and add up to something")
+    values = values / values.sum(axis=1, keepdims=True)
+    figure, axes = new_figure(8.0, 1.6 + 0.5 * len(values))
+    for i, (name, widths) in enumerate(zip(names, values.T)):
+        left = values[:, :i].sum(axis=1)
+        axes.barh([str(row) for row in parts.index], widths, left=left, label=name, hatch=HATCHES[i % len(HATCHES)])
+    axes.invert_yaxis()
+    axes.set(xlabel="share", xlim=(0, 1))
+    axes.legend(ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure

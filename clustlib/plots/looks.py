@@ -26,6 +26,7 @@ LOOKS = {
 }
 MARKERS = "osD^vPX<>hp*d8"
 DASHES = ["-", "--", "-.", ":"]
+HATCHES = ["", "///", "...", "xxx", "\\\\\\", "ooo"]
 
 
 def style() -> None:

@@ -50,9 +50,9 @@ def variants_page() -> str:
     found = report.variants("paper")
     if found.empty:
         return "*No row has been run in both variants yet.*\n"
-    numbers = [[f"{row.released:.3f}", f"{row.published:.3f}", f"{row.difference:+.3f}"] for row in found.itertuples()]
-    rows = [[row.method, row.dataset, *cells] for row, cells in zip(found.itertuples(), numbers)]
-    return _markdown(list(found.columns), rows)
+    numbers = found[["paper", "released", "published"]].map("{:.3f}".format).replace("nan", "")
+    shown = found.assign(**numbers)
+    return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
 def performance_page(folder: Path) -> str:

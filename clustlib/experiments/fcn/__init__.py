@@ -1,0 +1,20 @@
+"""The runs behind the tables and figures of the FCN paper."""
+
+from clustlib.experiments.fcn.clustering import classify_features, cluster_features, embed_features
+from clustlib.experiments.fcn.cost import multiplications, time_pass, time_updates
+from clustlib.experiments.fcn.representations import METHODS
+from clustlib.experiments.fcn.tables import by_dataset, cells_of_settings, compare, penalty_grid
+
+__all__ = [
+    "METHODS",
+    "by_dataset",
+    "cells_of_settings",
+    "classify_features",
+    "cluster_features",
+    "compare",
+    "embed_features",
+    "multiplications",
+    "penalty_grid",
+    "time_pass",
+    "time_updates",
+]

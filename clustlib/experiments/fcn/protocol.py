@@ -54,7 +54,7 @@ def split(dataset: str, n_images: int | None = None, n_learn: int | None = None)
     if dataset == "mnist" and n_images is None:
         learn, cluster = everything[:50_000], everything[60_000:]
     elif dataset == "flowers-17":
-        fourth = _rank_in_class(labels) % 4 == 3
+        fourth = rank_in_class(labels) % 4 == 3
         learn, cluster = everything[~fourth], everything[fourth]
     elif whole.split is not None and n_images is None:
         learn, cluster = (np.flatnonzero(whole.split == part) for part in (LEARN, CLUSTER))
@@ -63,7 +63,7 @@ def split(dataset: str, n_images: int | None = None, n_learn: int | None = None)
     return Split(chosen, chosen if same else Part(images[cluster], labels[cluster]))
 
 
-def _rank_in_class(labels: np.ndarray) -> np.ndarray:
+def rank_in_class(labels: np.ndarray) -> np.ndarray:
     """Each image's place among those of its class, in the set's order."""
     rank = np.empty(len(labels), int)
     for label in np.unique(labels):

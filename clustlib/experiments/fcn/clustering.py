@@ -1,0 +1,203 @@
+"""Clustering and classifying on top of the representations: tables 1 to 5 and figures 1 and 3."""
+
+from typing import Any
+
+import numpy as np
+
+from clustlib import datasets, metrics, records
+from clustlib.errors import UsageError
+from clustlib.experiments.fcn import protocol
+from clustlib.experiments.fcn.protocol import STAND_IN_CNN
+from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
+from clustlib.published.tables import choose
+
+CLUSTERINGS = ("kmeans", "sc")
+SC_SCALE = 0.5  # bandwidth of the spectral clustering in mean squared distances; the paper gives none
+
+
+def cluster_features(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    cnn: str = STAND_IN_CNN,
+    size: int = 224,
+    n_components: int = 1024,
+    l1: float = 0.05,
+    l2: float = 0.02,
+    l21: float = 0.0,
+    init: str = "nndsvd",
+    basis_norm: str | None = "unit",
+    batch_size: int | None = None,
+    forget_factor: float = 0.7,
+    max_iter: int = 50,
+    transform_iter: int = 50,
+    products: str = "float32",
+    epochs: int = 5,
+    ae_epochs: int = 200,
+    ep_sets: int = 100,
+    n_images: int | None = None,
+    n_learn: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Learn a representation on one part of a data set, cluster the l2-normalised features of the other (section 4.3).
+
+    Parameters
+    ----------
+    dataset : a registered name. method : a label of ``representations.METHODS``. seed : of the representation where it
+        has one, and of both clusterings.
+    The others are those of ``representations.represent``.
+
+    Returns
+    -------
+    accuracy_kmeans, nmi_kmeans, accuracy_sc, nmi_sc (NMI over the larger entropy, Eq. 8), zeros (share of features
+    within 1e-6 of 0), dimension, training_seconds, objective (last one, 0 where there is none); ``labels_kmeans`` and
+    ``labels_sc`` (N,) uint8, ``history``.
+    """
+    params = settings_of(method, dict(locals()))
+    made = records.artifact(represent, **params)
+    features = _unit(made.get("cluster", made["learn"]))
+    truth = protocol.split(dataset, n_images, n_learn).cluster.labels
+    n_clusters = len(np.unique(truth))
+    from clustlib.cluster.kmeans import KMeans
+    from clustlib.cluster.spectral import SpectralNJW
+
+    models: dict[str, Any] = {
+        "kmeans": KMeans(n_clusters, n_init=10, random_state=seed),
+        "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=device),
+    }
+    out: dict[str, Any] = {}
+    for name, model in models.items():
+        labels = model.fit(features).labels_
+        out |= _scores(truth, labels, name)
+        out[f"labels_{name}"] = labels.astype(np.min_scalar_type(int(labels.max())))
+    history = made["history"]
+    return {
+        **out,
+        "zeros": float((np.abs(features) < 1e-6).mean()),
+        "dimension": features.shape[1],
+        "training_seconds": float(made["seconds"]),
+        "objective": float(history[-1]) if len(history) else 0.0,
+        "history": history.astype(np.float32),
+    }
+
+
+def _scores(truth: np.ndarray, labels: np.ndarray, name: str) -> dict[str, float]:
+    return {
+        f"accuracy_{name}": metrics.accuracy(truth, labels),
+        f"nmi_{name}": metrics.nmi(truth, labels, average="max"),
+    }
+
+
+def classify_features(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    cnn: str = STAND_IN_CNN,
+    size: int = 224,
+    n_components: int = 1024,
+    max_iter: int = 50,
+    transform_iter: int = 50,
+    C: float = 1.0,
+    n_images: int | None = None,
+    n_learn: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """A linear SVM on a representation, learnt with the labels of the part that the representation was learnt on.
+
+    Where a data set has no held-out part, every second image of each class is held out from the SVM.
+
+    Returns
+    -------
+    accuracy on the other part, training_seconds of the representation.
+    """
+    from clustlib.transfer.svm import svm_accuracy
+
+    settings = {name: value for name, value in locals().items() if name not in ("C", "svm_accuracy")}
+    made = records.artifact(represent, **settings_of(method, {**_defaults(), **settings}))
+    split = protocol.split(dataset, n_images, n_learn)
+    learn, test = made["learn"], made.get("cluster")
+    learn_labels, test_labels = split.learn.labels, split.cluster.labels
+    if test is None:
+        held = protocol.rank_in_class(learn_labels) % 2 == 1
+        learn, test, learn_labels, test_labels = learn[~held], learn[held], learn_labels[~held], learn_labels[held]
+    found = svm_accuracy(learn, learn_labels, test, test_labels, C=C, seed=seed)
+    return {"accuracy": found, "training_seconds": float(made["seconds"])}
+
+
+def embed_features(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    cnn: str = STAND_IN_CNN,
+    size: int = 224,
+    n_components: int = 1024,
+    max_iter: int = 50,
+    transform_iter: int = 50,
+    perplexity: float = 30.0,
+    n_points: int = 1000,
+    n_images: int | None = None,
+    n_learn: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """t-SNE of the l2-normalised features of the part that is clustered (Figure 1), of at most ``n_points`` images.
+
+    Returns
+    -------
+    knn_purity of the plane (share of the 10 nearest neighbours with the image's label), ``points`` (n, 2) float32,
+    ``labels`` (n,).
+    """
+    from sklearn.manifold import TSNE
+
+    kept = ("perplexity", "n_points", "TSNE")
+    settings = {name: value for name, value in locals().items() if name not in kept}
+    made = records.artifact(represent, **settings_of(method, {**_defaults(), **settings}))
+    features = _unit(made.get("cluster", made["learn"]))
+    labels = protocol.split(dataset, n_images, n_learn).cluster.labels
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(labels))[:n_points])
+    perplexity = min(perplexity, (len(chosen) - 1) / 3)
+    points = TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(features[chosen])
+    purity = metrics.knn_purity(points, labels[chosen], 10)
+    return {
+        "knn_purity": purity,
+        "points": points.astype(np.float32),
+        "labels": labels[chosen].astype(np.min_scalar_type(int(labels.max()))),
+    }
+
+
+def _defaults() -> dict[str, Any]:
+    from clustlib.records.runs import bind
+
+    return {name: value for name, value in bind(represent, {"dataset": "", "method": ""}).items()}
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """l2-normalised rows (section 4.3); a row of zeros stays."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.ascontiguousarray(features / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+
+def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
+    """Refuse what cannot be right before any work is done."""
+    choose("data set", dataset, datasets.names())
+    choose("method", method, METHODS)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"seeds must be integers from 0 on, got {seed!r}")
+    if settings.get("cnn", STAND_IN_CNN) not in ("efficientnet-lite0", "vgg16", "pixels"):
+        raise UsageError(f"cnn must be efficientnet-lite0, vgg16 or pixels, got {settings['cnn']!r}")
+    for name in ("n_components", "max_iter", "transform_iter", "epochs"):
+        value = settings.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UsageError(f"{name} must be an integer of at least 1, got {value!r}")
+    for name in ("l1", "l2", "l21"):
+        if settings.get(name, 0) < 0:
+            raise UsageError(f"{name} must not be negative, got {settings[name]!r}")
+
+
+def _uses(params: dict[str, Any]) -> list[str]:
+    """The code that the chosen method adds to a run's sources."""
+    return [METHODS[params["method"]]]
+
+
+_RUNS: list[Any] = [cluster_features, classify_features, embed_features]
+for _run in _RUNS:
+    _run.check, _run.uses = _check, _uses

@@ -1,0 +1,73 @@
+"""Our cells beside the FCN paper's: which network made them, and which setting a row stands for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from clustlib import published, records
+from clustlib.experiments.fcn.clustering import cluster_features
+
+NETWORKS = {"vgg16": "VGG-16", "efficientnet-lite0": "EfficientNet-Lite0", "pixels": "raw pixels"}
+
+
+def compare(
+    measured: pd.DataFrame, name: str, cnn: str, learn_at_most: Mapping[str, int] | None = None
+) -> pd.DataFrame:
+    """``published.compare`` with a table of the paper; with another network than VGG-16 every cell is a stand-in's.
+
+    ``learn_at_most`` maps a data set to the number of images learnt from where that is not the paper's.
+    """
+    comparison = published.compare(measured, "fcn", name)
+    limits = learn_at_most or {}
+    if cnn == "vgg16" and not limits:
+        return comparison
+    done = comparison["ours"].notna()
+
+    def note(row: Any) -> str:
+        limit = limits.get(row["dataset"])
+        said = [row["stand_in"], "" if cnn == "vgg16" else f"{NETWORKS[cnn]} for VGG-16"]
+        return ", ".join(filter(None, [*said, f"learnt from {limit:,} images" if limit else ""]))
+
+    comparison.loc[done, "stand_in"] = comparison[done].apply(note, axis=1)
+    differs = done & comparison["paper"].notna() & (comparison["stand_in"] != "")
+    comparison.loc[differs, "verdict"] = "stand-in"
+    return comparison
+
+
+def by_dataset(
+    datasets: list[str], learn_at_most: Mapping[str, int], fn: Any = cluster_features, **settings: Any
+) -> Any:
+    """``records.grid`` over data sets, each learning from all its images or from as many as it is allowed."""
+    runs = records.Runs()
+    for name in datasets:
+        runs += records.grid(fn, dataset=name, n_learn=learn_at_most.get(name), **settings)
+    return runs
+
+
+def penalty_grid(penalties: list[str], roles: str = "equation") -> list[tuple[str, float, float]]:
+    """(name, l1, l2) of settings such as "paper setting", "lambda1 off" or "lambda2 at 0.1" (Figure 3).
+
+    ``roles="equation"``: lambda1 weighs the squared l2 norm and lambda2 the l1 norm, as in Eq. (2); "text": the other
+    way round, as in the sentences about it.
+    """
+    from clustlib.errors import UsageError
+
+    if roles not in ("equation", "text"):
+        raise UsageError(f'roles must be "equation" or "text", got {roles!r}')
+    found = []
+    for name in penalties:
+        values = {"lambda1": 0.02, "lambda2": 0.05}
+        if name != "paper setting":
+            which, _, value = name.partition(" ")
+            if which not in values:
+                raise UsageError(f'a setting is "paper setting", "lambda1 off", "lambda2 at 0.1", ...; got {name!r}')
+            values[which] = 0.0 if value == "off" else float(value.removeprefix("at "))
+        pair = (values["lambda2"], values["lambda1"])
+        found.append((name, *(pair if roles == "equation" else pair[::-1])))
+    return found
+
+
+def cells_of_settings(runs: Mapping[str, Any], **metrics: str) -> pd.DataFrame:
+    """The cells of several grids under each other, each grid's method renamed to its setting."""
+    return pd.concat([found.cells(**metrics).assign(method=name) for name, found in runs.items()], ignore_index=True)

@@ -1,0 +1,192 @@
+"""K-means as DeepCluster runs it: faiss in one process, the same iterations in torch where rows are spread."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clustlib._validation import check_n_clusters
+from clustlib.errors import UsageError
+
+Split = Literal["released", "paper"]
+_EPSILON = 1 / 1024  # relative perturbation of a split centroid, faiss's
+_BLOCK = 1 << 24  # distances held at once by the torch path
+
+
+class Clusters(NamedTuple):
+    """``labels`` (N,) int64, ``centroids`` (k, d) float32, ``objective``: mean squared distance by iteration run."""
+
+    labels: np.ndarray
+    centroids: np.ndarray
+    objective: list[float]
+
+
+def _identity(values: Tensor) -> Tensor:
+    return values
+
+
+def kmeans(
+    rows: np.ndarray,
+    n_clusters: int,
+    *,
+    n_iter: int = 20,
+    seed: int = 0,
+    split: Split = "released",
+    backend: Literal["auto", "faiss", "torch"] = "auto",
+    device: str | torch.device = "cpu",
+) -> Clusters:
+    """Eq. (2): k-means from random rows, 20 iterations, empty clusters split.
+
+    Parameters
+    ----------
+    rows : (N, d) float32, finite.
+    split : what becomes of an empty cluster. "released": faiss takes a donor with a probability that grows with its
+        size and moves both centroids by 1/1024; "paper" (Section 3.3): a non-empty cluster at random, its centroid
+        with a small random perturbation. Either way an assignment after the last iteration may leave empty clusters.
+    backend : "faiss" (on the GPU where ``device`` is one and faiss has GPUs), "torch", or "auto": faiss if it is
+        installed and ``split="released"``.
+
+    Raises
+    ------
+    ValueError : more clusters than rows, an unknown choice, NaN.
+    """
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    check_n_clusters(n_clusters, len(rows))
+    if split not in ("released", "paper"):
+        raise UsageError(f'split must be "released" or "paper", got {split!r}')
+    if not np.isfinite(rows).all():
+        raise UsageError("features contain NaN or infinite values")
+    start = rows[starting_rows(len(rows), n_clusters, seed)]
+    if _with_faiss(backend, split):
+        return _kmeans_faiss(rows, start, n_iter, torch.device(device))
+    found = lloyd(torch.from_numpy(rows).to(device), torch.from_numpy(start).to(device), n_iter, split=split, seed=seed)
+    return Clusters(found[0].cpu().numpy(), found[1].cpu().numpy(), found[2])
+
+
+def starting_rows(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
+    """The indices of the rows that are the first centroids, all different."""
+    return np.random.default_rng(seed).choice(n_rows, n_clusters, replace=False)
+
+
+def _with_faiss(backend: str, split: str) -> bool:
+    if backend not in ("auto", "faiss", "torch"):
+        raise UsageError(f'backend must be "auto", "faiss" or "torch", got {backend!r}')
+    if backend == "faiss" and split != "released":
+        raise UsageError('faiss splits empty clusters in its own way: split must be "released"')
+    if backend != "auto":
+        return backend == "faiss"
+    from importlib.util import find_spec
+
+    return split == "released" and find_spec("faiss") is not None
+
+
+def _kmeans_faiss(rows: np.ndarray, start: np.ndarray, n_iter: int, device: torch.device) -> Clusters:
+    import faiss
+
+    k, d = start.shape
+    index: Any = faiss.IndexFlatL2(d)
+    if device.type == "cuda" and hasattr(faiss, "StandardGpuResources"):
+        index = faiss.GpuIndexFlatL2(faiss.StandardGpuResources(), d)
+    clustering = faiss.Clustering(d, k)
+    clustering.niter = n_iter
+    clustering.min_points_per_centroid = 1  # a warning otherwise
+    clustering.max_points_per_centroid = 10**7  # no subsampling, as released
+    faiss.copy_array_to_vector(start.ravel(), clustering.centroids)
+    clustering.train(rows, index)
+    centroids = faiss.vector_to_array(clustering.centroids).reshape(k, d)
+    _, labels = index.search(rows, 1)
+    steps: Any = clustering.iteration_stats
+    objective = [float(steps.at(i).obj) / len(rows) for i in range(steps.size())]
+    return Clusters(labels[:, 0].astype(np.int64), centroids, objective)
+
+
+def lloyd(
+    rows: Tensor,
+    centroids: Tensor,
+    n_iter: int,
+    *,
+    split: Split = "released",
+    seed: int = 0,
+    total: Callable[[Tensor], Tensor] = _identity,
+) -> tuple[Tensor, Tensor, list[float]]:
+    """The iterations on rows that may be spread over processes: ``total`` sums a tensor over them.
+
+    Every process starts from the same centroids and ends with the same; its labels are those of its own rows.
+    The steps are faiss's: assign, average, split what is empty; and a last assignment.
+
+    Returns
+    -------
+    labels (n,) int64, centroids (k, d), and the mean squared distance at each assignment but the last.
+    """
+    generator = np.random.RandomState(1234 if split == "released" else seed)
+    k, d = centroids.shape
+    n_rows = int(total(torch.tensor(len(rows), device=rows.device)))
+    objective: list[float] = []
+    for _ in range(n_iter):
+        before = centroids
+        labels, distances = assign(rows, centroids)
+        sums = torch.zeros(k, d + 1, dtype=torch.float64, device=rows.device)
+        sums[:, :d].index_add_(0, labels, rows.double())
+        sums[:, d] = torch.bincount(labels, minlength=k)
+        sums = total(sums)
+        objective.append(float(total(distances.double().sum())) / n_rows)
+        sizes = sums[:, d]
+        centroids = (sums[:, :d] / sizes.clamp(min=1)[:, None]).to(rows.dtype)
+        if split == "released":
+            generator = np.random.RandomState(1234)  # faiss seeds its splits anew in every iteration
+        centroids = _split_empty(centroids, sizes.cpu().numpy(), n_rows, split, generator)
+        if torch.equal(centroids, before):
+            break
+    return assign(rows, centroids)[0], centroids, objective
+
+
+def assign(rows: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
+    """Nearest centroid of every row and the squared distance to it, in blocks of bounded memory."""
+    step = max(1, _BLOCK // len(centroids))
+    labels, distances = [], []
+    norms = (centroids * centroids).sum(1)
+    for block in rows.split(step):
+        squared = torch.addmm(norms[None], block, centroids.T, alpha=-2)
+        nearest = squared.min(1)
+        labels.append(nearest.indices)
+        distances.append((nearest.values + (block * block).sum(1)).clamp(min=0))
+    return torch.cat(labels), torch.cat(distances)
+
+
+def _split_empty(
+    centroids: Tensor, sizes: np.ndarray, n_rows: int, split: Split, generator: np.random.RandomState
+) -> Tensor:
+    """Give every empty cluster half of another's points (Section 3.3)."""
+    sizes = sizes.astype(np.float32)
+    for empty in np.flatnonzero(sizes == 0):
+        donor = _donor_faiss(sizes, n_rows, generator) if split == "released" else _donor_paper(sizes, generator)
+        if split == "released":
+            sign = torch.ones_like(centroids[donor])
+            sign[1::2] = -1
+            centroids[empty] = centroids[donor] * (1 + _EPSILON * sign)
+            centroids[donor] = centroids[donor] * (1 - _EPSILON * sign)
+        else:
+            noise = torch.from_numpy(generator.standard_normal(centroids.shape[1])).to(centroids)
+            spread = centroids[donor].norm() / centroids.shape[1] ** 0.5
+            centroids[empty] = centroids[donor] + _EPSILON * spread * noise
+        sizes[empty] = sizes[donor] / 2
+        sizes[donor] -= sizes[empty]
+    return centroids
+
+
+def _donor_faiss(sizes: np.ndarray, n_rows: int, generator: np.random.RandomState) -> int:
+    """Walk over the clusters until one is taken, each with probability (size - 1) / (N - k)."""
+    candidate = 0
+    # as many clusters as rows: no cluster has a point to spare, and faiss would walk for ever
+    chances = (sizes - 1) / np.float32(n_rows - len(sizes)) if n_rows > len(sizes) else np.ones_like(sizes)
+    while True:
+        drawn = np.float32(generator.randint(0, 2**32, dtype=np.uint32)) / np.float32(2**32 - 1)
+        if drawn < chances[candidate]:
+            return candidate
+        candidate = (candidate + 1) % len(sizes)
+
+
+def _donor_paper(sizes: np.ndarray, generator: np.random.RandomState) -> int:
+    return int(generator.choice(np.flatnonzero(sizes >= 1)))

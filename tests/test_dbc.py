@@ -1,0 +1,249 @@
+"""DBC and its auto-encoder: the network of Table 2, the two stages, and what a killed fit leaves."""
+
+import copy
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from clustlib import datasets, metrics
+from clustlib.errors import UsageError
+from clustlib.kernels import boosted_target, soft_assign
+from clustlib.methods import DBC, FCAEFeatures
+from clustlib.models import FCAE
+
+TABLE_2 = {  # image: maps of every layer of the encoder, weights and biases, the same with batch normalisation
+    (1, 28, 28): ("6x24 6x12 16x8 16x4 120x1", 33_412, 33_696),
+    (1, 16, 16): ("20x16 20x8 20x8 20x4 160x1", 55_180, 55_580),
+    (1, 128, 128): ("20x120 20x60 20x56 20x28 20x24 20x12 40x8 40x4 320x1", 246_840, 247_680),
+    (3, 128, 128): ("20x120 20x60 20x56 20x28 20x24 20x12 40x8 40x4 320x1", 250_080, 250_920),
+}
+SMALL = {"epochs": 3, "batch_size": 64}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits").take(400, 0)
+
+
+@pytest.fixture(scope="module")
+def features(digits):
+    return FCAEFeatures(epochs=2, batch_size=64, random_state=0).fit(digits.images)
+
+
+@pytest.mark.parametrize("shape", TABLE_2)
+def test_the_networks_are_those_of_table_2(shape):
+    maps, convolutions, everything = TABLE_2[shape]
+    model = FCAE(shape).eval()
+    layers = model.activations(torch.zeros(2, *shape))
+    encoder = [layer for name, layer in layers.items() if name[:4] in ("conv", "pool", "feat")]
+    assert " ".join(f"{layer.shape[1]}x{layer.shape[2]}" for layer in encoder) == maps
+    assert sum(p.numel() for p in model.encoder_parameters()) == everything
+    counted = [p for p in model.encoder_parameters() if p.ndim == 4]
+    assert sum(p.numel() + len(p) for p in counted) == convolutions
+
+
+@pytest.mark.parametrize("shape", [*TABLE_2, (1, 8, 8), (3, 32, 32), (1, 28, 23), (1, 112, 92), (3, 4, 5), (1, 37, 51)])
+@pytest.mark.parametrize("unpooling", ["switches", "corner", "nearest"])
+def test_the_decoder_mirrors_the_encoder(shape, unpooling):
+    model = FCAE(shape, unpooling)
+    codes, output = model(torch.rand(2, *shape))
+    assert output.shape == (2, *shape) and codes.shape == (2, model.code_length)
+    layers = model.activations(torch.rand(2, *shape))
+    for number in range(1, len(model.encoder) + 1):
+        assert layers[f"unpool{number}"].shape == layers[f"conv{number}"].shape
+        assert layers[f"deconv{number + 1}"].shape == layers[f"pool{number}"].shape
+
+
+def test_switches_put_every_value_back_where_it_was():
+    model = FCAE((1, 28, 28))
+    layers = model.activations(torch.rand(3, 1, 28, 28))
+    occupied = layers["unpool1"] != 0
+    values = layers["deconv2"]
+    assert torch.equal(layers["unpool1"].sum((2, 3)), values.sum((2, 3))) or torch.allclose(
+        layers["unpool1"].sum((2, 3)), values.sum((2, 3)), rtol=1e-4
+    )
+    was_maximum = layers["conv1"] == layers["pool1"].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert bool((was_maximum | ~occupied).all())
+
+
+def test_batch_normalisation_follows_every_convolution_but_the_last():
+    layers = [m for m in FCAE((1, 28, 28)).modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))]
+    norms = [m for m in FCAE((1, 28, 28)).modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(layers) == 6 and len(norms) == 5
+
+
+def test_the_auto_encoder_learns(digits, features):
+    assert features.history_[-1]["loss"] < features.history_[0]["loss"]
+    assert features.embedding_.shape == (400, 160)
+    np.testing.assert_allclose(features.transform(digits.images), features.embedding_, atol=1e-5)
+    assert features.reconstruct(digits.images[:3]).shape == (3, 1, 8, 8)
+
+
+def test_dbc_sharpens_its_clusters(digits, features):
+    model = DBC(10, features=features, random_state=0, **{**SMALL, "epochs": 8}).fit(digits.images)
+    assert model.history_[-1]["score"] > model.history_[0]["score"] + 0.05
+    assert metrics.accuracy(digits.labels, model.labels_) > 0.6
+    assert model.labels_.shape == (400,) and model.labels_.dtype == np.int64
+    np.testing.assert_allclose(model.soft_assignments_.sum(1), 1, rtol=1e-5)
+    S = soft_assign(model.embedding_, model.cluster_centers_)
+    np.testing.assert_allclose(model.soft_assignments_, S, atol=1e-5)
+    np.testing.assert_array_equal(model.predict(digits.images), model.labels_)
+    np.testing.assert_allclose(model.transform(digits.images), model.embedding_, atol=1e-5)
+
+
+def test_the_start_is_k_means_on_the_codes(digits, features):
+    from clustlib.cluster import KMeans
+
+    model = DBC(10, features=features, epochs=0, random_state=3).fit(digits.images)
+    found = KMeans(10, random_state=3).fit(features.embedding_)
+    np.testing.assert_array_equal(model.start_labels_, found.labels_)
+    np.testing.assert_array_equal(model.labels_, found.labels_)
+    assert model.n_iter_ == 0
+
+
+def test_one_step_is_a_step_along_eq_4_and_5(digits, features):
+    """One epoch of one batch of plain steps moves the centres against Eq. (5)."""
+    X = digits.images[:50]
+    model = DBC(4, features=features, epochs=1, batch_size=50, optimizer="sgd", learning_rate=0.5, random_state=0)
+    before = copy.deepcopy(model).set_params(epochs=0).fit(X)
+    after = model.fit(X)
+    net = copy.deepcopy(features.model_).train()
+    Z = net.encode(torch.from_numpy(X).float() / 255).detach().numpy().astype(np.float64)
+    mu = before.cluster_centers_.astype(np.float64)
+    R = boosted_target(before.soft_assignments_.astype(np.float64))
+    u = 1 + ((Z[:, None] - mu) ** 2).sum(2)
+    S = (1 / u) / (1 / u).sum(1, keepdims=True)
+    eq_5 = 2 * (((R - S) / u)[:, :, None] * (mu - Z[:, None])).sum(0)
+    np.testing.assert_allclose(after.cluster_centers_, mu - 0.5 * eq_5 / 50, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_fit_and_another_another(digits):
+    def codes(seed: int) -> np.ndarray:
+        stage_1 = FCAEFeatures(random_state=seed, **{**SMALL, "epochs": 1})
+        return DBC(5, features=stage_1, random_state=seed, **SMALL).fit(digits.images).embedding_
+
+    first = codes(0)
+    np.testing.assert_array_equal(first, codes(0))
+    assert not np.array_equal(first, codes(1))
+
+
+def test_fitting_leaves_the_worlds_random_numbers_and_the_features_alone(digits, features):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    weights = copy.deepcopy(features.model_.state_dict())
+    DBC(5, features=features, random_state=0, **SMALL).fit(digits.images)
+    FCAEFeatures(random_state=0, **SMALL).fit(digits.images)
+    assert torch.equal(torch.rand(1), expected)
+    assert all(torch.equal(value, weights[name]) for name, value in features.model_.state_dict().items())
+
+
+def test_stops_when_no_assignment_changes(digits, features):
+    model = DBC(3, features=features, epochs=30, learning_rate=1e-9, random_state=0).fit(digits.images)
+    assert model.n_iter_ < 30 and model.converged_ and model.history_[-1]["changed"] == 0
+
+
+def test_the_monitor_sees_every_epoch_and_adds_to_the_history(digits, features):
+    seen = []
+
+    def note(epoch, S, Z):
+        seen.append((epoch, S.shape, Z.shape))
+        return {"first": float(S[0, 0])}
+
+    model = DBC(3, features=features, random_state=0, **SMALL).fit(digits.images, monitor=note)
+    assert seen == [(epoch, (400, 3), (400, 160)) for epoch in range(len(model.history_))]
+    assert [entry["first"] for entry in model.history_][-1] == pytest.approx(model.soft_assignments_[0, 0])
+
+
+def test_an_interrupted_fit_resumed_equals_one_in_one_go(digits, features, tmp_path):
+    straight = DBC(5, features=features, random_state=0, **{**SMALL, "epochs": 5}).fit(digits.images)
+    kept = DBC(5, features=features, random_state=0, checkpoint=tmp_path / "dbc.pt", **{**SMALL, "epochs": 2})
+    kept.fit(digits.images)
+    resumed = clone(kept).set_params(epochs=5, features=features).fit(digits.images)
+    for name in ("labels_", "start_labels_", "soft_assignments_", "embedding_", "cluster_centers_"):
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(straight, name))
+    unclocked = [[{k: v for k, v in e.items() if k != "seconds"} for e in m.history_] for m in (resumed, straight)]
+    assert unclocked[0] == unclocked[1]
+
+
+PROGRAM = """
+import sys
+from clustlib import datasets
+from clustlib.methods import DBC, FCAEFeatures
+images = datasets.load("digits").take(400, 0).images
+features = FCAEFeatures(epochs=3, batch_size=64, random_state=0)
+model = DBC(5, features=features, epochs=6, batch_size=64, random_state=0, checkpoint=sys.argv[1])
+model.fit(images, monitor=lambda *_: {})
+import numpy as np
+np.savez(sys.argv[2], labels=model.labels_, codes=model.embedding_, loss=[e.get("loss", 0) for e in model.history_])
+"""
+
+
+@pytest.mark.parametrize("stage", ["dbc.pt.stage-1", "dbc.pt"])
+def test_a_killed_fit_loses_one_epoch_at_most_and_ends_the_same(stage, tmp_path):
+    straight = tmp_path / "straight.npz"
+    subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / "other.pt", straight], check=True, capture_output=True)
+    file, out = tmp_path / "dbc.pt", tmp_path / "resumed.npz"
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, file, out], stderr=subprocess.DEVNULL) as running:
+        while not (tmp_path / stage).is_file():
+            assert running.poll() is None
+            time.sleep(0.002)
+        running.send_signal(signal.SIGKILL)
+    assert not out.exists()
+    assert len(torch.load(tmp_path / stage, weights_only=True)["state"]["history"]) >= 1
+    subprocess.run([sys.executable, "-c", PROGRAM, file, out], check=True, capture_output=True)
+    with np.load(straight) as expected, np.load(out) as found:
+        for name in expected.files:
+            np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_another_settings_checkpoint_is_refused(digits, features, tmp_path):
+    file = tmp_path / "dbc.pt"
+    DBC(5, features=features, random_state=0, checkpoint=file, **SMALL).fit(digits.images)
+    with pytest.raises(UsageError, match="alpha: 2"):
+        DBC(5, features=features, random_state=0, alpha=4.0, checkpoint=file, **SMALL).fit(digits.images)
+
+
+def broken(images: np.ndarray) -> np.ndarray:
+    changed = images.astype(np.float32)
+    changed[3, 0, 2, 2] = np.nan
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "message"),
+    [
+        ({}, lambda X: X[:, 0], r"shape \(n_images, channels, height, width\)"),
+        ({}, lambda X: X[:0], "no images"),
+        ({}, broken, "NaN"),
+        ({}, lambda X: X[:4], "more than the 4 samples"),
+        ({"n_clusters": 0}, lambda X: X, "positive integer"),
+        ({"alpha": 0.0}, lambda X: X, "alpha and v"),
+        ({"normalisation": "some"}, lambda X: X, "boosted, soft, none"),
+        ({"optimizer": "newton"}, lambda X: X, "adam, sgd"),
+        ({"batch_size": 1}, lambda X: X, "batch_size"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_in_one_line(digits, features, options, change, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        DBC(**{"n_clusters": 5, "features": features, "epochs": 1, **options}).fit(change(digits.images))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_images_than_those_of_the_fit_are_refused(digits, features):
+    with pytest.raises(ValueError, match=r"\(1, 8, 8\) as those of the fit"):
+        features.transform(np.zeros((2, 1, 9, 9), np.uint8))
+
+
+def test_floats_are_taken_as_they_are(digits):
+    bytes_, floats_ = (
+        FCAEFeatures(epochs=0, random_state=0).fit(images).embedding_
+        for images in (digits.images, digits.images.astype(np.float32) / 255)
+    )
+    np.testing.assert_allclose(bytes_, floats_, atol=1e-5)
