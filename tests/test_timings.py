@@ -1,6 +1,7 @@
 """Benchmarks' results: written, read back and shown on the performance page."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -55,3 +56,28 @@ def test_a_benchmark_runs_and_writes_its_file(script, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     content = json.loads((tmp_path / f"{script}.json").read_text())
     assert content["rows"][0]["work"] == "exact GDL" and content["bars"]
+
+
+def test_the_gpu_benchmark_runs_on_small_input_without_a_gpu(tmp_path):
+    pytest.importorskip("triton")
+    command = [
+        sys.executable,
+        "benchmarks/gpu.py",
+        "--small",
+        "--device",
+        "cpu",
+        "--no-tests",
+        "--folder",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    content = json.loads((tmp_path / "gpu.json").read_text())
+    assert done.returncode == 1, done.stderr[-2000:]  # no bar of a GPU is held by an interpreter
+    assert {"nearest centre, tf32", "cluster sums", "exact neighbours"} <= {row["kernel"] for row in content["rows"]}
+
+
+def test_the_gpu_benchmark_says_where_there_is_no_gpu(tmp_path):
+    command = [sys.executable, "benchmarks/gpu.py", "--folder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    assert done.returncode == 0 and "no CUDA device" in done.stdout
+    assert not list(tmp_path.iterdir())

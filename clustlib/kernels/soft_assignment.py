@@ -5,6 +5,8 @@ Memory is that of a few (N, k) matrices. :func:`scores` and :func:`gradients` ar
 device's kernels have to provide.
 """
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,11 @@ def squared_distances(Z: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
 
 def scores(Z: torch.Tensor, centers: torch.Tensor, v: float) -> tuple[torch.Tensor, torch.Tensor]:
     """The scores S of Eq. (1) and u_ij = 1 + ||z_i - mu_j||^2 / v of Eq. (.1), both (N, k)."""
+    return _pair(Z, centers)[0](Z, centers, v)
+
+
+def plain_scores(Z: torch.Tensor, centers: torch.Tensor, v: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`scores` in PyTorch's own operations."""
     u = squared_distances(Z, centers).div_(v).add_(1)
     logarithm = u.log()
     # a softmax: powers of u themselves underflow for codes that are far from every centre
@@ -35,10 +42,27 @@ def gradients(
     Z: torch.Tensor, centers: torch.Tensor, S: torch.Tensor, u: torch.Tensor, target: torch.Tensor, v: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Eq. (4), (N, d), and Eq. (5), (k, d): the derivatives of the loss by the codes and by the centres."""
+    return _pair(Z, centers)[1](Z, centers, S, u, target, v)
+
+
+def plain_gradients(
+    Z: torch.Tensor, centers: torch.Tensor, S: torch.Tensor, u: torch.Tensor, target: torch.Tensor, v: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`gradients` in PyTorch's own operations."""
     force = (target - S).mul_((1 + v) / v).div_(u)
     by_codes = Z * force.sum(dim=1, keepdim=True) - force @ centers
     by_centers = centers * force.sum(dim=0)[:, None] - force.T @ Z
     return by_codes, by_centers
+
+
+def _pair(Z: torch.Tensor, centers: torch.Tensor) -> tuple[Callable, Callable]:
+    """Both passes: Triton's where they can serve, else PyTorch's."""
+    if Z.is_cuda and find_spec("triton"):
+        from clustlib.kernels.cuda import soft_assignment as fused
+
+        if fused.serves(Z, centers):
+            return fused.scores, fused.gradients
+    return plain_scores, plain_gradients
 
 
 class _BoostedKL(torch.autograd.Function):

@@ -56,7 +56,7 @@ def cluster_sums(points: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[to
     order = torch.argsort(labels, stable=True)
     block_d = min(128, max(16, triton.next_power_of_2(dim)))
     columns = triton.cdiv(dim, block_d)
-    parts = max(1, _PROGRAMS // (k * columns))
+    parts = max(1, _PROGRAMS // (k * columns)) if points.is_cuda else 2  # the interpreter runs one after the other
     sums = torch.empty((parts, k, dim), dtype=torch.float32, device=points.device)
     _segment_sums[(k, columns, parts)](
         points, order, start, sums, dim, points.stride(0), parts, k, BLOCK_R=32, BLOCK_D=block_d, num_warps=4

@@ -1,0 +1,255 @@
+"""The GPU in one command: tests, the machine's limits, every kernel beside plain PyTorch and its peer.
+
+    python benchmarks/gpu.py                       # needs CUDA; without it, says so and writes nothing
+    python benchmarks/gpu.py --small --device cpu  # the same code under Triton's interpreter: no times worth keeping
+    python benchmarks/gpu.py --only k-means neighbours
+
+Writes ``gpu.json`` to ``_build/bench`` (``--folder book/benchmarks`` for the page). Needs torch, triton and
+scikit-learn only. A time is the median of repeated runs between device events, after a warm-up; the *limit* is the
+larger of the operations over the rate of the matrix product, and the bytes over the bandwidth of a copy, both
+measured first.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from clustlib.timings import Bar, Timing
+
+NOTE = (
+    "Medians between device events, after a warm-up, on random data. The limit of a kernel is the larger of two times: "
+    "its operations over the rate of a large matrix product in the same precision, and the bytes it must move "
+    "over the bandwidth of a device-to-device copy; both were measured in the same run. *Of limit* is the limit over "
+    "the time."
+)
+
+
+@dataclass
+class Machine:
+    """The device and its measured limits: bytes per second, and operations per second by precision."""
+
+    device: torch.device
+    small: bool
+    bandwidth: float = 1.0
+    rate: dict[str, float] = field(default_factory=dict)
+
+    def seconds(self, work: Callable[[], Any]) -> float:
+        """The median time of ``work``."""
+        if self.device.type != "cuda":
+            started = time.perf_counter()
+            work()
+            return time.perf_counter() - started
+        for _ in range(3):
+            work()
+        spent = []
+        while len(spent) < 20 and (len(spent) < 3 or sum(spent) < 2):
+            before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            before.record()
+            work()
+            after.record()
+            after.synchronize()
+            spent.append(before.elapsed_time(after) / 1000)
+        return statistics.median(spent)
+
+    def random(self, *shape: int) -> torch.Tensor:
+        """Standard normal float32 numbers on the device."""
+        return torch.randn(*shape, device=self.device)
+
+    def limit(self, operations: float, moved: float, precision: str) -> float:
+        """The seconds that no version can beat."""
+        return max(operations / self.rate[precision], moved / self.bandwidth)
+
+
+def measure_limits(machine: Machine) -> None:
+    """Fill in the bandwidth of a copy and the rate of a matrix product in each precision."""
+    n = 1 << (12 if machine.small else 30)
+    a = torch.empty(n // 4, device=machine.device).normal_()
+    b = torch.empty_like(a)
+    machine.bandwidth = 2 * a.nbytes / machine.seconds(lambda: b.copy_(a))
+    side = 64 if machine.small else 8192
+    x, y = machine.random(side, side), machine.random(side, side)
+    for precision in ("float32", "tf32", "bfloat16"):
+        p, q = (x.bfloat16(), y.bfloat16()) if precision == "bfloat16" else (x, y)
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        machine.rate[precision] = 2 * side**3 / machine.seconds(lambda p=p, q=q: p @ q)
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+Row = dict[str, Any]
+
+
+def row(machine: Machine, kernel: str, seconds: float, limit: float, **more: Any) -> Row:
+    """One measurement; ``plain`` and ``peer`` are seconds of the other ways."""
+    found: Row = {"kernel": kernel, "ms": 1e3 * seconds, "limit (ms)": 1e3 * limit, "of limit": limit / seconds}
+    for name in ("plain", "peer"):
+        if name in more:
+            other = more.pop(name)
+            found |= {f"{name} (ms)": 1e3 * other, f"{name} over ours": other / seconds}
+    return found | more
+
+
+def k_means(machine: Machine) -> Iterator[Row | Bar]:
+    """DeepCluster's step: 1,281,167 points of 256 dimensions, 10,000 centres."""
+    from clustlib.kernels.cuda.cluster_sums import cluster_sums
+    from clustlib.kernels.cuda.nearest_centre import nearest_centre
+
+    n, dim, k = (300, 32, 20) if machine.small else (1_281_167, 256, 10_000)
+    points, centres = machine.random(n, dim), machine.random(k, dim)
+    labels, _ = nearest_centre(points, centres)
+
+    def plain(precision: str) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        p, c = (points.bfloat16(), centres.bfloat16()) if precision == "bfloat16" else (points, centres)
+        half = centres.square().sum(1).to(p.dtype) / 2
+        for block in p.split(16384):
+            torch.addmm(half, block, c.T, alpha=-1).argmin(1)
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+    for precision in ("float32", "tf32", "bfloat16"):
+        ours = machine.seconds(partial(nearest_centre, points, centres, precision))
+        limit = machine.limit(2.0 * n * k * dim, points.nbytes + 8 * n, precision)
+        other = machine.seconds(partial(plain, precision))
+        yield row(machine, f"nearest centre, {precision}", ours, limit, plain=other)
+        if precision == "bfloat16":
+            share = limit / ours
+            yield Bar("k-means assignment, bfloat16", "share of the product's limit", "", 0.6, share, at_least=True)
+    sums = torch.zeros(k, dim, device=machine.device)
+    ours = machine.seconds(lambda: cluster_sums(points, labels, k))
+    other = machine.seconds(lambda: sums.zero_().index_add_(0, labels, points))
+    yield row(machine, "cluster sums", ours, (points.nbytes + 8 * n) / machine.bandwidth, plain=other)
+    yield from flash(machine, points, centres)
+
+
+def flash(machine: Machine, points: torch.Tensor, centres: torch.Tensor) -> Iterator[Row | Bar]:
+    """flash-kmeans' assignment in half precision, where it is installed."""
+    try:
+        from flash_kmeans.assign_euclid_triton import euclid_assign_triton
+    except ImportError:
+        return
+    from clustlib.kernels.cuda.nearest_centre import nearest_centre
+
+    p, c = points.bfloat16(), centres.bfloat16()
+    norm2 = (p.float() ** 2).sum(1)[None]
+    ours = machine.seconds(lambda: nearest_centre(p, c, "bfloat16"))
+    theirs = machine.seconds(lambda: euclid_assign_triton(p[None], c[None], norm2))
+    yield Bar("k-means assignment, bfloat16", "flash-kmeans over ours", "times", 1.0, theirs / ours, at_least=True)
+
+
+def neighbours(machine: Machine) -> Iterator[Row | Bar]:
+    """The exact graph of 20 neighbours of 70,000 images of 784 pixels."""
+    from clustlib.kernels import knn
+
+    n, dim, k = (200, 16, 5) if machine.small else (70_000, 784, 20)
+    points = machine.random(n, dim)
+
+    def plain() -> None:
+        norms = points.square().sum(1)
+        for block in points.split(2048):
+            torch.addmm(norms, block, points.T, alpha=-2).topk(k + 1, largest=False)
+
+    ours = machine.seconds(lambda: knn(points, k, backend="torch", device=str(machine.device)))
+    limit = machine.limit(2.0 * n * n * dim, points.nbytes + 8.0 * n * k, "float32")
+    yield row(machine, "exact neighbours", ours, limit, plain=machine.seconds(plain))
+    yield Bar("exact graph of 20 neighbours, 70,000 x 784", "features to neighbours", "s", 0.5, ours)
+
+
+def soft_assignment(machine: Machine) -> Iterator[Row | Bar]:
+    """DBC's pair over all of MNIST's codes: 70,000 x 120, ten clusters."""
+    from clustlib.kernels import soft_assignment as plain
+    from clustlib.kernels.cuda import soft_assignment as fused
+
+    n, dim, k = (200, 24, 5) if machine.small else (70_000, 120, 10)
+    codes, centres = machine.random(n, dim), machine.random(k, dim)
+    target = torch.softmax(machine.random(n, k), 1)
+
+    def pair(scores: Callable, gradients: Callable) -> None:
+        found, u = scores(codes, centres, 1.0)
+        gradients(codes, centres, found, u, target, 1.0)
+
+    ours = machine.seconds(partial(pair, fused.scores, fused.gradients))
+    other = machine.seconds(partial(pair, plain.plain_scores, plain.plain_gradients))
+    # forward reads the codes and writes S and u; backward reads all of these and the target and writes the gradient
+    limit = (3.0 * codes.nbytes + 5.0 * target.nbytes) / machine.bandwidth
+    yield row(machine, "soft assignment and gradients", ours, limit, plain=other)
+    yield Bar("soft assignment and gradients", "time over that of its bytes", "times", 1.5, ours / limit)
+
+
+def gsnmf(machine: Machine) -> Iterator[Row | Bar]:
+    """One update of both factors, 5,994 x 4,096 with 1,024 components, beside its six products."""
+    from clustlib.kernels import Penalty, gsnmf_update
+
+    n, dim, k = (60, 40, 8) if machine.small else (5_994, 4_096, 1_024)
+    x, h, w = (machine.random(*shape).abs() for shape in ((n, dim), (n, k), (k, dim)))
+
+    def products() -> None:
+        x @ w.T
+        h @ (w @ w.T)
+        (h.T @ h) @ w
+        h.T @ x
+
+    ours = machine.seconds(lambda: gsnmf_update(x, h, w, Penalty(0.1, 0.1)))
+    bare = machine.seconds(products)
+    yield row(machine, "GSNMF update", ours, bare, plain=bare)
+    yield Bar("GSNMF update, 5,994 x 4,096, L = 1,024", "time over that of its products", "times", 1.2, ours / bare)
+
+
+def triplets(machine: Machine) -> Iterator[Row | Bar]:
+    """The triplets of a batch of 100 images of ten clusters."""
+    from clustlib.kernels import sample_triplets
+
+    labels = torch.randint(10, (100,), device=machine.device)
+    generator = torch.Generator(machine.device).manual_seed(0)
+    ours = machine.seconds(lambda: sample_triplets(labels, generator=generator))
+    yield row(machine, "triplets of a batch", ours, 100 * 8 / machine.bandwidth)
+
+
+KERNELS: dict[str, Callable[[Machine], Iterator[Row | Bar]]] = {
+    "k-means": k_means,
+    "neighbours": neighbours,
+    "soft assignment": soft_assignment,
+    "GSNMF": gsnmf,
+    "triplets": triplets,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(KERNELS))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--small", action="store_true", help="tiny inputs: whether it runs, not how fast")
+    parser.add_argument("--no-tests", action="store_true", help="do not run tests/gpu first")
+    parser.add_argument("--folder", type=Path, help="where the JSON goes; default _build/bench")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        print("no CUDA device here: nothing was timed")
+        return 0
+    if arguments.device == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
+    if not arguments.no_tests and subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/gpu"]).returncode:
+        return 1
+    machine = Machine(torch.device(arguments.device), arguments.small)
+    measure_limits(machine)
+    print(
+        f"copy {machine.bandwidth / 1e9:.0f} GB/s;", *(f"{p} {r / 1e12:.1f} TFLOP/s" for p, r in machine.rate.items())
+    )
+    rows, bars = [], []
+    for name in arguments.only or KERNELS:
+        for found in KERNELS[name](machine):
+            (bars if isinstance(found, Bar) else rows).append(found)
+            print(found, flush=True)
+    print(Timing("gpu", "The kernels on a GPU", NOTE, rows, bars).save(arguments.folder))
+    return int(not all(bar.held for bar in bars))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
