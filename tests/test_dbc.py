@@ -72,6 +72,25 @@ def test_switches_put_every_value_back_where_it_was():
     assert bool((was_maximum | ~occupied).all())
 
 
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 20, 31), (1, 64, 64)])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_fused_layers_are_the_plain_ones(shape, training):
+    fused = FCAE(shape).train(training)
+    plain = copy.deepcopy(fused).double()
+    images = torch.rand(6, *shape)
+    codes, output = fused(images)
+    layers = plain.activations(images.double())
+    torch.testing.assert_close(codes, layers["features"].flatten(1).float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(output, layers["output"].float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(fused.encode(images), codes)
+    weights = torch.rand(output.shape)
+    (output * weights).sum().backward()
+    (layers["output"] * weights.double()).sum().backward()
+    for mine, theirs in zip(fused.parameters(), plain.parameters()):
+        # single precision may take another of two nearly equal maxima; a bias under batch normalisation has none
+        assert float((mine.grad - theirs.grad).norm()) < 0.02 * float(theirs.grad.norm()) + 1e-2
+
+
 def test_batch_normalisation_follows_every_convolution_but_the_last():
     layers = [m for m in FCAE((1, 28, 28)).modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.ConvTranspose2d))]
     norms = [m for m in FCAE((1, 28, 28)).modules() if isinstance(m, torch.nn.BatchNorm2d)]
