@@ -6,6 +6,7 @@ several times faster than making the map.
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def _gather(values, switches, filters, upstream, by_values, by_filters, low, hig
 def _parts(images: int) -> list[tuple[int, int]]:
     parts = max(1, min(images, torch.get_num_threads()))
     edges = [images * part // parts for part in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:]))
+    return list(pairwise(edges))
 
 
 class _UnpooledDeconvolution(torch.autograd.Function):
