@@ -82,21 +82,11 @@ def train_autoencoder(dataset: str, seed: int, pretrain_epochs: int, device: str
 
 def features_of(dataset: str, arrays: Mapping[str, np.ndarray], device: str = "auto") -> Any:
     """The fitted :class:`clustlib.methods.FCAEFeatures` behind the arrays of :func:`train_autoencoder`."""
-    import torch
-
-    from clustlib import _device
     from clustlib.methods import FCAEFeatures
-    from clustlib.models import FCAE
 
-    features = FCAEFeatures(device=device)
-    model = FCAE(datasets.load(dataset).shape, features.unpooling, features.code)
     prefix = "weights."
-    model.load_state_dict(
-        {name[len(prefix) :]: torch.from_numpy(a.copy()) for name, a in arrays.items() if name.startswith(prefix)}
-    )
-    features.model_ = model.to(_device.resolve(device)).eval()
-    features.embedding_ = arrays["codes"]
-    return features
+    weights = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+    return FCAEFeatures(device=device).restore(datasets.load(dataset).images, weights)
 
 
 def watched(images: datasets.ImageSet) -> np.ndarray:

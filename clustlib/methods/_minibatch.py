@@ -12,6 +12,7 @@ from clustlib.errors import UsageError
 
 _WHOLE = 1024  # images to a batch where nothing is learnt
 OPTIMIZERS = ("adam", "sgd")
+SCALINGS = ("pixels", "rms")
 
 
 def as_tensor(images: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -21,29 +22,41 @@ def as_tensor(images: np.ndarray, device: torch.device) -> torch.Tensor:
         return torch.from_numpy(images).to(device)
 
 
-def floats(images: torch.Tensor) -> torch.Tensor:
-    """A batch as the networks take it: uint8 is mapped to [0, 1], floats stay as they are."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
+def floats(images: torch.Tensor, scaling: str = "pixels") -> torch.Tensor:
+    """A batch as the networks take it.
+
+    ``scaling`` is "pixels" (uint8 is mapped to [0, 1], floats stay as they are) or "rms" (each image is divided by the
+    root of its mean square, so that thick and thin strokes weigh the same; an all-zero image stays zero).
+    """
+    batch = images.float().div_(255) if images.dtype == torch.uint8 else images
+    if scaling == "pixels":
+        return batch
+    mean_square = batch.square().mean(dim=(1, 2, 3), keepdim=True)
+    return batch * torch.where(mean_square > 0, mean_square, 1).rsqrt()
 
 
-def shuffled(images: torch.Tensor, size: int, drawn: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def shuffled(
+    images: torch.Tensor, size: int, drawn: torch.Generator, scaling: str
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Every image once, in random order: (indices, floats) of each batch of ``size``.
 
     A last batch of one image is left out: batch normalisation has nothing to normalise it by.
     """
     for index in torch.randperm(len(images), generator=drawn).split(size):
         if len(index) > 1:
-            yield index, floats(images[index.to(images.device)])
+            yield index, floats(images[index.to(images.device)], scaling)
 
 
 @torch.no_grad()
-def over_all(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> torch.Tensor:
+def over_all(function: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, scaling: str) -> torch.Tensor:
     """``function`` of all images, in order, computed batch by batch."""
-    return torch.cat([function(floats(batch)) for batch in images.split(_WHOLE)])
+    return torch.cat([function(floats(batch, scaling)) for batch in images.split(_WHOLE)])
 
 
 @torch.no_grad()
-def settle_batch_norm(model: nn.Module, encode: Callable[[torch.Tensor], Any], images: torch.Tensor) -> None:
+def settle_batch_norm(
+    model: nn.Module, encode: Callable[[torch.Tensor], Any], images: torch.Tensor, scaling: str
+) -> None:
     """Set the batch-norm statistics of what ``encode`` runs through to their means over all images.
 
     While weights move, running statistics lag behind; and those of a network that was never trained mean nothing.
@@ -55,7 +68,7 @@ def settle_batch_norm(model: nn.Module, encode: Callable[[torch.Tensor], Any], i
         layer.momentum = None  # torch's name for a cumulative mean
     model.train()
     for batch in images.split(_WHOLE):
-        encode(floats(batch))
+        encode(floats(batch, scaling))
     for layer, momentum in zip(layers, before):
         layer.momentum = momentum
     model.eval()

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin, clone
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
@@ -40,6 +41,8 @@ class DBC(ClusterMixin, BaseEstimator):
         None takes one with its defaults and this estimator's seed.
     alpha : boosting factor of Eq. (2).
     v : degrees of freedom of Eq. (1).
+    radius : codes are scaled to this length before Eq. (1); None takes them as they are. On a sphere of radius 1
+        squared distances differ by 4 at most, which keeps the scores soft and the clusters in competition.
     normalisation : balance factor n_j of section 4.3.2: "boosted" (the paper's), "soft" (DEC's) or "none".
     epochs : T, passes over the images at most.
     batch_size : m_b, images to a step.
@@ -56,7 +59,7 @@ class DBC(ClusterMixin, BaseEstimator):
     embedding_ : (N, d) float32 codes.
     cluster_centers_ : (k, d) float32.
     start_labels_ : (N,) int64, k-means on the auto-encoder's codes: the row FCAE-KMS.
-    features_ : the fitted :class:`FCAEFeatures`. model_ : the trained encoder, with the decoder as stage I left it.
+    features_ : the fitted :class:`FCAEFeatures`. model_ : the trained encoder.
     history_ : one dict an epoch: epoch, loss (mean KL of an image, in nats), changed (share of the images that
         changed cluster), smallest and largest (cluster sizes), score (mean of the largest score), seconds, and what
         the monitor returned.
@@ -70,6 +73,7 @@ class DBC(ClusterMixin, BaseEstimator):
         features: FCAEFeatures | None = None,
         alpha: float = 2.0,
         v: float = 1.0,
+        radius: float | None = 1.0,
         normalisation: str = "boosted",
         epochs: int = 50,
         batch_size: int = 256,
@@ -85,6 +89,7 @@ class DBC(ClusterMixin, BaseEstimator):
         self.features = features
         self.alpha = alpha
         self.v = v
+        self.radius = radius
         self.normalisation = normalisation
         self.epochs = epochs
         self.batch_size = batch_size
@@ -113,14 +118,16 @@ class DBC(ClusterMixin, BaseEstimator):
         seed = seed_of(self.random_state)
         self.features_ = self._fitted_features(X, seed)
         device = _device.resolve(self.device)
-        self.model_ = copy.deepcopy(self.features_.model_).to(device)
+        self.model_ = copy.deepcopy(self.features_.encoder_).to(device)
         self.history_: list[dict[str, Any]] = []
         self._train(as_tensor(X, device), seed, self._checkpoint(X, seed), monitor)
         return self
 
     def _check(self) -> None:
-        if not self.alpha > 0 or not self.v > 0:
-            raise UsageError(f"alpha and v must be positive, got {self.alpha} and {self.v}")
+        for name in ("alpha", "v", "radius"):
+            value = getattr(self, name)
+            if not (value is None and name == "radius") and not value > 0:
+                raise UsageError(f"{name} must be positive, got {value}")
         if self.normalisation not in NORMALISATIONS:
             raise UsageError(f"normalisation must be one of {', '.join(NORMALISATIONS)}; got {self.normalisation!r}")
         if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
@@ -136,9 +143,9 @@ class DBC(ClusterMixin, BaseEstimator):
         return features.set_params(device=self.device).fit(X)
 
     def _checkpoint(self, X: np.ndarray, seed: int) -> Checkpoint:
-        names = ("n_clusters", "alpha", "v", "normalisation", "batch_size", "learning_rate", "weight_decay")
+        names = ("n_clusters", "alpha", "v", "radius", "normalisation", "batch_size", "learning_rate", "weight_decay")
         chosen = {name: getattr(self, name) for name in (*names, "optimizer", "n_init")}
-        weights = [value.cpu().numpy() for value in self.features_.model_.state_dict().values()]
+        weights = [value.cpu().numpy() for value in self.features_.encoder_.state_dict().values()]
         origin = {"data": content_hash(X), "features": content_hash(*weights), "seed": seed, "stage": 2}
         return Checkpoint(self.checkpoint, {**chosen, **origin})
 
@@ -146,13 +153,13 @@ class DBC(ClusterMixin, BaseEstimator):
         """Lines 2 to 15 of Algorithms 1 and 2, from the last epoch kept on."""
         state = kept.load(images.device)
         if state is None:
-            codes = over_all(self.model_.eval().encode, images)
-            means = KMeans(self.n_clusters, n_init=self.n_init, random_state=seed).fit(codes.cpu().numpy())
-            start, centers = means.labels_, torch.from_numpy(means.cluster_centers_.astype(np.float32))
+            codes, start = self._all_codes(images), self._start(images, seed)
+            members = F.one_hot(torch.from_numpy(start), self.n_clusters).to(codes)
+            centers = members.T @ codes / members.sum(0)[:, None].clamp(min=1)
         else:
             self.model_.load_state_dict(state["model"])
             self.history_, start, centers = state["history"], state["start"].cpu().numpy(), state["centers"]
-            codes = over_all(self.model_.eval().encode, images)
+            codes = self._all_codes(images)
         self.start_labels_, self._centers = start, torch.nn.Parameter(centers.to(images.device))
         learnt = [*self.model_.encoder_parameters(), self._centers]
         optimizer = optimizer_of(self.optimizer, learnt, self.learning_rate, self.weight_decay)
@@ -169,7 +176,7 @@ class DBC(ClusterMixin, BaseEstimator):
                 break
             clock, before = time.perf_counter(), scores.argmax(1)
             loss = self._epoch(images, scores, optimizer, drawn)
-            codes = over_all(self.model_.eval().encode, images)
+            codes = self._all_codes(images)
             scores = self._scores(codes)
             entry = {"epoch": epoch, "loss": loss, "seconds": time.perf_counter() - clock}
             self._note(entry, scores, codes, before, monitor)
@@ -178,6 +185,19 @@ class DBC(ClusterMixin, BaseEstimator):
             states |= {"drawn": drawn.get_state(), "centers": self._centers.detach(), "history": self.history_}
             kept.save({**states, "start": torch.from_numpy(start)})
         self._keep(scores, codes)
+
+    def _start(self, images: torch.Tensor, seed: int) -> np.ndarray:
+        """Line 3 of Algorithm 1: the k-means clusters of the auto-encoder's codes."""
+        codes = over_all(self.model_.eval().encode, images, self.features_.scaling).cpu().numpy()
+        return KMeans(self.n_clusters, n_init=self.n_init, random_state=seed).fit(codes).labels_
+
+    def _codes(self, batch: torch.Tensor) -> torch.Tensor:
+        codes = self.model_.encode(batch)
+        return codes if self.radius is None else self.radius * F.normalize(codes)
+
+    def _all_codes(self, images: torch.Tensor) -> torch.Tensor:
+        self.model_.eval()
+        return over_all(self._codes, images, self.features_.scaling)
 
     def _scores(self, codes: torch.Tensor) -> torch.Tensor:
         return soft_assign(codes, self._centers.detach(), self.v)
@@ -189,8 +209,8 @@ class DBC(ClusterMixin, BaseEstimator):
         target = boosted_target(scores, self.alpha, self.normalisation)
         self.model_.train()
         total = torch.zeros((), device=images.device)
-        for index, batch in shuffled(images, self.batch_size, drawn):
-            loss = boosted_kl(self.model_.encode(batch), self._centers, target[index.to(images.device)], self.v)
+        for index, batch in shuffled(images, self.batch_size, drawn, self.features_.scaling):
+            loss = boosted_kl(self._codes(batch), self._centers, target[index.to(images.device)], self.v)
             optimizer.zero_grad(set_to_none=True)
             (loss / len(index)).backward()
             optimizer.step()
@@ -230,7 +250,7 @@ class DBC(ClusterMixin, BaseEstimator):
         check_is_fitted(self)
         device = next(self.model_.parameters()).device
         images = as_tensor(check_images(X, shape=self.model_.shape), device)
-        return over_all(self.model_.eval().encode, images).cpu().numpy()
+        return self._all_codes(images).cpu().numpy()
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The scores of Eq. (1) of (N, C, H, W) images, (N, k) float32."""

@@ -1,6 +1,7 @@
 """Stage I of DBC: a fully convolutional auto-encoder trained end to end (Li et al., 2017, section 3.1, Algorithm 1)."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,17 @@ from clustlib import _device
 from clustlib._validation import check_images
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import Checkpoint, content_hash
-from clustlib.methods._minibatch import as_tensor, floats, optimizer_of, over_all, seed_of, settle_batch_norm, shuffled
+from clustlib.methods._minibatch import (
+    SCALINGS,
+    as_tensor,
+    floats,
+    optimizer_of,
+    over_all,
+    seed_of,
+    settle_batch_norm,
+    shuffled,
+)
+from clustlib.methods._whitening import whitened_encoder
 from clustlib.models.fcae import FCAE
 
 
@@ -30,6 +41,9 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
     batch_size : images to a step.
     learning_rate, weight_decay, optimizer : "adam", or "sgd" with momentum 0.9.
     unpooling, code : see :class:`clustlib.models.FCAE`.
+    scaling : "rms" divides each image by the root of its mean square, "pixels" takes it as it is (uint8 as [0, 1]).
+    whiten : how many principal components of a linear code to keep, each scaled to variance 1; None keeps the
+        code as it is.
     random_state : int, RandomState or None; the weights and the order of the images follow from it.
     device : "auto", "cpu" or "cuda".
     checkpoint : a file; saved after every epoch, resumed exactly where it exists.
@@ -37,7 +51,8 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     model_ : the trained :class:`clustlib.models.FCAE`, in evaluation mode.
-    embedding_ : (N, d) float32 codes of the training images.
+    encoder_ : the encoder that :meth:`transform` and DBC use: that of ``model_``, whitened.
+    embedding_ : (N, d) float32 codes of the training images by ``encoder_``.
     history_ : one ``{"epoch", "loss", "seconds"}`` an epoch; the loss is the mean squared error of a pixel.
     """
 
@@ -50,7 +65,9 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
         weight_decay: float = 0.0,
         optimizer: str = "adam",
         unpooling: str = "switches",
-        code: str = "bn-relu",
+        code: str = "bn",
+        scaling: str = "rms",
+        whiten: int | None = 60,
         random_state: Any = None,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -62,6 +79,8 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
         self.optimizer = optimizer
         self.unpooling = unpooling
         self.code = code
+        self.scaling = scaling
+        self.whiten = whiten
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -76,22 +95,38 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
         X = check_images(X)
         if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
             raise UsageError("epochs must not be negative, batch_size at least 2 and learning_rate positive")
-        device = _device.resolve(self.device)
-        seed = seed_of(self.random_state)
+        if self.scaling not in SCALINGS:
+            raise UsageError(f"scaling must be one of {', '.join(SCALINGS)}; got {self.scaling!r}")
+        seed, images = seed_of(self.random_state), as_tensor(X, _device.resolve(self.device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = FCAE(X.shape[1:], self.unpooling, self.code).to(device)
-        self.model_ = model
+            self.model_ = FCAE(X.shape[1:], self.unpooling, self.code).to(images.device)
         self.history_: list[dict[str, Any]] = []
-        images = as_tensor(X, device)
         self._train(images, seed, Checkpoint(self.checkpoint, self._identity(X, seed)))
-        settle_batch_norm(model, model, images)
-        self.embedding_ = over_all(model.encode, images).cpu().numpy()
+        return self._finish(images)
+
+    def restore(self, X: Any, weights: Mapping[str, np.ndarray]) -> Self:
+        """What :meth:`fit` on (N, C, H, W) images made, from the trained weights of ``model_`` by name."""
+        X = check_images(X)
+        self.model_ = FCAE(X.shape[1:], self.unpooling, self.code)
+        self.model_.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+        images = as_tensor(X, _device.resolve(self.device))
+        self.model_.to(images.device)
+        self.history_ = []
+        return self._finish(images)
+
+    def _finish(self, images: torch.Tensor) -> Self:
+        """The encoder and the codes that a trained network gives."""
+        settle_batch_norm(self.model_, self.model_, images, self.scaling)
+        self.encoder_ = (
+            self.model_ if self.whiten is None else whitened_encoder(self.model_, images, self.scaling, self.whiten)
+        )
+        self.embedding_ = over_all(self.encoder_.encode, images, self.scaling).cpu().numpy()
         return self
 
     def _identity(self, X: np.ndarray, seed: int) -> dict[str, Any]:
         """What a checkpoint belongs to; ``epochs`` is not in it, so that a finished fit can go on."""
-        names = ("batch_size", "learning_rate", "weight_decay", "optimizer", "unpooling", "code")
+        names = ("batch_size", "learning_rate", "weight_decay", "optimizer", "unpooling", "code", "scaling")
         return {**{name: getattr(self, name) for name in names}, "seed": seed, "data": content_hash(X), "stage": 1}
 
     def _train(self, images: torch.Tensor, seed: int, kept: Checkpoint) -> None:
@@ -117,7 +152,7 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
         """One pass over the images; the mean squared error of a pixel on the way."""
         self.model_.train()
         total = torch.zeros((), device=images.device)
-        for index, batch in shuffled(images, self.batch_size, drawn):
+        for index, batch in shuffled(images, self.batch_size, drawn, self.scaling):
             _, output = self.model_(batch)
             loss = F.mse_loss(output, batch)
             optimizer.zero_grad(set_to_none=True)
@@ -135,14 +170,14 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes of (N, C, H, W) images, (N, d) float32."""
-        return over_all(self.model_.encode, self._images(X)).cpu().numpy()
+        return over_all(self.encoder_.encode, self._images(X), self.scaling).cpu().numpy()
 
     def reconstruct(self, X: Any) -> np.ndarray:
-        """What the decoder makes of the images, (N, C, H, W) float32."""
-        return over_all(lambda batch: self.model_(batch)[1], self._images(X)).cpu().numpy()
+        """What the decoder makes of the (scaled) images, (N, C, H, W) float32."""
+        return over_all(lambda batch: self.model_(batch)[1], self._images(X), self.scaling).cpu().numpy()
 
     def activations(self, X: Any) -> dict[str, np.ndarray]:
         """Every layer's maps of a few images, by the layer's name (see :meth:`clustlib.models.FCAE.activations`)."""
         with torch.no_grad():
-            maps = self.model_.activations(floats(self._images(X)))
+            maps = self.model_.activations(floats(self._images(X), self.scaling))
         return {name: values.cpu().numpy() for name, values in maps.items()}

@@ -1,12 +1,14 @@
 """The fully convolutional auto-encoder of DBC (Li et al., 2017, section 3.1 and Table 2)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from clustlib.errors import UsageError
+from clustlib.kernels.pooled_norm import pooled_norm
+from clustlib.kernels.unpooled_deconvolution import unpool, unpooled_deconvolution
 
 UNPOOLINGS = ("switches", "corner", "nearest")
 CODES = ("bn-relu", "bn", "relu", "linear")
@@ -62,6 +64,11 @@ def architecture(shape: tuple[int, int, int]) -> tuple[list[Stage], tuple[int, i
 def _normalised(convolution: nn.Module) -> nn.Sequential:
     channels = convolution.out_channels
     return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))  # type: ignore[arg-type]
+
+
+def _layers(block: Any) -> list[Any]:
+    """The layers of a sequence; the checker knows modules only, not which."""
+    return list(block)
 
 
 class FCAE(nn.Module):
@@ -122,15 +129,41 @@ class FCAE(nn.Module):
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """The codes of (N, C, H, W) floats, (N, d)."""
-        maps = images
-        for convolution in self.encoder:
-            maps = F.max_pool2d(convolution(maps), 2)
-        return self.features(maps).flatten(1)
+        return self._encode(images)[0]
+
+    def _encode(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[tuple[int, int]]]:
+        """Codes, and of every pooling its switches and the size of the map that it pooled."""
+        switches, sizes, maps = [], [], images
+        for convolution, norm, _ in map(_layers, self.encoder):
+            maps = convolution(maps)
+            sizes.append((maps.shape[2], maps.shape[3]))
+            maps, where = pooled_norm(maps, norm)
+            switches.append(where)
+        convolution, *rest = _layers(self.features)
+        # its filter covers the map: one matrix product
+        codes = F.linear(maps.flatten(1), convolution.weight.flatten(1), convolution.bias)[:, :, None, None]
+        for layer in rest:
+            codes = layer(codes)
+        return codes.flatten(1), switches, sizes
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The codes (N, d) and the reconstructions (N, C, H, W) of (N, C, H, W) floats, (M1)."""
-        layers = self.activations(images)
-        return layers["features"].flatten(1), layers["output"]
+        """The codes (N, d) and the reconstructions (N, C, H, W) of (N, C, H, W) floats, (M1).
+
+        The same numbers as :meth:`activations`, by fused layers where there are any.
+        """
+        if self.unpooling != "switches" or not self.encoder:
+            layers = self.activations(images)
+            return layers["features"].flatten(1), layers["output"]
+        codes, switches, sizes = self._encode(images)
+        first, *rest = _layers(self.decoder[0])
+        maps = (codes @ first.weight.flatten(1)).view(len(codes), first.out_channels, *first.kernel_size)
+        maps = maps + first.bias[:, None, None]
+        for layer in rest:
+            maps = layer(maps)
+        for deconvolution in self.decoder[1:-1]:  # type: ignore[union-attr]
+            maps = deconvolution(unpool(maps, switches.pop(), sizes.pop()))
+        last: Any = self.decoder[-1]
+        return codes, unpooled_deconvolution(maps, switches[0], last, sizes[0])
 
     def activations(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Every layer's maps by name, in order: conv1, pool1, ..., features, deconv, unpool, ..., output."""
@@ -168,6 +201,6 @@ class FCAE(nn.Module):
     def layer_filters(self) -> dict[str, int]:
         """The width of the filter of every layer up to the code, by the layer's name; 2 for pooling."""
         widths: dict[str, int] = {}
-        for number, (convolution, *_) in enumerate(self.encoder, 1):  # type: ignore[misc]
-            widths |= {f"conv{number}": convolution.kernel_size[0], f"pool{number}": 2}
-        return {**widths, "features": self.features[0].kernel_size[0]}  # type: ignore[index]
+        for number, block in enumerate(self.encoder, 1):
+            widths |= {f"conv{number}": _layers(block)[0].kernel_size[0], f"pool{number}": 2}
+        return {**widths, "features": _layers(self.features)[0].kernel_size[0]}

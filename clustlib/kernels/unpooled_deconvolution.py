@@ -1,0 +1,125 @@
+"""Un-pooling by switches and a transposed convolution in one pass, for training on a CPU.
+
+An un-pooled map is zero in three of four places, and behind a ReLU in more; each value that is not adds one
+filter to the output. For few output channels, which leave a dense transposed convolution's vector units idle, that is
+several times faster than making the map.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+FEW = 4  # output channels up to which the sparse pass is the faster one
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _stamp(values, switches, filters, padded, low, high):
+    """Add ``value * filter`` to the padded output at every value's place."""
+    _, channels, rows, columns = values.shape
+    outputs, tall, wide = filters.shape[1:]
+    for n in range(low, high):
+        for c in range(channels):
+            for i in range(rows):
+                for j in range(columns):
+                    value = values[n, c, i, j]
+                    if value == 0:
+                        continue
+                    at = switches[n, c, i, j]
+                    top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
+                    for o in range(outputs):
+                        for a in range(tall):
+                            line, weights = padded[n, o, top + a], filters[c, o, a]
+                            for b in range(wide):
+                                line[left + b] += value * weights[b]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _gather(values, switches, filters, upstream, by_values, by_filters, low, high):
+    """The gradients by the values that are not 0 and by the filters (summed over these images)."""
+    _, channels, rows, columns = values.shape
+    outputs, tall, wide = filters.shape[1:]
+    for n in range(low, high):
+        for c in range(channels):
+            for i in range(rows):
+                for j in range(columns):
+                    value = values[n, c, i, j]
+                    by_values[n, c, i, j] = 0
+                    if value == 0:
+                        continue
+                    at = switches[n, c, i, j]
+                    top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
+                    total = np.float32(0)
+                    for o in range(outputs):
+                        for a in range(tall):
+                            line, weights, sums = upstream[n, o, top + a], filters[c, o, a], by_filters[c, o, a]
+                            for b in range(wide):
+                                gradient = line[left + b]
+                                total += gradient * weights[b]
+                                sums[b] += value * gradient
+                    by_values[n, c, i, j] = total
+
+
+def _parts(images: int) -> list[tuple[int, int]]:
+    parts = max(1, min(images, torch.get_num_threads()))
+    edges = [images * part // parts for part in range(parts + 1)]
+    return list(pairwise(edges))
+
+
+class _UnpooledDeconvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Any, switches: Any, filters: Any, bias: Any, size: Any, padding: int) -> Any:
+        v, s, w = (tensor.detach().contiguous().numpy() for tensor in (values, switches, filters))
+        sides = [side + width - 1 for side, width in zip(size, w.shape[2:])]
+        padded = np.empty((len(v), w.shape[1], *sides), np.float32)
+        padded[:] = bias.detach().numpy()[:, None, None]
+        with ThreadPoolExecutor(len(_parts(len(v)))) as pool:
+            list(pool.map(lambda part: _stamp(v, s, w, padded, *part), _parts(len(v))))
+        ctx.kept, ctx.padding = (v, s, w), padding
+        return F.pad(torch.from_numpy(padded), [-padding] * 4)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> Any:
+        v, s, w = ctx.kept
+        gradient = F.pad(upstream, [ctx.padding] * 4).contiguous().numpy()
+        parts = _parts(len(v))
+        by_values, by_filters = np.empty_like(v), np.zeros((len(parts), *w.shape), np.float32)
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(lambda p: _gather(v, s, w, gradient, by_values, by_filters[p], *parts[p]), range(len(parts))))
+        by_bias = upstream.sum((0, 2, 3))
+        return torch.from_numpy(by_values), None, torch.from_numpy(by_filters.sum(0)), by_bias, None, None
+
+
+def unpooled_deconvolution(
+    values: torch.Tensor, switches: torch.Tensor, layer: torch.nn.ConvTranspose2d, size: tuple[int, int]
+) -> torch.Tensor:
+    """``layer(max_unpool2d(values))`` for values that are the output of a ReLU.
+
+    Parameters
+    ----------
+    values : (N, C, h, w), not negative; where one is 0 its gradient is taken to be 0, as ReLU's is there.
+    switches : (N, C, h, w) uint8, of :func:`clustlib.kernels.pooled_norm.pooled_norm`.
+    layer : stride 1. size : (H, W) of the un-pooled map.
+
+    Returns
+    -------
+    (N, O, H', W') as the layer gives. Float32 on the CPU with few output channels takes the sparse pass, everything
+    else the dense map and PyTorch's layer.
+    """
+    if values.device.type == "cpu" and values.dtype == torch.float32 and layer.out_channels <= FEW:
+        padding = int(layer.padding[0])
+        return _UnpooledDeconvolution.apply(values, switches, layer.weight, layer.bias, size, padding)
+    return layer(unpool(values, switches, size))
+
+
+def unpool(values: torch.Tensor, switches: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The (N, C, H, W) map with every value where its switch says and 0 elsewhere."""
+    rows, columns = (torch.arange(side, device=values.device) * 2 for side in values.shape[2:])
+    flat = (rows[:, None] + (switches >> 1)) * size[1] + columns + (switches & 1)
+    return F.max_unpool2d(values, flat, [2, 2], output_size=size)
