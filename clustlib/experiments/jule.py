@@ -7,10 +7,10 @@ import numpy as np
 
 from clustlib import _paths, datasets, records
 from clustlib.errors import UsageError
-from clustlib.experiments.pixels import estimator
+from clustlib.experiments.pixels import cluster_pixels, estimator
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
-from clustlib.rows import JULE_VARIANTS, OURS, ROWS, UNROLLING
+from clustlib.rows import DETERMINISTIC, JULE_VARIANTS, OURS, ROWS, UNROLLING
 
 PARTS = ("training", "feature", "graph", "merge")  # of the seconds in JULE's history
 STAGES = ("initial", "middle", "final")
@@ -127,6 +127,32 @@ def joint_clustering(
         "period_nmi": fit["nmi"].astype(np.float32),
         "period_loss": fit["loss"].astype(np.float32),
     }
+
+
+def raw_rows(
+    dataset: list[str],
+    methods: str | list[str],
+    seed: list[int],
+    *,
+    variant: str,
+    epochs: int,
+    precision: str,
+    **how: Any,
+) -> records.Runs:
+    """The runs of tables 3 and 10: the classical rows on pixels, then JULE's two.
+
+    ``methods`` are labels or "all"; ``variant`` is that of the classical rows, ``epochs`` and ``precision`` are JULE's;
+    ``how`` (device, profile, recompute) goes to ``records.grid``.
+    """
+    wanted = [*ROWS, *OURS] if methods == "all" else list(methods)
+    runs = records.Runs()
+    if classical := [label for label in wanted if label not in OURS]:
+        settings = {"dataset": dataset, "method": classical, "seed": seed, "variant": variant}
+        runs += records.grid(cluster_pixels, once=DETERMINISTIC, **settings, **how)
+    if ours := [label for label in wanted if label in OURS]:
+        settings = {"dataset": dataset, "method": ours, "seed": seed, "epochs": epochs, "precision": precision}
+        runs += records.grid(joint_clustering, **settings, **how)
+    return runs
 
 
 def cluster_learned(
