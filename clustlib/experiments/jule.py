@@ -47,13 +47,12 @@ def train_jule(
     from clustlib.methods import JULE
 
     images = datasets.load(dataset)
-    chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs)
+    chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs) | {"precision": precision}
     name = "-".join(map(str, (dataset, seed, variant, unrolling_rate, n_neighbors, epochs, features, precision)))
     started = time.perf_counter()
     model = JULE(
         images.n_classes,
         random_state=seed,
-        precision=precision,
         network={"features": features},
         device=device,
         checkpoint=_paths.build("checkpoints") / f"jule-{name}.pt",
@@ -147,11 +146,11 @@ def raw_rows(
     wanted = [*ROWS, *OURS] if methods == "all" else list(methods)
     runs = records.Runs()
     if classical := [label for label in wanted if label not in OURS]:
-        settings = {"dataset": dataset, "method": classical, "seed": seed, "variant": variant}
-        runs += records.grid(cluster_pixels, once=DETERMINISTIC, **settings, **how)
+        own: dict[str, Any] = {"method": classical, "variant": variant, "once": DETERMINISTIC}
+        runs += records.grid(cluster_pixels, dataset=dataset, seed=seed, **own, **how)
     if ours := [label for label in wanted if label in OURS]:
-        settings = {"dataset": dataset, "method": ours, "seed": seed, "epochs": epochs, "precision": precision}
-        runs += records.grid(joint_clustering, **settings, **how)
+        own = {"method": ours, "epochs": epochs, "precision": precision}
+        runs += records.grid(joint_clustering, dataset=dataset, seed=seed, **own, **how)
     return runs
 
 
