@@ -7,10 +7,10 @@ import numpy as np
 
 from clustlib import _paths, datasets, records
 from clustlib.errors import UsageError
-from clustlib.experiments.pixels import estimator
+from clustlib.experiments.pixels import cluster_pixels, estimator
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
-from clustlib.rows import JULE_VARIANTS, OURS, ROWS, UNROLLING
+from clustlib.rows import DETERMINISTIC, JULE_VARIANTS, OURS, ROWS, UNROLLING
 
 PARTS = ("training", "feature", "graph", "merge")  # of the seconds in JULE's history
 STAGES = ("initial", "middle", "final")
@@ -47,13 +47,12 @@ def train_jule(
     from clustlib.methods import JULE
 
     images = datasets.load(dataset)
-    chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs)
+    chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs) | {"precision": precision}
     name = "-".join(map(str, (dataset, seed, variant, unrolling_rate, n_neighbors, epochs, features, precision)))
     started = time.perf_counter()
     model = JULE(
         images.n_classes,
         random_state=seed,
-        precision=precision,
         network={"features": features},
         device=device,
         checkpoint=_paths.build("checkpoints") / f"jule-{name}.pt",
@@ -127,6 +126,32 @@ def joint_clustering(
         "period_nmi": fit["nmi"].astype(np.float32),
         "period_loss": fit["loss"].astype(np.float32),
     }
+
+
+def raw_rows(
+    dataset: list[str],
+    methods: str | list[str],
+    seed: list[int],
+    *,
+    variant: str,
+    epochs: int,
+    precision: str,
+    **how: Any,
+) -> records.Runs:
+    """The runs of tables 3 and 10: the classical rows on pixels, then JULE's two.
+
+    ``methods`` are labels or "all"; ``variant`` is that of the classical rows, ``epochs`` and ``precision`` are JULE's;
+    ``how`` (device, profile, recompute) goes to ``records.grid``.
+    """
+    wanted = [*ROWS, *OURS] if methods == "all" else list(methods)
+    runs = records.Runs()
+    if classical := [label for label in wanted if label not in OURS]:
+        own: dict[str, Any] = {"method": classical, "variant": variant, "once": DETERMINISTIC}
+        runs += records.grid(cluster_pixels, dataset=dataset, seed=seed, **own, **how)
+    if ours := [label for label in wanted if label in OURS]:
+        own = {"method": ours, "epochs": epochs, "precision": precision}
+        runs += records.grid(joint_clustering, dataset=dataset, seed=seed, **own, **how)
+    return runs
 
 
 def cluster_learned(

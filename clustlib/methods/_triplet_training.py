@@ -61,7 +61,7 @@ class TripletTraining:
         if descent.precision not in PRECISIONS:
             raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}; got {descent.precision!r}")
         self.images = torch.from_numpy(images if images.flags.writeable else images.copy()).to(device)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss, self.descent = loss, descent
         self.device = device
         self.shuffling = torch.Generator().manual_seed(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -91,7 +92,8 @@ class JULE(ClusterMixin, BaseEstimator):
     embedding_ : (N, 160) float32
         The final features, of unit length.
     merge_tree_ : clustlib.kernels.MergeTree
-        Of the final clustering. ``sf_tree_`` is that of the last period, from the clusters it began with.
+        Of the final clustering. ``sf_tree_`` is that of the last period, from the clusters it began with (None if there
+        was nothing to merge).
     network_ : clustlib.models.JuleNet
     history_ : list of dict
         One per merging and one for the final clustering ("period" = "rc"): clusters found, mean ``loss`` of the last
@@ -188,6 +190,7 @@ class JULE(ClusterMixin, BaseEstimator):
             state = self._begin(images, merging, truth)
         else:
             training.restore(state.pop("training"))
+            state = _unpacked(state)
         self._run(state, training, merging, kept, truth)
         self._read_out(state, training, merging, truth)
         return self
@@ -287,13 +290,15 @@ class JULE(ClusterMixin, BaseEstimator):
         middle = time.perf_counter()
         self.merge_tree_ = merging.tree(graph, initial, features, self.n_clusters or 2)
         ended = time.perf_counter()
-        # clusters that coincide leave fewer initial ones than there should be clusters: what there is, is taken
+        # features that coincide can leave fewer initial clusters than are wanted: what there is, is taken
         wanted = standing_out(self.merge_tree_) if self.n_clusters is None else self.n_clusters
         self.n_clusters_ = wanted
         self.labels_rc_ = self.merge_tree_.labels(min(wanted, self.merge_tree_.n_leaves))
-        tree = MergeTree(**{name: np.asarray(value) for name, value in state["tree"].items()})
-        self.sf_tree_ = tree
-        self.labels_sf_ = tree.labels(min(wanted, tree.n_leaves))
+        self.sf_tree_ = MergeTree(**state["tree"]) if "tree" in state else None
+        if self.n_clusters is None and self.sf_tree_ is not None:
+            self.labels_sf_ = self.sf_tree_.labels(min(wanted, self.sf_tree_.n_leaves))
+        else:
+            self.labels_sf_ = state["labels"]
         self.labels_ = self.labels_rc_
         seconds = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
         _note(state, self.labels_rc_, features, truth, period="rc", **seconds)
@@ -404,12 +409,20 @@ def _packed(state: dict, training: Any) -> dict[str, Any]:
     import torch
 
     def pack(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return torch.from_numpy(np.ascontiguousarray(value))
-        if isinstance(value, dict):
-            return {name: pack(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [pack(inner) for inner in value]
-        return value.item() if isinstance(value, np.generic) else value
+        return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
 
-    return {**pack(state), "training": training.state()}
+    return {**_mapped(pack, state), "training": training.state()}
+
+
+def _unpacked(state: dict) -> dict[str, Any]:
+    """The state as it was before :func:`_packed`."""
+    return _mapped(lambda value: value.numpy() if hasattr(value, "numpy") else value, state)
+
+
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """``value`` with every leaf of its dicts and lists changed; NumPy's scalars become Python's."""
+    if isinstance(value, dict):
+        return {name: _mapped(change, inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_mapped(change, inner) for inner in value]
+    return value.item() if isinstance(value, np.generic) else change(value)

@@ -114,7 +114,10 @@ class JuleNet(nn.Module):
         for block in self.blocks[: len(self.blocks) - (layer == "top-2")]:
             x = block(x)
         x = x.flatten(1)
-        return F.normalize(self.top(x)) if layer == "top" else x
+        if layer != "top":
+            return x
+        top = self.top(x)  # lengths are taken in float32 at least: bfloat16 would round distances to two digits
+        return F.normalize(top.to(torch.promote_types(top.dtype, torch.float32)))
 
 
 def _initialise(network: nn.Module, init: str, generator: torch.Generator | None) -> None:
