@@ -8,8 +8,8 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.models.fcae import FCAE
     from clustlib.models.features import extract
     from clustlib.models.julenet import JuleNet
-    from clustlib.models.pretrained import pretrained
     from clustlib.models.vgg16 import VGG16
+    from clustlib.models.weights import pretrained
 
 _HOME = {
     "EfficientNetLite0": "efficientnet_lite",
@@ -17,7 +17,7 @@ _HOME = {
     "JuleNet": "julenet",
     "VGG16": "vgg16",
     "extract": "features",
-    "pretrained": "pretrained",
+    "pretrained": "weights",
 }
 
 __all__ = [
