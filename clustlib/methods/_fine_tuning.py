@@ -25,7 +25,8 @@ class FineTuning:
             for a in (model.factorisation_.embedding_, model.factorisation_.components_)
         )
         self.statistics = Statistics.zeros(self.W)
-        self.optimiser = torch.optim.SGD(self.network.last_hidden.parameters(), model.learning_rate, momentum=0.9)
+        layer = self.network.last_hidden.requires_grad_(True)  # folding a batch norm leaves a bias that asks for none
+        self.optimiser = torch.optim.SGD(layer.parameters(), model.learning_rate, momentum=0.9)
         seed = model.random_state if isinstance(model.random_state, (int, np.integer)) else None
         self.random = torch.Generator()
         if seed is None:
@@ -67,7 +68,7 @@ class FineTuning:
             self.optimiser.zero_grad()
             loss.backward()
         self.optimiser.step()
-        return float(loss)
+        return float(loss.detach())
 
     def update_factors(self, x: Tensor, rows: Tensor, keep: float) -> Tensor:
         """Eq. (6) on a batch; returns its new coefficients."""

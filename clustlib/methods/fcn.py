@@ -161,7 +161,7 @@ class FCN(TransformerMixin, BaseEstimator):
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
 
     def _load_network(self) -> None:
-        from clustlib.models.pretrained import pretrained
+        from clustlib.models.weights import pretrained
 
         self.network_ = pretrained(self.network, self.weights)
 
@@ -171,7 +171,7 @@ class FCN(TransformerMixin, BaseEstimator):
         The trunk never changes, so new images may pass through the fitted network's.
         """
         from clustlib.models.features import extract
-        from clustlib.models.pretrained import pretrained
+        from clustlib.models.weights import pretrained
 
         network = pretrained(self.network, self.weights)
         return extract(images, network, size=self.size, hidden=self.fine_tune, device=self.device, cache=self.cache)

@@ -10,10 +10,10 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.models.fcae import FCAE
     from clustlib.models.features import extract
     from clustlib.models.julenet import JuleNet
-    from clustlib.models.pretrained import pretrained
     from clustlib.models.sobel import Sobel
     from clustlib.models.vgg16 import VGG16
     from clustlib.models.vgg16_sobel import VGG16Sobel
+    from clustlib.models.weights import pretrained
 
 _HOME = {
     "AlexNetSobel": "alexnet",
@@ -25,17 +25,17 @@ _HOME = {
     "VGG16": "vgg16",
     "VGG16Sobel": "vgg16_sobel",
     "extract": "features",
-    "pretrained": "pretrained",
+    "pretrained": "weights",
 }
 
 __all__ = [
-    "FCAE",
-    "VGG16",
     "AlexNetSobel",
     "ConvNet",
     "EfficientNetLite0",
+    "FCAE",
     "JuleNet",
     "Sobel",
+    "VGG16",
     "VGG16Sobel",
     "extract",
     "pretrained",

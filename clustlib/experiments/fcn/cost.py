@@ -93,7 +93,7 @@ def time_pass(
     from clustlib.methods._fine_tuning import FineTuning
     from clustlib.methods.fcn import FCN
     from clustlib.models.features import extract
-    from clustlib.models.pretrained import pretrained
+    from clustlib.models.weights import pretrained
 
     images = protocol.split(dataset).learn.images[:batch]
     model = FCN(network=cnn, n_components=n_components, fine_tune=True, max_iter=1, device=device, random_state=0)

@@ -98,7 +98,7 @@ def features(part: Part, cnn: str = STAND_IN_CNN, size: int = 224, hidden: bool 
             raise UsageError("pixels have no hidden layer to fine-tune")
         return part.images.reshape(len(part.images), -1).astype(np.float32) / 255
     from clustlib.models.features import extract
-    from clustlib.models.pretrained import pretrained
+    from clustlib.models.weights import pretrained
 
     network = pretrained(cnn)
     return extract(part.images, network, size=size, hidden=hidden, device=device, cache=feature_folder())

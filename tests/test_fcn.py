@@ -1,0 +1,281 @@
+"""FCN: networks, features kept by content, the baselines, the alternation with the last hidden layer."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from clustlib.errors import DataCorrupt, DataMissing
+from clustlib.kernels.gsnmf import Penalty, Statistics, update_basis, update_coefficients
+from clustlib.methods import FCN, EnsembleProjection, LinearAutoencoder
+from clustlib.models import EfficientNetLite0, extract, features, pretrained
+from clustlib.models.weights import weights_file
+from clustlib.transfer import svm_accuracy
+
+
+@pytest.fixture(scope="module")
+def network():
+    return pretrained(weights="random")
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (24, 1, 16, 16), dtype=np.uint8)
+
+
+def small(**settings) -> FCN:
+    """An FCN that takes a second: random weights, tiny images, few components."""
+    wanted = {"weights": "random", "size": 32, "n_components": 6, "max_iter": 5, "tol": 0, "transform_iter": 10}
+    return FCN(**{**wanted, "batch_size": 8, "epochs": 3, "random_state": 0, **settings})
+
+
+class TestNetworks:
+    def test_the_stand_in_has_the_shapes_of_its_table(self):
+        network = EfficientNetLite0().eval()
+        with torch.inference_mode():
+            inner = network.trunk(torch.zeros(2, 3, 224, 224))
+            assert inner.shape == (2, 320, 7, 7)
+            assert network.head(inner).shape == (2, network.n_features)
+        assert sum(value.numel() for value in network.parameters()) == 3_371_008  # 4.65 M less the classifier's 1.28 M
+
+    def test_same_padding_is_tensorflows(self):
+        from clustlib.models.efficientnet_lite import SameConv2d
+
+        layer = SameConv2d(1, 1, 3, 2)
+        torch.nn.init.ones_(layer.weight)
+        x = torch.arange(16.0).reshape(1, 1, 4, 4)
+        padded = F.pad(x, (0, 1, 0, 1))  # even sizes: the odd pixel goes right and below
+        torch.testing.assert_close(layer(x), F.conv2d(padded, layer.weight, stride=2))
+        assert SameConv2d(1, 1, 5, 2)(torch.zeros(1, 1, 7, 7)).shape[-2:] == (4, 4)
+
+    def test_folding_batch_norm_changes_nothing(self):
+        torch.manual_seed(0)
+        network = EfficientNetLite0()
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.running_mean.normal_(0, 0.1)
+                layer.running_var.uniform_(0.5, 2)
+        from clustlib.models.weights import _folded
+
+        x = torch.rand(2, 3, 64, 64)
+        with torch.inference_mode():
+            before = network.eval()(x)
+            torch.testing.assert_close(_folded(network)(x), before, rtol=1e-4, atol=1e-5)
+
+    def test_imagenet_weights_of_the_package(self):
+        try:
+            weights_file("efficientnet-lite0")
+        except DataMissing as error:
+            pytest.skip(str(error))
+        found = extract(np.full((2, 3, 48, 48), 90, np.uint8), pretrained(), size=64)
+        assert found.shape == (2, 1280) and found.min() >= 0 and 0 < found.max() <= 6
+        np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+    def test_vgg16_with_random_weights_runs_the_papers_path(self):
+        network = pretrained("vgg16", weights="random")
+        inner = extract(np.full((1, 1, 28, 28), 200, np.uint8), network, size=32, hidden=True)
+        assert inner.shape == (1, 4096) and inner.dtype == np.float16
+        found = features.activations(inner, network)
+        assert found.shape == (1, 4096) and found.min() >= 0 and 0.1 < (found > 0).mean() < 0.9
+        assert network.last_hidden is network.classifier[3]
+
+    def test_missing_and_damaged_weights_are_one_line(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        with pytest.raises(DataMissing, match="no weights of VGG-16: fetch https"):
+            pretrained("vgg16")
+        file = weights_file_of_vgg(tmp_path)
+        file.write_bytes(b"not a file of torch")
+        with pytest.raises(DataCorrupt, match="vgg16"):
+            pretrained("vgg16")
+        with pytest.raises(ValueError, match="network must be"):
+            pretrained("resnet")
+        with pytest.raises(ValueError, match="weights must be"):
+            pretrained(weights="places")
+
+
+def weights_file_of_vgg(home):
+    file = home / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    file.parent.mkdir(parents=True)
+    return file
+
+
+class TestFeatures:
+    def test_both_ways_agree(self, network, images):
+        inner = extract(images, network, size=32, hidden=True)
+        assert inner.dtype == np.float16
+        np.testing.assert_allclose(
+            features.activations(inner, network), extract(images, network, size=32), rtol=1e-4, atol=1e-5
+        )
+
+    def test_gray_images_fill_three_channels(self, network, images):
+        gray, colour = (extract(a, network, size=32) for a in (images, images.repeat(3, axis=1)))
+        np.testing.assert_array_equal(gray, colour)
+
+    def test_the_input_is_centred_and_resized(self, network):
+        x = features.to_input(torch.full((1, 1, 8, 8), 255, dtype=torch.uint8), network, 32)
+        assert x.shape == (1, 3, 32, 32)
+        torch.testing.assert_close(x, torch.ones_like(x))
+
+    def test_a_second_call_reads_the_cache(self, network, images, tmp_path, monkeypatch):
+        first = extract(images, network, size=32, cache=tmp_path)
+        monkeypatch.setattr(features, "_run", None)  # calling it would fail
+        np.testing.assert_array_equal(extract(images, network, size=32, cache=tmp_path), first)
+
+    def test_other_images_weights_or_sizes_are_other_files(self, network, images, tmp_path):
+        other = pretrained(weights="random", seed=1)
+        for arguments in ((images, network, 32), (images[:5], network, 32), (images, other, 32), (images, network, 40)):
+            extract(arguments[0], arguments[1], size=arguments[2], cache=tmp_path)
+        assert len(list(tmp_path.glob("*-activations.npy"))) == 4
+
+    @pytest.mark.parametrize("hidden", [False, True])
+    def test_a_killed_extraction_goes_on(self, network, images, tmp_path, monkeypatch, hidden):
+        whole = extract(images, network, size=32, hidden=hidden)
+        monkeypatch.setattr(features, "_SAVE_EVERY", 8)
+        calls, trunk = [], network.trunk
+
+        def interrupted(x):
+            calls.append(len(x))
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            return trunk(x)
+
+        monkeypatch.setattr(network, "trunk", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract(images, network, size=32, hidden=hidden, cache=tmp_path)
+        resumed = extract(images, network, size=32, hidden=hidden, cache=tmp_path)
+        assert sum(calls[4:]) == 1 + 8  # a probe of the shape, then the batch that was missing
+        np.testing.assert_array_equal(resumed, whole)
+        assert not list(tmp_path.glob("*.part"))
+
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            (np.zeros((2, 16, 16)), "shape"),
+            (np.zeros((2, 2, 16, 16)), "shape"),
+            (np.zeros((0, 1, 16, 16)), "shape"),
+            (np.full((1, 1, 16, 16), np.nan), "NaN"),
+            (np.array([[[["a"]]]]), "numbers"),
+        ],
+    )
+    def test_bad_images_are_refused(self, network, bad, message):
+        with pytest.raises(ValueError, match=message):
+            extract(bad, network)
+        with pytest.raises(ValueError, match="size"):
+            extract(np.zeros((1, 1, 8, 8)), network, size=8)
+
+
+class TestFCN:
+    def test_frozen_it_is_gsnmf_on_unit_features(self, images, network):
+        from clustlib.methods import GSNMF
+        from clustlib.methods.fcn import unit_rows
+
+        model = small(n_clusters=3).fit(images)
+        X = unit_rows(extract(images, network, size=32))
+        expected = GSNMF(6, max_iter=5, tol=0, transform_iter=10).fit(X)
+        np.testing.assert_array_equal(model.embedding_, expected.embedding_)
+        np.testing.assert_array_equal(model.transform(images), expected.transform(X))
+        assert set(model.labels_) <= {0, 1, 2} and len(model.labels_) == len(images)
+
+    def test_fine_tuning_trains_the_last_hidden_layer_only(self, images):
+        model = small(fine_tune=True).fit(images)
+        before = pretrained(weights="random").state_dict()
+        changed = {name for name, value in model.network_.state_dict().items() if not torch.equal(value, before[name])}
+        assert changed == {"last.0.weight", "last.0.bias"}
+        losses = [entry["loss"] for entry in model.history_ if entry["stage"] == "fine-tune"]
+        assert len(losses) == 3 and losses[-1] < losses[0]
+
+    def test_a_step_follows_the_gradient_of_the_reconstruction(self, images, network):
+        """Section 3.3 by hand, in float64: factors first, then the gradient of |X - H W|² with both fixed."""
+        model = small(fine_tune=True, epochs=1, batch_size=len(images), learning_rate=0.1, forget_factor=0.0)
+        inner = extract(images, network, size=32, hidden=True)
+        frozen = small().fit(images).factorisation_
+        H, W = (torch.tensor(a) for a in (frozen.embedding_, frozen.components_))
+        layer = network.last_hidden[0]
+        weight, bias = (value.detach().double().clone().requires_grad_() for value in (layer.weight, layer.bias))
+        x = F.normalize(F.relu6(F.conv2d(torch.tensor(inner).double(), weight, bias)).mean((2, 3)))
+        statistics = Statistics.zeros(W)
+        update_coefficients(x.detach().float(), H, W, Penalty(0.05, 0.02), statistics=statistics)
+        update_basis(W, statistics)
+        (x - (H @ W).double()).square().sum(1).mean().backward()
+        model.fit_features(inner)
+        trained = model.network_.last_hidden[0]
+        torch.testing.assert_close(trained.weight.double(), weight - 0.1 * weight.grad, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(trained.bias.double(), bias - 0.1 * bias.grad, rtol=1e-4, atol=1e-6)
+
+    def test_it_is_deterministic_and_seeds_differ(self, images):
+        runs = [small(fine_tune=True, random_state=seed).fit(images).embedding_ for seed in (0, 0, 1)]
+        assert (runs[0] == runs[1]).all() and (runs[0] != runs[2]).any()
+
+    def test_a_killed_fit_resumes_exactly(self, images, tmp_path):
+        whole = small(fine_tune=True, epochs=4).fit(images)
+        file = tmp_path / "fcn.pt"
+        small(fine_tune=True, epochs=2, checkpoint=file).fit(images)
+        resumed = small(fine_tune=True, epochs=4, checkpoint=file).fit(images)
+        assert (resumed.embedding_ == whole.embedding_).all()
+        assert (resumed.transform(images) == whole.transform(images)).all()
+        assert [e["loss"] for e in resumed.history_[5:]] == [e["loss"] for e in whole.history_[5:]]
+
+    @pytest.mark.parametrize("setting", [{"epochs": 0}, {"learning_rate": 0}, {"batch_size": 0}, {"n_clusters": 99}])
+    def test_bad_settings_are_refused(self, images, setting):
+        with pytest.raises(ValueError, match=next(iter(setting))):
+            small(**setting).fit(images)
+
+
+class TestBaselines:
+    X = np.abs(np.random.default_rng(0).normal(size=(80, 20))).astype(np.float32)
+
+    def test_ensemble_projection_is_a_probability_per_set(self):
+        model = EnsembleProjection(3, n_prototypes=4, n_members=2, random_state=0)
+        found = model.fit(self.X).transform(self.X)
+        assert found.shape == (80, 12)
+        np.testing.assert_allclose(found.reshape(80, 3, 4).sum(2), 1, rtol=1e-5)
+        own = found.reshape(80, 3, 4)[model.prototypes_[0], 0]
+        assert (own.argmax(1) == np.arange(4)).all()  # a prototype looks most like itself
+
+    def test_its_classifier_in_the_span_is_the_full_one(self):
+        from sklearn.linear_model import LogisticRegression
+
+        from clustlib.methods.ensemble_projection import _classifier
+
+        members, classes = self.X[:12].astype(np.float64), np.repeat(np.arange(4), 3)
+        coef, intercept = _classifier(members, 4, 1.0)
+        full = LogisticRegression(C=1.0, max_iter=2000, tol=1e-8).fit(members, classes)
+        expected = full.predict_proba(self.X.astype(np.float64))
+        logits = self.X.astype(np.float64) @ coef.T + intercept
+        found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        np.testing.assert_allclose(found, expected, atol=0.02)
+
+    def test_ensemble_projection_refuses(self):
+        with pytest.raises(ValueError, match="at least 30"):
+            EnsembleProjection(2).fit(self.X[:10])
+        with pytest.raises(ValueError, match="n_sets"):
+            EnsembleProjection(0).fit(self.X)
+
+    @pytest.mark.parametrize("nonnegative", [False, True])
+    def test_the_auto_encoder_learns_and_keeps_the_best_epoch(self, nonnegative):
+        low = np.random.default_rng(1).random((120, 3)) @ np.random.default_rng(2).random((3, 20))
+        model = LinearAutoencoder(8, nonnegative=nonnegative, epochs=60, learning_rate=0.01, random_state=0).fit(low)
+        held = [entry["held_out"] for entry in model.history_]
+        assert min(held) < 0.1 * held[0]
+        code = model.transform(low.astype(np.float32))
+        error = np.square(code @ model.decoder_.T + model.decoder_bias_ - low).mean()
+        assert error < 3 * min(held)
+        if nonnegative:
+            assert model.encoder_.min() >= 0 and model.decoder_.min() >= 0
+
+    def test_the_auto_encoder_is_seeded_and_refuses(self):
+        codes = [LinearAutoencoder(4, epochs=2, random_state=s).fit(self.X).transform(self.X) for s in (0, 0, 1)]
+        assert (codes[0] == codes[1]).all() and (codes[0] != codes[2]).any()
+        with pytest.raises(ValueError, match="epochs"):
+            LinearAutoencoder(4, epochs=0).fit(self.X)
+
+    def test_svm(self):
+        random = np.random.default_rng(0)
+        labels = np.arange(90) % 3
+        X = np.eye(3)[labels] + 0.1 * random.normal(size=(90, 3))
+        assert svm_accuracy(X[:60], labels[:60], X[60:], labels[60:]) == 1.0
+        assert svm_accuracy(X[:60], labels[:60], X[60:], (labels[60:] + 1) % 3) == 0.0
+        with pytest.raises(ValueError, match="two classes"):
+            svm_accuracy(X[:60], 0 * labels[:60], X[60:], labels[60:])
+        with pytest.raises(ValueError, match="as many labels"):
+            svm_accuracy(X[:60], labels, X[60:], labels[60:])
