@@ -244,8 +244,8 @@ def pretrain(
     Returns
     -------
     nmi_labels_first, nmi_labels_last, nmi_previous_first, nmi_previous_last, largest_share (of targets, mean over
-    epochs, times k), natural_share (of the clusters themselves, last epoch), share_of_epoch (of the clustering phase) and
-    its parts, accuracy of the clusters, training_seconds; history arrays by epoch; ``filters`` of conv1.
+    epochs, times k), natural_share (of the final clusters), share_of_epoch (of the clustering phase) and
+    its parts, n_empty (mean), purity of the clusters, training_seconds; history arrays by epoch; ``filters`` of conv1.
     """
     run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
     arrays = records.artifact(train, dataset=dataset, method=method, seed=seed, device=device, **run)
