@@ -29,13 +29,13 @@ _HOME = {
 }
 
 __all__ = [
+    "FCAE",
+    "VGG16",
     "AlexNetSobel",
     "ConvNet",
     "EfficientNetLite0",
-    "FCAE",
     "JuleNet",
     "Sobel",
-    "VGG16",
     "VGG16Sobel",
     "extract",
     "pretrained",
