@@ -12,10 +12,12 @@ import torch
 from sklearn.base import clone
 
 from clustlib import datasets, metrics
+from clustlib.cluster import KMeans
 from clustlib.errors import UsageError
 from clustlib.kernels import boosted_target, soft_assign
 from clustlib.methods import DBC, FCAEFeatures
 from clustlib.methods._minibatch import floats
+from clustlib.methods._start import evenness
 from clustlib.models import FCAE
 
 TABLE_2 = {  # image: maps of every layer of the encoder, weights and biases, the same with batch normalisation
@@ -141,13 +143,23 @@ def test_dbc_sharpens_its_clusters(digits, features):
 
 
 def test_the_start_is_k_means_on_the_codes(digits, features):
-    from clustlib.cluster import KMeans
-
-    model = DBC(10, features=features, epochs=0, random_state=3).fit(digits.images)
-    found = KMeans(10, random_state=3).fit(features.embedding_)
-    np.testing.assert_array_equal(model.start_labels_, found.labels_)
-    np.testing.assert_array_equal(model.labels_, found.labels_)
+    settings = {"features": features, "epochs": 0, "random_state": 3, "n_init": 8}
+    model = DBC(10, start="distortion", **settings).fit(digits.images)
+    distortions = [KMeans(10, n_init=1, random_state=s).fit(features.embedding_).inertia_ for s in range(5)]
+    Z = features.embedding_
+    centers = np.array([Z[model.start_labels_ == j].mean(0) for j in range(10)])
+    assert ((Z - centers[model.start_labels_]) ** 2).sum() <= 1.02 * min(distortions)
     assert model.n_iter_ == 0
+    on_sphere = np.array([model.embedding_[model.start_labels_ == j].mean(0) for j in range(10)])
+    np.testing.assert_allclose(model.cluster_centers_, on_sphere, atol=1e-4)
+    even = DBC(10, start="even", **settings).fit(digits.images)
+    assert evenness(even.start_labels_, 10) >= evenness(model.start_labels_, 10)
+
+
+def test_evenness():
+    assert evenness(np.repeat(np.arange(5), 7), 5) == pytest.approx(1)
+    assert evenness(np.zeros(9, int), 3) == 0
+    assert 0 < evenness(np.array([0, 0, 0, 1]), 2) < 1
 
 
 def test_one_step_is_a_step_along_eq_4_and_5(digits, features):
@@ -221,6 +233,7 @@ import sys
 from clustlib import datasets
 from clustlib.methods import DBC, FCAEFeatures
 from clustlib.methods._minibatch import floats
+from clustlib.methods._start import evenness
 images = datasets.load("digits").take(400, 0).images
 features = FCAEFeatures(epochs=3, batch_size=64, random_state=0)
 model = DBC(5, features=features, epochs=6, batch_size=64, random_state=0, checkpoint=sys.argv[1])
@@ -274,6 +287,7 @@ def broken(images: np.ndarray) -> np.ndarray:
         ({"normalisation": "some"}, lambda X: X, "boosted, soft, none"),
         ({"optimizer": "newton"}, lambda X: X, "adam, sgd"),
         ({"batch_size": 1}, lambda X: X, "batch_size"),
+        ({"start": "best"}, lambda X: X, "even, distortion"),
     ],
 )
 def test_what_cannot_be_right_is_refused_in_one_line(digits, features, options, change, message):
@@ -289,7 +303,7 @@ def test_other_images_than_those_of_the_fit_are_refused(digits, features):
 
 def test_floats_are_taken_as_they_are(digits):
     bytes_, floats_ = (
-        FCAEFeatures(epochs=0, random_state=0).fit(images).embedding_
+        FCAEFeatures(epochs=0, whiten=None, random_state=0).fit(images).embedding_
         for images in (digits.images, digits.images.astype(np.float32) / 16)
     )
     np.testing.assert_allclose(bytes_, floats_, atol=1e-5)

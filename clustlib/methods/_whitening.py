@@ -41,8 +41,9 @@ def whitened_encoder(model: FCAE, images: torch.Tensor, scaling: str, directions
     variance: Any = norm.running_var
     slope = (norm.weight / (variance + norm.eps).sqrt()).double()
     rows = (vectors / values.sqrt()).T @ (slope[:, None] * convolution.weight.flatten(1).double())
-    folded = nn.Conv2d(convolution.in_channels, directions, convolution.kernel_size).to(images.device)  # type: ignore
-    folded.weight.copy_(rows.float().view_as(folded.weight))
+    with torch.random.fork_rng(devices=[]):  # a new layer draws weights, which are not wanted here
+        folded = nn.Conv2d(convolution.in_channels, directions, convolution.kernel_size)  # type: ignore[arg-type]
+    folded.to(images.device).weight.copy_(rows.float().view_as(folded.weight))
     folded.bias.zero_()  # type: ignore[union-attr]
     encoder.features = nn.Sequential(folded, nn.BatchNorm2d(directions).to(images.device))
     encoder.code_length = directions

@@ -14,12 +14,12 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._validation import check_images
-from clustlib.cluster.kmeans import KMeans
 from clustlib.errors import UsageError
 from clustlib.kernels.boosting import NORMALISATIONS, boosted_target
 from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
 from clustlib.methods._checkpoint import Checkpoint, content_hash
 from clustlib.methods._minibatch import as_tensor, optimizer_of, over_all, seed_of, shuffled
+from clustlib.methods._start import kmeans_start
 from clustlib.methods.fcae import FCAEFeatures
 
 Monitor = Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]
@@ -41,13 +41,14 @@ class DBC(ClusterMixin, BaseEstimator):
         None takes one with its defaults and this estimator's seed.
     alpha : boosting factor of Eq. (2).
     v : degrees of freedom of Eq. (1).
-    radius : codes are scaled to this length before Eq. (1); None takes them as they are. On a sphere of radius 1
-        squared distances differ by 4 at most, which keeps the scores soft and the clusters in competition.
+    radius : codes are scaled to this length before Eq. (1); None takes them as they are.
     normalisation : balance factor n_j of section 4.3.2: "boosted" (the paper's), "soft" (DEC's) or "none".
     epochs : T, passes over the images at most.
     batch_size : m_b, images to a step.
     learning_rate, weight_decay, optimizer : of encoder and centres; "adam", or "sgd" with momentum 0.9.
-    n_init : restarts of the k-means start; the one of smallest distortion is taken.
+    n_init : restarts of the k-means start.
+    start : which of them is taken: "even", the one of most even clusters among those of nearly the smallest distortion,
+        or "distortion", that of the smallest.
     random_state : int, RandomState or None.
     device : "auto", "cpu" or "cuda".
     checkpoint : a file; saved after every epoch and resumed exactly. Stage I keeps its own beside it (``.stage-1``).
@@ -73,14 +74,15 @@ class DBC(ClusterMixin, BaseEstimator):
         features: FCAEFeatures | None = None,
         alpha: float = 2.0,
         v: float = 1.0,
-        radius: float | None = 1.0,
+        radius: float | None = 3.0,
         normalisation: str = "boosted",
         epochs: int = 50,
         batch_size: int = 256,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         optimizer: str = "adam",
-        n_init: int = 10,
+        n_init: int = 40,
+        start: str = "even",
         random_state: Any = None,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -97,6 +99,7 @@ class DBC(ClusterMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.n_init = n_init
+        self.start = start
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -144,7 +147,7 @@ class DBC(ClusterMixin, BaseEstimator):
 
     def _checkpoint(self, X: np.ndarray, seed: int) -> Checkpoint:
         names = ("n_clusters", "alpha", "v", "radius", "normalisation", "batch_size", "learning_rate", "weight_decay")
-        chosen = {name: getattr(self, name) for name in (*names, "optimizer", "n_init")}
+        chosen = {name: getattr(self, name) for name in (*names, "optimizer", "n_init", "start")}
         weights = [value.cpu().numpy() for value in self.features_.encoder_.state_dict().values()]
         origin = {"data": content_hash(X), "features": content_hash(*weights), "seed": seed, "stage": 2}
         return Checkpoint(self.checkpoint, {**chosen, **origin})
@@ -187,9 +190,8 @@ class DBC(ClusterMixin, BaseEstimator):
         self._keep(scores, codes)
 
     def _start(self, images: torch.Tensor, seed: int) -> np.ndarray:
-        """Line 3 of Algorithm 1: the k-means clusters of the auto-encoder's codes."""
         codes = over_all(self.model_.eval().encode, images, self.features_.scaling).cpu().numpy()
-        return KMeans(self.n_clusters, n_init=self.n_init, random_state=seed).fit(codes).labels_
+        return kmeans_start(codes, self.n_clusters, self.n_init, self.start, seed)
 
     def _codes(self, batch: torch.Tensor) -> torch.Tensor:
         codes = self.model_.encode(batch)
