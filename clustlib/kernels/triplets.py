@@ -67,9 +67,9 @@ def sample_triplets(
 
     order = torch.argsort(labels, stable=True)
     _, rank, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
-    k = max(0, min(n_negatives, len(sizes) - 1))
+    k = min(n_negatives, len(sizes) - 1)
     anchor, positive = torch.nonzero(torch.triu(rank[:, None] == rank, 1), as_tuple=True)
-    if not k:
+    if k == 0:
         anchor, positive = anchor[:0], positive[:0]
     if negatives == "nearest":
         assert distances is not None
