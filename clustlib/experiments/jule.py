@@ -200,7 +200,7 @@ def stages(
     return result
 
 
-def _check(dataset: str, seed: int = 0, epochs: int = 20, **_: Any) -> None:
+def check_fit(dataset: str, seed: int = 0, epochs: int = 20, **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     for name, value, least in (("seeds", seed, 0), ("epochs", epochs, 1)):
@@ -209,18 +209,18 @@ def _check(dataset: str, seed: int = 0, epochs: int = 20, **_: Any) -> None:
 
 
 def _check_joint(dataset: str, method: str, variant: str = "default", **others: Any) -> None:
-    _check(dataset, **others)
+    check_fit(dataset, **others)
     choose("method", method, OURS)
     choose("variant", variant, JULE_VARIANTS)
 
 
 def _check_learned(dataset: str, method: str, variant: str = "released", **others: Any) -> None:
-    _check(dataset, **others)
+    check_fit(dataset, **others)
     choose("method", method, ROWS)
     choose("variant", variant, ("released", "published"))
 
 
-def _uses_fit(params: dict[str, Any]) -> list[str]:
+def uses_fit(params: dict[str, Any]) -> list[str]:
     """The settings that the fit is called with."""
     asked = {name: params[name] for name in ("variant", "unrolling_rate", "n_neighbors", "epochs") if name in params}
     return [repr(settings(params["dataset"], **asked))]
@@ -231,8 +231,8 @@ def _uses_learned(params: dict[str, Any]) -> list[str]:
     return [row.estimator, repr(row), repr(settings(params["dataset"], epochs=params["epochs"]))]
 
 
-train_jule.uses = joint_clustering.uses = stages.uses = _uses_fit  # type: ignore[attr-defined]
+train_jule.uses = joint_clustering.uses = stages.uses = uses_fit  # type: ignore[attr-defined]
 joint_clustering.check = _check_joint  # type: ignore[attr-defined]
 cluster_learned.check = _check_learned  # type: ignore[attr-defined]
 cluster_learned.uses = _uses_learned  # type: ignore[attr-defined]
-stages.check = _check  # type: ignore[attr-defined]
+stages.check = check_fit  # type: ignore[attr-defined]

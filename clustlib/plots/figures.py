@@ -183,3 +183,32 @@ def shares(parts: Any, names: Sequence[str]) -> "Figure":
     axes.set(xlabel="share", xlim=(0, 1))
     axes.legend(ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure
+
+
+def embedding_panels(panels: Mapping[str, tuple[Any, Any]], columns: int = 3) -> "Figure":
+    """Small embeddings in reading order, ``columns`` to a row; ``panels`` maps a title to points (N, 2) and labels (N,).
+
+    Colours tell clusters apart within a panel and mean nothing across panels.
+
+    Raises
+    ------
+    UsageError
+        No panel, or points and labels that do not fit.
+    """
+    import seaborn
+
+    if not panels:
+        raise UsageError("there is no panel to draw")
+    rows = -(-len(panels) // columns)
+    figure, grid = new_figure(8.0, 2.7 * rows, panels=columns, rows=rows)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    for axes, (title, (points, labels)) in zip(grid.flat, panels.items()):
+        points, codes = _array(points), np.unique(_array(labels), return_inverse=True)[1]
+        if points.shape != (len(codes), 2):
+            raise UsageError(f"{title}: points must be ({len(codes)}, 2), got {points.shape}")
+        palette = np.array(seaborn.color_palette("husl", int(codes.max()) + 1))
+        axes.scatter(*points.T, s=2, c=palette[codes], linewidths=0, rasterized=True)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(title, fontsize=10)
+    return figure

@@ -70,13 +70,15 @@ def style() -> None:
 _style_once = functools.cache(style)
 
 
-def new_figure(width: float, height: float, *, panels: int | None = None, **subplot: Any) -> "tuple[Figure, Any]":
-    """A figure that pyplot does not keep, with its axes: one, or an array of ``panels`` side by side."""
+def new_figure(
+    width: float, height: float, *, panels: int | None = None, rows: int = 1, **subplot: Any
+) -> "tuple[Figure, Any]":
+    """A figure that pyplot does not keep, with its axes: one, or an array (rows, panels) of ``panels`` side by side."""
     _style_once()
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        ncols=panels or 1, squeeze=panels is None, figsize=(width, height), subplot_kw=subplot
+        nrows=rows, ncols=panels or 1, squeeze=panels is None, figsize=(width, height), subplot_kw=subplot
     )
     pyplot.close(figure)  # else Jupyter draws it twice: as an open figure and as the cell's value
     return figure, axes
