@@ -38,7 +38,9 @@ def _spread(room: int, n: int) -> list[int]:
 
 def region_vectors(maps: Tensor, levels: int = 3) -> Tensor:
     """The maximum of each channel in each region, of unit length: (n, C, H, W) to (n, regions, C)."""
-    cut = [maps[:, :, t : t + s, w : w + s].amax((2, 3)) for t, w, s in region_grid(*maps.shape[2:], levels)]
+    cut = [
+        maps[:, :, t : t + s, w : w + s].amax((2, 3)) for t, w, s in region_grid(maps.shape[2], maps.shape[3], levels)
+    ]
     return torch.nn.functional.normalize(torch.stack(cut, dim=1), dim=2)
 
 
