@@ -11,11 +11,23 @@ from functools import lru_cache
 from pathlib import Path
 
 from clustlib.datasets import fetch
+from clustlib.datasets.folders import ImageFolder
 from clustlib.datasets.imageset import ImageSet
 from clustlib.datasets.registry import DataFile, DatasetInfo, Layout, info, names
 from clustlib.errors import DataCorrupt, OneLine, UsageError
 
-__all__ = ["DataFile", "DatasetInfo", "ImageSet", "Layout", "available", "folder", "info", "load", "names"]
+__all__ = [
+    "DataFile",
+    "DatasetInfo",
+    "ImageFolder",
+    "ImageSet",
+    "Layout",
+    "available",
+    "folder",
+    "info",
+    "load",
+    "names",
+]
 
 _UNREADABLE = (OSError, ValueError, KeyError, IndexError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 

@@ -116,7 +116,11 @@ def _split(result: dict[str, Any], key: str) -> tuple[dict[str, float], dict[str
 def _dataset_checksum(params: dict[str, Any]) -> str | None:
     from clustlib import datasets
 
-    return datasets.load(params["dataset"]).checksum if "dataset" in params else None
+    if "dataset" not in params:
+        return None
+    if datasets.info(params["dataset"]).streamed:
+        return datasets.ImageFolder(datasets.folder(params["dataset"])).checksum
+    return datasets.load(params["dataset"]).checksum
 
 
 def _compute(fn: Callable, params: dict[str, Any], key: str, store: Store) -> Record:

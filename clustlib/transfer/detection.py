@@ -1,0 +1,206 @@
+"""Fast R-CNN (Girshick, 2015) on a DeepCluster network: detection on VOC 2007 (Section 4.4, Tables 2 and 4)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from clustlib.datasets.folders import ImageFolder
+from clustlib.errors import DataCorrupt, UsageError
+from clustlib.methods._processes import seed_torch, seeded
+from clustlib.models.convnet import ConvNet
+from clustlib.transfer.fine_tuning import BatchNorm, Layers, trained_parameters
+from clustlib.transfer.voc import CLASSES, Detection, Objects, overlaps
+
+SHORT, LONG = 600, 1000  # pixels that an image's sides are brought to, at most
+FOREGROUND, BACKGROUND = 0.5, (0.1, 0.5)  # overlaps with an object
+
+
+class Sample(NamedTuple):
+    """Regions of one image: ``boxes`` (r, 4), ``classes`` (r,) 0 for background, ``deltas`` (r, 4) to the object."""
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    deltas: np.ndarray
+
+
+def read_proposals(path: str | Path) -> list[np.ndarray]:
+    """Selective-search boxes as released with Fast R-CNN: (r, 4) float32 (left, top, right, bottom) from 0 an image.
+
+    The .mat file has one cell an image of (top, left, bottom, right) from 1. Raises :class:`DataCorrupt`.
+    """
+    from scipy.io import loadmat
+
+    try:
+        cells = loadmat(str(path))["boxes"].ravel()
+        return [np.asarray(c, np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]] - 1 for c in cells]
+    except Exception as error:  # scipy raises many types on a damaged file
+        raise DataCorrupt(f"{path} holds no selective-search boxes: {error}") from None
+
+
+def encode(boxes: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """What moves ``boxes`` onto ``targets``, (r, 4): shifts in units of the box, logarithms of the scales."""
+    size, wanted = boxes[:, 2:] - boxes[:, :2] + 1, targets[:, 2:] - targets[:, :2] + 1
+    shift = (targets[:, :2] + wanted / 2 - boxes[:, :2] - size / 2) / size
+    return np.concatenate([shift, np.log(wanted / size)], axis=1).astype(np.float32)
+
+
+def decode(boxes: np.ndarray, deltas: np.ndarray) -> np.ndarray:
+    """The boxes that :func:`encode`'s numbers move ``boxes`` to."""
+    size = boxes[:, 2:] - boxes[:, :2] + 1
+    centre, wanted = boxes[:, :2] + size / 2 + deltas[:, :2] * size, size * np.exp(deltas[:, 2:].clip(max=4))
+    return np.concatenate([centre - wanted / 2, centre + wanted / 2 - 1], axis=1)
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float = 0.3) -> np.ndarray:
+    """Indices of the boxes that no better one covers by more than ``overlap``, best first."""
+    order, kept = np.argsort(-scores, kind="stable"), []
+    while len(order):
+        kept.append(int(order[0]))
+        order = order[1:][overlaps(boxes[order[:1]], boxes[order[1:]])[0] <= overlap]
+    return np.array(kept, dtype=np.int64)
+
+
+def sample_regions(proposals: np.ndarray, objects: Objects, n: int, rng: np.random.Generator) -> Sample:
+    """``n`` regions, at most a quarter with an object in them; the objects' own boxes are proposals too."""
+    plain = ~objects.difficult
+    boxes = np.concatenate([proposals, objects.boxes[plain]])
+    if plain.any():
+        cover = overlaps(boxes, objects.boxes[plain])
+        best, most = cover.argmax(1), cover.max(1)
+        targets, classes = objects.boxes[plain][best], objects.classes[plain][best] + 1
+    else:
+        most, targets, classes = np.zeros(len(boxes)), boxes, np.zeros(len(boxes), np.int64)
+    inside = np.flatnonzero(most >= FOREGROUND)
+    outside = np.flatnonzero((most >= BACKGROUND[0]) & (most < BACKGROUND[1]))
+    outside = outside if len(outside) else np.flatnonzero(most < FOREGROUND)
+    chosen = rng.choice(inside, min(n // 4, len(inside)), replace=False)
+    rest = rng.choice(outside, min(n - len(chosen), len(outside)), replace=False)
+    picked = np.concatenate([chosen, rest])
+    found = np.where(np.arange(len(picked)) < len(chosen), classes[picked], 0)
+    return Sample(boxes[picked], found, encode(boxes[picked], targets[picked]))
+
+
+class FastRCNN(nn.Module):
+    """A network's convolutions on a whole image, its fc6 and fc7 on each region, a classifier and a regressor.
+
+    Regions are max-pooled from the last convolution's map to the size that fc6 was trained on.
+    """
+
+    def __init__(self, network: ConvNet, n_classes: int = len(CLASSES)) -> None:
+        super().__init__()
+        self.network = network
+        width = next(m.in_features for m in network.classifier if isinstance(m, nn.Linear))
+        channels = [m.out_channels for m in network.features if isinstance(m, nn.Conv2d)][-1]
+        self.side = round((width / channels) ** 0.5)
+        self.classes = nn.Linear(network.n_features, n_classes + 1)
+        self.deltas = nn.Linear(network.n_features, 4 * (n_classes + 1))
+        for layer, spread in ((self.classes, 0.01), (self.deltas, 0.001)):
+            nn.init.normal_(layer.weight, std=spread)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, image: Tensor, boxes: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Class scores (r, classes + 1) and deltas (r, classes + 1, 4) for the boxes of one (1, C, H, W) image."""
+        maps = self.network.activations(image)[-1]
+        scale = np.array([maps.shape[3] / image.shape[3], maps.shape[2] / image.shape[2]] * 2)
+        pooled = torch.stack([self._pool(maps[0], box) for box in np.rint(boxes * scale).astype(int)])
+        hidden = torch.relu(self.network.classifier(pooled.flatten(1)))
+        return self.classes(hidden), self.deltas(hidden).view(len(boxes), -1, 4)
+
+    def _pool(self, maps: Tensor, box: np.ndarray) -> Tensor:
+        left, top = (int(np.clip(box[i], 0, maps.shape[2 - i] - 1)) for i in (0, 1))
+        right, bottom = max(left, int(box[2])) + 1, max(top, int(box[3])) + 1
+        return F.adaptive_max_pool2d(maps[:, top:bottom, left:right], self.side)
+
+
+def prepare(folder: ImageFolder, index: int, short: int = SHORT) -> tuple[Tensor, float]:
+    """An image with its short side at ``short`` (the long one at most 5/3 of it), (1, 3, H, W), and the scale."""
+    image = folder.read(index)
+    if image is None:
+        raise DataCorrupt(f"{folder.paths[index]}: {folder.unreadable[index]}")
+    scale = min(short / min(image.size), short * LONG / SHORT / max(image.size))
+    sized = image.resize([max(1, round(side * scale)) for side in image.size])
+    return torch.from_numpy(np.asarray(sized).copy()).permute(2, 0, 1)[None].float() / 255, scale
+
+
+def train_detector(
+    network: ConvNet,
+    folder: ImageFolder,
+    truth: Sequence[Objects],
+    proposals: Sequence[np.ndarray],
+    *,
+    layers: Layers = "all",
+    batch_norm: BatchNorm = "trained",
+    steps: int = 150_000,
+    learning_rate: float = 0.001,
+    step_every: int = 50_000,
+    regions: int = 64,
+    short: int = SHORT,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> FastRCNN:
+    """Fast R-CNN's training: two images a step, 64 regions each, a class loss and a smooth L1 loss on the deltas.
+
+    Raises
+    ------
+    UsageError : images, objects and proposals that are not as many.
+    """
+    if not len(folder) == len(truth) == len(proposals):
+        raise UsageError(f"{len(folder)} images, {len(truth)} sets of objects, {len(proposals)} of proposals")
+    seed_torch(seed, 31)
+    detector = FastRCNN(network).to(device)
+    parameters = trained_parameters(network, layers, batch_norm)
+    added = [*detector.classes.parameters(), *detector.deltas.parameters()]
+    optimiser = torch.optim.SGD([*parameters, *added], learning_rate, momentum=0.9, weight_decay=5e-4)
+    schedule, rng = torch.optim.lr_scheduler.StepLR(optimiser, step_every, 0.1), seeded(seed, 32)
+    detector.train()
+    network.features.eval()  # two images are no batch for batch norm
+    for _ in tqdm(range(steps), desc="Fast R-CNN", leave=False):
+        optimiser.zero_grad()
+        for i in rng.choice(len(folder), min(2, len(folder)), replace=False):
+            image, scale = prepare(folder, int(i), short)
+            chosen = sample_regions(proposals[i], truth[i], regions, rng)
+            scores, deltas = detector(image.to(device), chosen.boxes * scale)
+            _loss(scores, deltas, chosen).backward()
+        optimiser.step()
+        schedule.step()
+    return detector.eval()
+
+
+def _loss(scores: Tensor, deltas: Tensor, chosen: Sample) -> Tensor:
+    classes = torch.from_numpy(chosen.classes).to(scores.device)
+    inside = classes > 0
+    own = deltas[torch.arange(len(classes), device=scores.device), classes][inside]
+    wanted = torch.from_numpy(chosen.deltas).to(scores.device)[inside]
+    return F.cross_entropy(scores, classes) + F.smooth_l1_loss(own, wanted, reduction="sum") / len(classes)
+
+
+@torch.no_grad()
+def detect(
+    detector: FastRCNN,
+    folder: ImageFolder,
+    proposals: Sequence[np.ndarray],
+    *,
+    short: int = SHORT,
+    threshold: float = 0.05,
+    device: Any = "cpu",
+) -> list[list[Detection]]:
+    """The boxes found for each class in all images, after suppression: one list a class."""
+    detector.eval()
+    found: list[list[Detection]] = [[] for _ in CLASSES]
+    for i, boxes in enumerate(tqdm(proposals, desc="detecting", leave=False)):
+        image, scale = prepare(folder, i, short)
+        scores, deltas = (t.cpu().numpy() for t in detector(image.to(device), boxes * scale))
+        chances = np.exp(scores - scores.max(1, keepdims=True))
+        chances /= chances.sum(1, keepdims=True)
+        for c in range(len(CLASSES)):
+            likely = np.flatnonzero(chances[:, c + 1] > threshold)
+            moved = decode(boxes[likely], deltas[likely, c + 1])
+            kept = suppress(moved, chances[likely, c + 1]) if len(likely) else likely
+            found[c] += [Detection(i, moved[k], float(chances[likely[k], c + 1])) for k in kept]
+    return found

@@ -1,0 +1,162 @@
+"""Instance retrieval: R-MAC descriptors (Tolias et al., 2016) and the Oxford protocol's mean average precision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clustlib.errors import DataCorrupt, UsageError
+from clustlib.kernels.whitening import Whitening
+
+
+def region_grid(height: int, width: int, levels: int = 3) -> list[tuple[int, int, int]]:
+    """The squares of R-MAC: (top, left, side) at scales 1 to ``levels`` of a ``height`` x ``width`` map.
+
+    At scale l the side is 2 min(H, W) / (l + 1); along the short side l squares are spread evenly, along the long side
+    as many more as bring the overlap of neighbours closest to 40 %.
+    """
+    short, long = sorted((height, width))
+    overlap = {m: abs((short**2 - short * (long - short) / m) / short**2 - 0.4) for m in range(1, 7)}
+    more = min(overlap, key=lambda m: overlap[m]) if long > short else 0
+    regions = []
+    for level in range(1, levels + 1):
+        side = max(1, 2 * short // (level + 1))
+        n_high = level + (more if height > width else 0)
+        n_wide = level + (more if width > height else 0)
+        tops, lefts = _spread(height - side, n_high), _spread(width - side, n_wide)
+        regions += [(top, left, side) for top in tops for left in lefts]
+    return regions
+
+
+def _spread(room: int, n: int) -> list[int]:
+    """``n`` positions from 0 to ``room``, evenly."""
+    return [0] if n == 1 else [int(room * i / (n - 1)) for i in range(n)]
+
+
+def region_vectors(maps: Tensor, levels: int = 3) -> Tensor:
+    """The maximum of each channel in each region, of unit length: (n, C, H, W) to (n, regions, C)."""
+    cut = [
+        maps[:, :, t : t + s, w : w + s].amax((2, 3)) for t, w, s in region_grid(maps.shape[2], maps.shape[3], levels)
+    ]
+    return torch.nn.functional.normalize(torch.stack(cut, dim=1), dim=2)
+
+
+def rmac(maps: Tensor, levels: int = 3, whitening: Whitening | None = None) -> Tensor:
+    """R-MAC: region vectors, whitened by PCA and of unit length again, summed, of unit length: (n, d).
+
+    ``whitening`` is learnt on another set (:func:`clustlib.kernels.pca_whiten` of its :func:`region_vectors`).
+    """
+    vectors = region_vectors(maps, levels)
+    if whitening is not None:
+        n, regions, channels = vectors.shape
+        vectors = whitening(vectors.reshape(-1, channels)).reshape(n, regions, -1)
+    return torch.nn.functional.normalize(vectors.sum(1))
+
+
+def average_precision(ranked: Sequence[int], positives: set[int], junk: set[int]) -> float:
+    """The Oxford protocol: the area under the precision-recall curve by trapezoids, junk images passed over.
+
+    Parameters
+    ----------
+    ranked : image indices, best first. positives : "good" and "ok" images. junk : neither right nor wrong.
+
+    Raises
+    ------
+    UsageError : no positive image.
+    """
+    if not positives:
+        raise UsageError("a query needs at least one positive image")
+    found = seen = 0
+    area, recall, precision = 0.0, 0.0, 1.0
+    for image in ranked:
+        if image in junk:
+            continue
+        seen += 1
+        found += image in positives
+        previous_recall, previous_precision = recall, precision
+        recall, precision = found / len(positives), found / seen
+        area += (recall - previous_recall) * (previous_precision + precision) / 2
+        if found == len(positives):
+            break
+    return area
+
+
+@dataclass(frozen=True)
+class Query:
+    """An image's index, the box (left, top, right, bottom) to search for (None: all of it), and what it should find."""
+
+    image: int
+    box: tuple[float, float, float, float] | None
+    positives: frozenset[int]
+    junk: frozenset[int]
+
+
+def mean_average_precision(descriptors: np.ndarray, searched: np.ndarray, queries: Sequence[Query]) -> float:
+    """Mean over the queries of :func:`average_precision`.
+
+    Parameters
+    ----------
+    descriptors : (N, d) of unit length, of all images. searched : (Q, d), of the queries' boxes.
+    """
+    scores = searched @ descriptors.T
+    ranked = np.argsort(-scores, axis=1, kind="stable")
+    found = [average_precision(r.tolist(), set(q.positives), set(q.junk)) for r, q in zip(ranked, queries)]
+    return float(np.mean(found))
+
+
+def class_queries(labels: np.ndarray, per_class: int = 5) -> list[Query]:
+    """Queries where only classes are known: ``per_class`` images of each, evenly spread; a query itself is junk.
+
+    Oxford and Paris have five queries a landmark.
+    """
+    queries = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        for image in members[np.linspace(0, len(members) - 1, min(per_class, len(members))).astype(int)]:
+            queries.append(Query(int(image), None, frozenset(members.tolist()) - {int(image)}, frozenset([int(image)])))
+    return queries
+
+
+def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> list[Query]:
+    """The queries of Oxford Buildings or Paris as their authors publish them.
+
+    ``<landmark>_<n>_query.txt`` names an image and a box, ``_good.txt``, ``_ok.txt`` and ``_junk.txt`` list images, one
+    a line. Oxford's query files put "oxc1_" before the name: that is ``prefix``.
+
+    Parameters
+    ----------
+    names : the images' names without suffix, in the order of their indices.
+
+    Raises
+    ------
+    DataCorrupt : no query, a file of another form, or an image that is not among ``names``.
+    """
+    index = {name: i for i, name in enumerate(names)}
+    queries = []
+    for path in sorted(folder.glob("*_query.txt")):
+        parts = path.read_text().split()
+        if len(parts) != 5:
+            raise DataCorrupt(f"{path} should hold an image's name and four numbers")
+        box = tuple(float(number) for number in parts[1:])
+        stem = path.name.removesuffix("_query.txt")
+        lists = {k: _listed(folder / f"{stem}_{k}.txt", index) for k in ("good", "ok", "junk")}
+        image = _lookup(parts[0].removeprefix(prefix), index, path)
+        queries.append(Query(image, box, lists["good"] | lists["ok"], lists["junk"]))  # type: ignore[arg-type]
+    if not queries:
+        raise DataCorrupt(f"{folder} holds no *_query.txt")
+    return queries
+
+
+def _listed(path: Path, index: dict[str, int]) -> frozenset[int]:
+    if not path.is_file():
+        raise DataCorrupt(f"{path} is missing")
+    return frozenset(_lookup(name, index, path) for name in path.read_text().split())
+
+
+def _lookup(name: str, index: dict[str, int], path: Path) -> int:
+    if name not in index:
+        raise DataCorrupt(f"{path} names {name}, which is not among the images")
+    return index[name]

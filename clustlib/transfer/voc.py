@@ -1,0 +1,176 @@
+"""PASCAL VOC as its organisers publish it: the layout of the development kit, and the scores of its three tasks."""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from clustlib.datasets.folders import ImageFolder
+from clustlib.errors import DataCorrupt, UsageError
+
+CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+VOID = 255  # pixels of a segmentation that do not count
+
+
+class Objects(NamedTuple):
+    """``boxes`` (m, 4) float32 (left, top, right, bottom) from 0, ``classes`` (m,) int64, ``difficult`` (m,) bool."""
+
+    boxes: np.ndarray
+    classes: np.ndarray
+    difficult: np.ndarray
+
+
+class VocKit:
+    """One year's folder, ``VOCdevkit/VOC2007`` or ``VOC2012``.
+
+    Raises
+    ------
+    DataCorrupt : a file that the layout asks for is missing or has another form.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def ids(self, part: str, task: str = "Main") -> list[str]:
+        """The images of "train", "val", "trainval" or "test"; ``task`` is "Main" or "Segmentation"."""
+        return self._lines(f"ImageSets/{task}/{part}.txt")
+
+    def labels(self, part: str) -> np.ndarray:
+        """(N, 20) int8: 1 the class is there, 0 it is not, -1 there but difficult, which counts neither way."""
+        ids = self.ids(part)
+        columns = []
+        for name in CLASSES:
+            rows = [line.split() for line in self._lines(f"ImageSets/Main/{name}_{part}.txt")]
+            if [row[0] for row in rows] != ids:
+                raise DataCorrupt(f"{self.folder}: {name}_{part}.txt does not list the images of {part}.txt")
+            columns.append([{"1": 1, "-1": 0, "0": -1}[row[1]] for row in rows])
+        return np.array(columns, dtype=np.int8).T
+
+    def objects(self, image: str) -> Objects:
+        """What is annotated in an image."""
+        path = self.folder / f"Annotations/{image}.xml"
+        try:
+            found = ElementTree.parse(path).getroot().findall("object")
+            boxes = [[float(o.findtext(f"bndbox/{side}", "")) - 1 for side in _SIDES] for o in found]
+            classes = [CLASSES.index(o.findtext("name", "")) for o in found]
+            difficult = [o.findtext("difficult", "0") == "1" for o in found]
+        except (OSError, ElementTree.ParseError, ValueError) as error:
+            raise DataCorrupt(f"{path} cannot be read: {error}") from None
+        return Objects(
+            np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int64), np.array(difficult, bool)
+        )
+
+    def segmentation(self, image: str) -> np.ndarray:
+        """(H, W) uint8: 0 background, 1 to 20 the classes, 255 not counted."""
+        from PIL import Image
+
+        path = self.folder / f"SegmentationClass/{image}.png"
+        try:
+            with Image.open(path) as opened:
+                return np.asarray(opened)
+        except OSError as error:
+            raise DataCorrupt(f"{path} cannot be read: {error}") from None
+
+    def images(self, ids: Sequence[str]) -> ImageFolder:
+        """The images of a list of ids, read one by one."""
+        folder = ImageFolder(self.folder / "JPEGImages")
+        by_name = {path.stem: path for path in folder.paths}
+        missing = [name for name in ids if name not in by_name]
+        if missing:
+            raise DataCorrupt(f"{self.folder}: JPEGImages lacks {missing[0]}.jpg and {len(missing) - 1} more")
+        folder.paths, folder.labels = [by_name[name] for name in ids], None
+        return folder
+
+    def _lines(self, name: str) -> list[str]:
+        path = self.folder / name
+        if not path.is_file():
+            raise DataCorrupt(f"{path} is missing: {self.folder} is not laid out as VOC's development kit")
+        return [line for line in path.read_text().splitlines() if line.strip()]
+
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def average_precision(scores: np.ndarray, truth: np.ndarray, n_positive: int | None = None) -> float:
+    """VOC 2007's: the mean of the largest precision at a recall of at least 0, 0.1, ..., 1.
+
+    Parameters
+    ----------
+    scores : (N,) numbers. truth : (N,), 1 right, 0 wrong, -1 left out. n_positive : where not all were found.
+    """
+    scores, truth = scores[truth >= 0], truth[truth >= 0]
+    order = np.argsort(-scores, kind="stable")
+    right = np.cumsum(truth[order] == 1)
+    total = int((truth == 1).sum()) if n_positive is None else n_positive
+    if total == 0:
+        return float("nan")
+    precision, recall = right / np.arange(1, len(right) + 1), right / total
+    # recall is a quotient: 0.3 must count as reached by 3 of 10
+    reached = [precision[recall >= level / 10 - 1e-9] for level in range(11)]
+    return float(np.mean([p.max() if len(p) else 0.0 for p in reached]))
+
+
+def mean_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Mean over the classes of :func:`average_precision`; (N, classes) both. A class without images is left out."""
+    if scores.shape != truth.shape:
+        raise UsageError(f"scores {scores.shape} and truth {truth.shape} must have the same shape")
+    return float(np.nanmean([average_precision(s, t) for s, t in zip(scores.T, truth.T)]))
+
+
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of (m, 4) with (n, 4) boxes whose sides include both ends: (m, n)."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = (high - low + 1).clip(min=0).prod(2)
+    areas = [(b[:, 2:] - b[:, :2] + 1).prod(1) for b in (boxes, others)]
+    return common / (areas[0][:, None] + areas[1][None] - common)
+
+
+class Detection(NamedTuple):
+    """One found box: ``image`` (its index), ``box`` (4,), ``score``."""
+
+    image: int
+    box: np.ndarray
+    score: float
+
+
+def detection_precision(found: Sequence[Detection], truth: Sequence[Objects], class_: int) -> float:
+    """Average precision of one class: a box is right if it covers an object by at least a half that no better box has.
+
+    Difficult objects count neither way.
+    """
+    found = sorted(found, key=lambda d: -d.score)
+    taken = [np.zeros(len(objects.classes), bool) for objects in truth]
+    outcome = []
+    for detection in found:
+        objects = truth[detection.image]
+        own = np.flatnonzero(objects.classes == class_)
+        cover = overlaps(detection.box[None], objects.boxes[own])[0] if len(own) else np.zeros(0)
+        best = int(own[cover.argmax()]) if len(own) and cover.max() >= 0.5 else None
+        if best is not None and objects.difficult[best]:
+            outcome.append(-1)
+            continue
+        outcome.append(int(best is not None and not taken[detection.image][best]))
+        if best is not None:
+            taken[detection.image][best] = True
+    n_positive = sum(int(((t.classes == class_) & ~t.difficult).sum()) for t in truth)
+    return average_precision(np.array([d.score for d in found]), np.array(outcome, dtype=int), n_positive)
+
+
+def mean_intersection_over_union(
+    found: Sequence[np.ndarray], truth: Sequence[np.ndarray], n_classes: int = 21
+) -> float:
+    """Mean over the classes, background included, of common over all pixels of either; void ones do not count."""
+    counts = np.zeros((n_classes, n_classes), dtype=np.int64)
+    for one, other in zip(found, truth):
+        counted = other != VOID
+        pairs = other[counted].astype(np.int64) * n_classes + one[counted]
+        counts += np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
+    present = union > 0
+    return float((counts.diagonal()[present] / union[present]).mean())
