@@ -186,7 +186,7 @@ def shares(parts: Any, names: Sequence[str]) -> "Figure":
 
 
 def embedding_panels(panels: Mapping[str, tuple[Any, Any]], columns: int = 3) -> "Figure":
-    """Small embeddings in reading order, ``columns`` to a row; ``panels`` maps a title to points (N, 2) and labels (N,).
+    """Small embeddings in reading order; ``panels`` maps a title to points (N, 2) and labels (N,).
 
     Colours tell clusters apart within a panel and mean nothing across panels.
 
