@@ -23,7 +23,7 @@ def _autoencoder(dataset: str, seed: int, pretrain_epochs: int | None, device: s
 def inner_activations(
     dataset: str,
     method: str = "FCAE",
-    classes: tuple[int, ...] = (1, 5, 9),
+    classes: str = "1 5 9",
     seed: int = 0,
     pretrain_epochs: int | None = None,
     device: str = "auto",
@@ -33,11 +33,11 @@ def inner_activations(
     Returns
     -------
     feature_zero_share : share of the code's activations of all images that are 0. feature_small_share : of those below
-        a tenth of the code's root mean square. Arrays: ``input`` and one per layer, (3, C, H, W) float16.
+        a tenth of the code's root mean square. Arrays: ``input`` and one per layer, (3, C, H, W).
     """
     images = datasets.load(dataset)
     features = _autoencoder(dataset, seed, pretrain_epochs, device)
-    first = [int(np.flatnonzero(images.labels == label)[0]) for label in classes]
+    first = [int(np.flatnonzero(images.labels == label)[0]) for label in map(int, classes.split())]
     maps = features.activations(images.images[first])
     code = features.activations(images.images[:1000])["features"]
     small = np.abs(code) < 0.1 * np.sqrt((code**2).mean())
@@ -158,6 +158,44 @@ def confident_mistakes(
         "true": images.labels[shown].astype(np.uint8),
         "score": score[shown].astype(np.float32),
     }
+
+
+def scaled(filters: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) numbers as images: each from its smallest (0) to its largest value (1), float32."""
+    filters = filters.astype(np.float32)
+    low, high = (edge(filters, axis=(1, 2, 3), keepdims=True) for edge in (np.min, np.max))
+    return (filters - low) / np.where(high > low, high - low, 1)
+
+
+def tiles(record: records.Record, layer: str, most: int = 20) -> tuple[np.ndarray, None, int]:
+    """A layer's maps as images, one row an input, with the arguments that ``plots.image_grid`` takes after them."""
+    maps = record.arrays[layer][:, :most]
+    return scaled(maps.reshape(-1, 1, *maps.shape[2:])), None, maps.shape[1]
+
+
+def codes(record: records.Record) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The features' indices and a curve of activations for each image of Figure 4."""
+    features = record.arrays["features"].reshape(3, -1).astype(np.float32)
+    classes = record.params["classes"].split()
+    return np.arange(features.shape[1]), {f"digit {label}": row for label, row in zip(classes, features)}
+
+
+def histogram_curves(record: records.Record) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The middles of the bins and the counts of some epochs of Figure 6."""
+    counts = record.arrays["histogram"]
+    last, bins = len(counts) - 1, counts.shape[1]
+    shown = sorted({epoch for epoch in (0, 1, 2, 4, 8, 16) if epoch < last} | {last})
+    return (np.arange(bins) + 0.5) / bins, {f"epoch {epoch}": counts[epoch] for epoch in shown}
+
+
+def mean_curves(runs: records.Runs, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Epochs and each method's mean curve over seeds and data sets; a shorter curve keeps its last value."""
+    found: dict[str, list[np.ndarray]] = {}
+    for record in runs.records:
+        found.setdefault(record.params["method"], []).append(record.arrays[name])
+    length = max((len(curve) for curves in found.values() for curve in curves), default=0)
+    extended = {m: [np.pad(c, (0, length - len(c)), mode="edge") for c in curves] for m, curves in found.items()}
+    return np.arange(length), {method: np.mean(curves, axis=0) for method, curves in extended.items()}
 
 
 def _check(dataset: str, seed: int = 0, **_: Any) -> None:
