@@ -17,7 +17,7 @@ from clustlib.errors import UsageError
 from clustlib.kernels import boosted_target, soft_assign
 from clustlib.methods import DBC, FCAEFeatures
 from clustlib.methods._minibatch import floats
-from clustlib.methods._start import evenness
+from clustlib.methods._start import averaged, evenness
 from clustlib.models import FCAE
 
 TABLE_2 = {  # image: maps of every layer of the encoder, weights and biases, the same with batch normalisation
@@ -143,7 +143,7 @@ def test_dbc_sharpens_its_clusters(digits, features):
 
 
 def test_the_start_is_k_means_on_the_codes(digits, features):
-    settings = {"features": features, "epochs": 0, "random_state": 3, "n_init": 8}
+    settings = {"features": features, "epochs": 0, "random_state": 3, "n_init": 8, "smoothing": 0}
     model = DBC(10, start="distortion", **settings).fit(digits.images)
     distortions = [KMeans(10, n_init=1, random_state=s).fit(features.embedding_).inertia_ for s in range(5)]
     Z = features.embedding_
@@ -154,6 +154,19 @@ def test_the_start_is_k_means_on_the_codes(digits, features):
     np.testing.assert_allclose(model.cluster_centers_, on_sphere, atol=1e-4)
     even = DBC(10, start="even", **settings).fit(digits.images)
     assert evenness(even.start_labels_, 10) >= evenness(model.start_labels_, 10)
+
+
+def test_averaging_draws_neighbours_together_and_leaves_the_network_alone(digits, features):
+    smooth = averaged(features.embedding_, 10, 3)
+    unit = features.embedding_ / np.linalg.norm(features.embedding_, axis=1, keepdims=True)
+    order = np.argsort(((unit[:, None] - unit) ** 2).sum(2) + 9 * np.eye(400), axis=1)[:, :10]
+    expected = unit.astype(np.float64)
+    for _ in range(3):
+        expected = 0.5 * expected + 0.5 * expected[order].mean(1)
+    np.testing.assert_allclose(smooth, expected, atol=1e-5)
+    np.testing.assert_array_equal(averaged(features.embedding_, 10, 0), features.embedding_)
+    same = [DBC(10, features=features, epochs=0, smoothing=s).fit(digits.images).embedding_ for s in (0, 8)]
+    np.testing.assert_array_equal(*same)
 
 
 def test_evenness():
@@ -233,7 +246,7 @@ import sys
 from clustlib import datasets
 from clustlib.methods import DBC, FCAEFeatures
 from clustlib.methods._minibatch import floats
-from clustlib.methods._start import evenness
+from clustlib.methods._start import averaged, evenness
 images = datasets.load("digits").take(400, 0).images
 features = FCAEFeatures(epochs=3, batch_size=64, random_state=0)
 model = DBC(5, features=features, epochs=6, batch_size=64, random_state=0, checkpoint=sys.argv[1])
@@ -288,6 +301,7 @@ def broken(images: np.ndarray) -> np.ndarray:
         ({"optimizer": "newton"}, lambda X: X, "adam, sgd"),
         ({"batch_size": 1}, lambda X: X, "batch_size"),
         ({"start": "best"}, lambda X: X, "even, distortion"),
+        ({"smoothing": -1}, lambda X: X, "smoothing"),
     ],
 )
 def test_what_cannot_be_right_is_refused_in_one_line(digits, features, options, change, message):

@@ -99,17 +99,20 @@ def features_of(dataset: str, arrays: Mapping[str, np.ndarray], whiten: int, dev
 
 
 def watched(images: datasets.ImageSet) -> np.ndarray:
-    """Indices of the test images (of all, where there is no such part): those that figures 6 and 7 look at."""
-    part = np.flatnonzero(images.split == "test") if "test" in images.parts else np.arange(len(images))
-    return part
+    """Indices of the test images (of all, where there is no such part): those that figure 6 looks at."""
+    return np.flatnonzero(images.split == "test") if "test" in images.parts else np.arange(len(images))
+
+
+def drawn(images: datasets.ImageSet) -> np.ndarray:
+    """2,000 of the watched images, in order: those whose codes figure 7 shows."""
+    return np.sort(np.random.default_rng(0).permutation(watched(images))[:WATCHED])
 
 
 def _monitor(images: datasets.ImageSet) -> Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]:
     """What is noted of every epoch for the figures; the labels are for scores only and steer nothing."""
     import torch
 
-    seen = watched(images)
-    drawn = np.sort(np.random.default_rng(0).permutation(seen)[:WATCHED])
+    seen, kept = watched(images), drawn(images)
     epochs = {0, 1, 2, 5, 10, 20, 50, 100}
 
     def note(epoch: int, soft: np.ndarray, codes: np.ndarray) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def _monitor(images: datasets.ImageSet) -> Callable[[int, np.ndarray, np.ndarray
             "polarised": float(((first < 0.05) | (first > 0.7)).mean()),
             "histogram": torch.from_numpy(counts),
         }
-        return noted | ({"codes": torch.from_numpy(codes[drawn])} if epoch in epochs else {})
+        return noted | ({"codes": torch.from_numpy(codes[kept])} if epoch in epochs else {})
 
     return note
 
@@ -219,8 +222,8 @@ def cluster(
     Returns
     -------
     accuracy, nmi_max, nmi_geometric, purity, n_clusters, ``labels`` (N,) uint8; of trained rows training_seconds; of
-    DBC epochs_run; of FCAE-KMS reconstruction, and the same scores with ``_distortion`` for the restart of k-means
-    of smallest distortion (the row itself is the start that DBC goes on from, see :mod:`clustlib.methods._start`).
+    DBC epochs_run; of FCAE-KMS reconstruction and the same scores of other starts (:mod:`clustlib.methods._start`):
+    ``_even``, the most even restart; ``_smooth``, on averaged codes; ``_start``, both, which DBC goes on from.
     """
     images = datasets.load(dataset)
     chosen = recipe(dataset, pretrain_epochs, epochs)
@@ -241,19 +244,20 @@ def cluster(
 def _kmeans_on_codes(
     images: datasets.ImageSet, dataset: str, seed: int, chosen: Recipe, device: str
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """The start of DBC, and for comparison the scores of the restart of smallest distortion."""
+    """K-means as the paper has it, and the scores of the other ways to start from the codes."""
     from clustlib.methods import DBC
-    from clustlib.methods._start import kmeans_start
+    from clustlib.methods._start import averaged, kmeans_start
 
     shared: dict[str, Any] = {"dataset": dataset, "seed": seed, "whiten": chosen.whiten, "device": device}
     stage_1 = records.artifact(train_autoencoder, pretrain_epochs=chosen.pretrain_epochs, **shared)
-    restarts = DBC().n_init
-    even, least = (
-        kmeans_start(stage_1["codes"], images.n_classes, restarts, choice, seed) for choice in ("even", "distortion")
-    )
-    other = {f"{name}_distortion": value for name, value in scores(images.labels, least).items()}
-    loss = float(stage_1["loss"][-1]) if len(stage_1["loss"]) else 0.0
-    return even, {**other, "reconstruction": loss, "training_seconds": float(stage_1["seconds"].sum())}
+    codes, plain = stage_1["codes"], DBC()
+    found = kmeans_start(codes, images.n_classes, plain.n_init, "distortion", seed)
+    smooth = averaged(codes, plain.n_neighbors, plain.smoothing, device)
+    more = {"reconstruction": float(stage_1["loss"][-1]) if len(stage_1["loss"]) else 0.0}
+    for name, points, choice in (("even", codes, "even"), ("smooth", smooth, "distortion"), ("start", smooth, "even")):
+        labels = kmeans_start(points, images.n_classes, plain.n_init, choice, seed)
+        more |= {f"{metric}_{name}": value for metric, value in scores(images.labels, labels).items()}
+    return found, {**more, "training_seconds": float(stage_1["seconds"].sum())}
 
 
 def learning_curve(

@@ -30,7 +30,7 @@ def layers(names: Iterable[str]) -> pd.DataFrame:
             found = {"filter_size": filters, "output_size": size, "output_channels": channels}
             if not layer.startswith("pool"):
                 found["filters"] = channels
-            rows += [(name, layer, metric, float(value), None, 0.0, "none", None) for metric, value in found.items()]
+            rows += [(name, layer, metric, float(value or 0), None, 0.0, "none", None) for metric, value in found.items()]
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
@@ -51,3 +51,16 @@ def parameter_counts(names: Iterable[str]) -> pd.DataFrame:
         rows.append((name, *(sum(p.numel() for p in part) for part in parts)))
     columns = ["data set", "encoder's convolutions", "encoder with batch normalisation", "encoder and decoder"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def image_properties(names: Iterable[str]) -> pd.DataFrame:
+    """The registered properties of data sets as cells of Table 1: samples, categories, height, width, channels."""
+    rows = []
+    for name in names:
+        known = datasets.info(name)
+        assert known.shape is not None, name
+        channels, height, width = known.shape
+        found = {"samples": known.n_samples, "categories": known.n_classes, "height": height, "width": width}
+        for metric, value in {**found, "channels": channels}.items():
+            rows.append((name, "images", metric, float(value or 0), None, 0.0, "none", None))
+    return pd.DataFrame(rows, columns=CELL_COLUMNS)

@@ -19,7 +19,7 @@ from clustlib.kernels.boosting import NORMALISATIONS, boosted_target
 from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
 from clustlib.methods._checkpoint import Checkpoint, content_hash
 from clustlib.methods._minibatch import as_tensor, optimizer_of, over_all, seed_of, shuffled
-from clustlib.methods._start import kmeans_start
+from clustlib.methods._start import averaged, kmeans_start
 from clustlib.methods.fcae import FCAEFeatures
 
 Monitor = Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]
@@ -49,6 +49,9 @@ class DBC(ClusterMixin, BaseEstimator):
     n_init : restarts of the k-means start.
     start : which of them is taken: "even", the one of most even clusters among those of nearly the smallest distortion,
         or "distortion", that of the smallest.
+    smoothing, n_neighbors : k-means sees each code averaged that many times with those of its nearest neighbours, so
+        that classes are compact; 0 takes the codes as they are, which is what the paper says. The network and
+        the centres know nothing of it: the centres are the means of the clusters' own codes.
     random_state : int, RandomState or None.
     device : "auto", "cpu" or "cuda".
     checkpoint : a file; saved after every epoch and resumed exactly. Stage I keeps its own beside it (``.stage-1``).
@@ -59,7 +62,7 @@ class DBC(ClusterMixin, BaseEstimator):
     soft_assignments_ : (N, k) float32, S of Eq. (1).
     embedding_ : (N, d) float32 codes.
     cluster_centers_ : (k, d) float32.
-    start_labels_ : (N,) int64, k-means on the auto-encoder's codes: the row FCAE-KMS.
+    start_labels_ : (N,) int64, the k-means clusters that training began from.
     features_ : the fitted :class:`FCAEFeatures`. model_ : the trained encoder.
     history_ : one dict an epoch: epoch, loss (mean KL of an image, in nats), changed (share of the images that
         changed cluster), smallest and largest (cluster sizes), score (mean of the largest score), seconds, and what
@@ -81,8 +84,10 @@ class DBC(ClusterMixin, BaseEstimator):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         optimizer: str = "adam",
-        n_init: int = 40,
+        n_init: int = 20,
         start: str = "even",
+        smoothing: int = 8,
+        n_neighbors: int = 10,
         random_state: Any = None,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -100,6 +105,8 @@ class DBC(ClusterMixin, BaseEstimator):
         self.optimizer = optimizer
         self.n_init = n_init
         self.start = start
+        self.smoothing = smoothing
+        self.n_neighbors = n_neighbors
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -135,6 +142,8 @@ class DBC(ClusterMixin, BaseEstimator):
             raise UsageError(f"normalisation must be one of {', '.join(NORMALISATIONS)}; got {self.normalisation!r}")
         if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
             raise UsageError("epochs must not be negative, batch_size at least 2 and learning_rate positive")
+        if self.smoothing < 0 or self.n_neighbors < 1:
+            raise UsageError("smoothing must not be negative and n_neighbors at least 1")
 
     def _fitted_features(self, X: np.ndarray, seed: int) -> FCAEFeatures:
         """Line 1 of Algorithm 1, unless the features given are fitted already."""
@@ -147,7 +156,9 @@ class DBC(ClusterMixin, BaseEstimator):
 
     def _checkpoint(self, X: np.ndarray, seed: int) -> Checkpoint:
         names = ("n_clusters", "alpha", "v", "radius", "normalisation", "batch_size", "learning_rate", "weight_decay")
-        chosen = {name: getattr(self, name) for name in (*names, "optimizer", "n_init", "start")}
+        chosen = {
+            name: getattr(self, name) for name in (*names, "optimizer", "n_init", "start", "smoothing", "n_neighbors")
+        }
         weights = [value.cpu().numpy() for value in self.features_.encoder_.state_dict().values()]
         origin = {"data": content_hash(X), "features": content_hash(*weights), "seed": seed, "stage": 2}
         return Checkpoint(self.checkpoint, {**chosen, **origin})
@@ -191,6 +202,7 @@ class DBC(ClusterMixin, BaseEstimator):
 
     def _start(self, images: torch.Tensor, seed: int) -> np.ndarray:
         codes = over_all(self.model_.eval().encode, images, self.features_.scaling).cpu().numpy()
+        codes = averaged(codes, self.n_neighbors, self.smoothing, self.device)
         return kmeans_start(codes, self.n_clusters, self.n_init, self.start, seed)
 
     def _codes(self, batch: torch.Tensor) -> torch.Tensor:
