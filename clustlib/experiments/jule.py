@@ -1,5 +1,6 @@
 """JULE's own runs: its rows in tables 3 and 10, and what tables 4 and 11 and the figures make of its features."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from clustlib.errors import UsageError
 from clustlib.experiments.pixels import cluster_pixels, estimator
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
+from clustlib.records.runs import fingerprint, key_of
 from clustlib.rows import DETERMINISTIC, JULE_VARIANTS, OURS, ROWS, UNROLLING
 
 PARTS = ("training", "feature", "graph", "merge")  # of the seconds in JULE's history
@@ -45,15 +47,15 @@ def train_jule(
     """
     from clustlib.methods import JULE
 
+    checkpoint = _checkpoint_of(locals())
     images = datasets.load(dataset)
     chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs) | {"precision": precision}
-    name = "-".join(map(str, (dataset, seed, variant, unrolling_rate, n_neighbors, epochs, features, precision)))
     model = JULE(
         images.n_classes,
         random_state=seed,
         network={"features": features},
         device=device,
-        checkpoint=_paths.build("checkpoints") / f"jule-{name}.pt",
+        checkpoint=checkpoint,
         **chosen,
     ).fit(images.images, images.labels)
     history = {column: _column(model.history_, column) for column in ("n_clusters", "nmi", "accuracy", "loss")}
@@ -72,6 +74,12 @@ def train_jule(
         **parts,
         **weights,
     }
+
+
+def _checkpoint_of(params: dict[str, Any]) -> Path:
+    """The file of a fit that is under way, named after its parameters and sources: changed code begins anew."""
+    name = key_of(train_jule, params).replace("/", "-")
+    return _paths.build("checkpoints") / f"{name}.{fingerprint(train_jule, params)}.pt"
 
 
 def _column(history: list[dict[str, Any]], name: str) -> np.ndarray:
