@@ -45,9 +45,9 @@ def train_jule(
     per line of the history ``n_clusters``, ``nmi``, ``accuracy``, ``loss`` and the seconds by part;
     ``stage_labels`` (S, N) and ``stage_components`` (S, N, 3); ``training_seconds`` and ``triplet_seconds``.
     """
+    checkpoint = _checkpoint_of(locals())
     from clustlib.methods import JULE
 
-    checkpoint = _checkpoint_of(locals())
     images = datasets.load(dataset)
     chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs) | {"precision": precision}
     model = JULE(
