@@ -14,7 +14,7 @@ from clustlib.errors import UsageError
 from clustlib.kernels import KnnGraph, MergeTree, graph_linkage, initial_clusters
 from clustlib.methods import JULE
 from clustlib.methods._images import unit_rows
-from clustlib.methods._unrolling import clusters_after, standing_out
+from clustlib.methods._unrolling import clusters_after, cut, standing_out
 
 DIGITS = datasets.load("digits").take(300, 0)
 FAST = {"epochs": 1, "n_neighbors": 10, "unrolling_rate": 0.5}
@@ -111,6 +111,15 @@ def test_the_number_that_stands_out():
     assert standing_out(nothing_left) == 2
 
 
+def test_small_clusters_take_no_place_in_the_result():
+    children = np.array([[0, 1], [2, 3], [5, 6], [4, 7]])  # leaf 4, one far sample, is merged last
+    tree = MergeTree(np.repeat(np.arange(5, dtype=np.int32), [4, 4, 4, 4, 1]), children, np.ones(4), np.ones(4))
+    features = np.concatenate([np.repeat([[0.0], [1.0], [8.0], [9.0]], 4, axis=0), [[7.0]]])
+    assert np.bincount(cut(tree, 2, features, 0)).tolist() == [16, 1]
+    assert cut(tree, 2, features, 1).tolist() == [0] * 8 + [1] * 9
+    assert np.bincount(cut(tree, 2, features, 99)).tolist() == [16, 1]  # nothing is large enough: as it is
+
+
 def isolated_pair() -> tuple[KnnGraph, np.ndarray, np.ndarray]:
     """Two groups of four, and a pair at the border of the second whose edges nobody returns."""
     rows = [[1, 2], [0, 3], [3, 0], [2, 1], [5, 6], [4, 7], [7, 4], [6, 5], [4, 5], [5, 4]]
@@ -199,6 +208,7 @@ def test_is_an_estimator_that_can_be_cloned():
         ({"n_clusters": 0}, DIGITS.images, "n_clusters"),
         ({"n_clusters": 200}, DIGITS.images, "initial clusters"),
         ({"n_clusters": 2}, np.zeros((20, 1, 8, 8)), "initial clusters"),
+        ({"small": "drop"}, DIGITS.images, "small"),
         ({"unrolling_rate": 1.0}, DIGITS.images, "unrolling_rate"),
         ({"epochs": 0}, DIGITS.images, "epochs"),
         ({"batch_size": 1}, DIGITS.images, "batch_size"),

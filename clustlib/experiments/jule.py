@@ -1,6 +1,6 @@
 """JULE's own runs: its rows in tables 3 and 10, and what tables 4 and 11 and the figures make of its features."""
 
-import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from clustlib.errors import UsageError
 from clustlib.experiments.pixels import cluster_pixels, estimator
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
+from clustlib.records.runs import fingerprint, key_of
 from clustlib.rows import DETERMINISTIC, JULE_VARIANTS, OURS, ROWS, UNROLLING
 
 PARTS = ("training", "feature", "graph", "merge")  # of the seconds in JULE's history
@@ -44,21 +45,19 @@ def train_jule(
     per line of the history ``n_clusters``, ``nmi``, ``accuracy``, ``loss`` and the seconds by part;
     ``stage_labels`` (S, N) and ``stage_components`` (S, N, 3); ``training_seconds`` and ``triplet_seconds``.
     """
+    checkpoint = _checkpoint_of(locals())
     from clustlib.methods import JULE
 
     images = datasets.load(dataset)
     chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs) | {"precision": precision}
-    name = "-".join(map(str, (dataset, seed, variant, unrolling_rate, n_neighbors, epochs, features, precision)))
-    started = time.perf_counter()
     model = JULE(
         images.n_classes,
         random_state=seed,
         network={"features": features},
         device=device,
-        checkpoint=_paths.build("checkpoints") / f"jule-{name}.pt",
+        checkpoint=checkpoint,
         **chosen,
     ).fit(images.images, images.labels)
-    seconds = time.perf_counter() - started
     history = {column: _column(model.history_, column) for column in ("n_clusters", "nmi", "accuracy", "loss")}
     parts = {f"{part}_seconds": _column(model.history_, f"{part}_seconds") for part in PARTS}
     weights = {f"weights:{key}": value.cpu().numpy() for key, value in model.network_.state_dict().items()}
@@ -68,12 +67,19 @@ def train_jule(
         "embedding": model.embedding_,
         "stage_labels": np.stack([stage["labels"] for stage in model.stages_]).astype(np.int32),
         "stage_components": np.stack([stage["components"] for stage in model.stages_]),
-        "seconds": np.array(seconds),
+        # the sum, not the clock: a fit that was killed and went on has run more than once
+        "seconds": np.array(sum(parts[f"{part}_seconds"].sum() for part in PARTS)),
         "triplet_seconds": np.array(model.triplet_seconds_),
         **history,
         **parts,
         **weights,
     }
+
+
+def _checkpoint_of(params: dict[str, Any]) -> Path:
+    """The file of a fit that is under way, named after its parameters and sources: changed code begins anew."""
+    name = key_of(train_jule, params).replace("/", "-")
+    return _paths.build("checkpoints") / f"{name}.{fingerprint(train_jule, params)}.pt"
 
 
 def _column(history: list[dict[str, Any]], name: str) -> np.ndarray:
@@ -169,9 +175,11 @@ def cluster_learned(
     ``epochs`` and ``precision`` are those of the fit.
     """
     fit = records.artifact(train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
-    truth = datasets.load(dataset).labels
+    truth, features = datasets.load(dataset).labels, fit["embedding"]
+    if method == "NMF-LP":  # wants no negative number; the paper does not say what it was given
+        features = features - features.min()
     model = estimator(ROWS[method], len(np.unique(truth)), random_state=seed, variant=variant, device=device)
-    found = model.fit(fit["embedding"]).labels_
+    found = model.fit(features).labels_
     return {**scores(truth, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
 
 

@@ -53,6 +53,38 @@ def clusters_after(n_clusters: int, unrolling_rate: float, target: int) -> int:
     return max(target, n_clusters - merges)
 
 
+def cut(tree: MergeTree, n_clusters: int, features: np.ndarray, small: int) -> np.ndarray:
+    """Labels (N,) int64 of ``n_clusters`` clusters with more than ``small`` samples each.
+
+    Clusters of a few samples with hardly any affinity to the rest survive to the end of a merge tree and would take
+    the places of the clusters that are sought. Here they do not count: the tree is cut where as many larger ones are
+    left, and each small one joins the larger one with the nearest centroid. Where no cut into up to 20
+    ``n_clusters`` has as many larger ones, the tree is cut as it is.
+
+    Parameters
+    ----------
+    features : (N, D) float32, for the centroids
+    """
+    for n in range(n_clusters, min(tree.n_leaves, 20 * n_clusters) + 1):
+        labels = tree.labels(n)
+        sizes = np.bincount(labels)
+        large = np.flatnonzero(sizes > small)
+        if len(large) == n_clusters:
+            return _joined(labels, sizes, large, features)
+    return tree.labels(min(n_clusters, tree.n_leaves))
+
+
+def _joined(labels: np.ndarray, sizes: np.ndarray, large: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Each cluster as the place in ``large`` of itself, or of the one with the nearest centroid."""
+    sums = np.zeros((len(sizes), features.shape[1]))
+    np.add.at(sums, labels, features)
+    centroids = sums / sizes[:, None]
+    norm2 = (centroids[large] ** 2).sum(axis=1)
+    nearest = (norm2 - 2 * centroids @ centroids[large].T).argmin(axis=1)
+    nearest[large] = np.arange(len(large))
+    return nearest[labels].astype(np.int64)
+
+
 def standing_out(tree: MergeTree) -> int:
     """The number of clusters, at least 2, that stands out in a merge tree.
 

@@ -15,7 +15,7 @@ from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import Checkpoint, content_hash
 from clustlib.methods._images import check_images, unit_rows
-from clustlib.methods._unrolling import Merging, clusters_after, standing_out
+from clustlib.methods._unrolling import Merging, clusters_after, cut, standing_out
 
 
 class JULE(ClusterMixin, BaseEstimator):
@@ -46,6 +46,10 @@ class JULE(ClusterMixin, BaseEstimator):
         What becomes of a cluster without affinity to any other; the paper does not say. "nearest": it joins the one
         with the nearest centroid. "released" does so only before a period's first merge and while there are more than
         20 ``n_clusters``. "keep": it stays, to the end if need be.
+    small : {"absorb", "keep"}
+        What becomes of clusters of at most ``min(n_neighbors, N / (10 n_clusters))`` images, a tenth of the mean, when
+        ``n_clusters`` are left. "absorb": they do not count, and join the one with the nearest centroid. "keep": they
+        take places in the result, as in both released codes.
     chains : {"published", "released"}
         "released" cuts chains of nearest neighbours after 51 images in the initial clusters.
     gamma, margin : float
@@ -115,6 +119,7 @@ class JULE(ClusterMixin, BaseEstimator):
         weight: float = 1.0,
         update: Literal["exact", "paper_fast", "released_fast"] = "exact",
         isolated: Literal["nearest", "released", "keep"] = "nearest",
+        small: Literal["absorb", "keep"] = "absorb",
         chains: Literal["published", "released"] = "published",
         gamma: float = 2.0,
         margin: float = 0.2,
@@ -147,6 +152,7 @@ class JULE(ClusterMixin, BaseEstimator):
         self.weight = weight
         self.update = update
         self.isolated = isolated
+        self.small = small
         self.chains = chains
         self.gamma = gamma
         self.margin = margin
@@ -197,7 +203,8 @@ class JULE(ClusterMixin, BaseEstimator):
 
     def labels_at(self, n_clusters: int) -> np.ndarray:
         """OURS-RC at another number of clusters, (N,) int64; no new run."""
-        return self.merge_tree_.labels(n_clusters)
+        check_n_clusters(n_clusters, self.merge_tree_.n_leaves)
+        return self._cut(self.merge_tree_, n_clusters, self.embedding_)
 
     def transform(self, images: Any, layer: Literal["top", "top-1", "top-2"] = "top") -> np.ndarray:
         """Features (N, D) float32 of images of the size and channels fitted, from the layer named (section 4.2.1)."""
@@ -272,7 +279,7 @@ class JULE(ClusterMixin, BaseEstimator):
         graph = merging.graph(features) if graph is None else graph
         middle = time.perf_counter()
         tree = merging.tree(graph, state["labels"], features, self.n_clusters or 2)
-        labels = tree.labels(target)
+        labels = tree.labels(target) if target != self.n_clusters else self._cut(tree, target, features)
         ended = time.perf_counter()
         state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
         seconds = {"graph_seconds": middle - started, "merge_seconds": ended - middle}
@@ -293,10 +300,10 @@ class JULE(ClusterMixin, BaseEstimator):
         # features that coincide can leave fewer initial clusters than are wanted: what there is, is taken
         wanted = standing_out(self.merge_tree_) if self.n_clusters is None else self.n_clusters
         self.n_clusters_ = wanted
-        self.labels_rc_ = self.merge_tree_.labels(min(wanted, self.merge_tree_.n_leaves))
+        self.labels_rc_ = self._cut(self.merge_tree_, wanted, features)
         self.sf_tree_ = MergeTree(**state["tree"]) if "tree" in state else None
         if self.n_clusters is None and self.sf_tree_ is not None:
-            self.labels_sf_ = self.sf_tree_.labels(min(wanted, self.sf_tree_.n_leaves))
+            self.labels_sf_ = self._cut(self.sf_tree_, wanted, features)
         else:
             self.labels_sf_ = state["labels"]
         self.labels_ = self.labels_rc_
@@ -306,6 +313,11 @@ class JULE(ClusterMixin, BaseEstimator):
         self.triplet_seconds_ = training.triplet_seconds
         self.image_shape_ = tuple(training.images.shape[1:])
         self.history_, self.stages_ = state["history"], state["stages"]
+
+    def _cut(self, tree: Any, n_clusters: int, features: np.ndarray) -> np.ndarray:
+        """The labels of ``n_clusters`` clusters, small ones treated as ``small`` says."""
+        tenth = len(features) // (10 * n_clusters)
+        return cut(tree, n_clusters, features, min(self.n_neighbors, tenth) if self.small == "absorb" else 0)
 
     # -------------------------------------------------------------- parts
 
@@ -362,6 +374,8 @@ class JULE(ClusterMixin, BaseEstimator):
         for name in ("gamma", "margin", "weight_decay", "momentum", "dampening"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        if self.small not in ("absorb", "keep"):
+            raise UsageError(f"small must be absorb or keep, got {self.small!r}")
         if not self.learning_rate > 0:
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
         if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):
