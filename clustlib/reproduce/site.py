@@ -55,6 +55,17 @@ def variants_page() -> str:
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
+def choices_page() -> str:
+    """What the choices that the FCN paper leaves open measured, as a Markdown table."""
+    from clustlib.experiments import fcn
+
+    found = fcn.choices("paper")
+    if found.empty:
+        return "*No choice has been run yet.*\n"
+    shown = found.assign(**found[list(fcn.METRICS)].map("{:.3f}".format), seeds=found["seeds"].astype(str))
+    return _markdown(list(shown.columns), shown.to_numpy().tolist())
+
+
 def performance_page(folder: Path) -> str:
     """The committed timings: bars, measurements and plots, as Markdown; pictures go to ``folder``."""
     parts = []
@@ -86,6 +97,7 @@ def gather(folder: Path) -> None:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper))
         (generated / f"{paper}-claims.md").write_text(claims_page(paper))
     (generated / "jule-variants.md").write_text(variants_page())
+    (generated / "fcn-choices.md").write_text(choices_page())
     (generated / "performance.md").write_text(performance_page(generated))
 
 

@@ -3,12 +3,14 @@
 from clustlib.experiments.fcn.clustering import classify_features, cluster_features, embed_features
 from clustlib.experiments.fcn.cost import multiplications, time_pass, time_updates
 from clustlib.experiments.fcn.representations import METHODS
-from clustlib.experiments.fcn.tables import by_dataset, cells_of_settings, compare, penalty_grid
+from clustlib.experiments.fcn.tables import METRICS, by_dataset, cells_of_settings, choices, compare, penalty_grid
 
 __all__ = [
     "METHODS",
+    "METRICS",
     "by_dataset",
     "cells_of_settings",
+    "choices",
     "classify_features",
     "cluster_features",
     "compare",

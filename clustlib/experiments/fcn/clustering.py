@@ -146,10 +146,10 @@ def embed_features(
     knn_purity of the plane (share of the 10 nearest neighbours with the image's label), ``points`` (n, 2) float32,
     ``labels`` (n,).
     """
+    of_layout = ("perplexity", "n_points")
+    settings = {name: value for name, value in dict(locals()).items() if name not in (*of_layout, "of_layout")}
     from sklearn.manifold import TSNE
 
-    kept = ("perplexity", "n_points", "TSNE")
-    settings = {name: value for name, value in locals().items() if name not in kept}
     made = records.artifact(represent, **settings_of(method, {**_defaults(), **settings}))
     features = _unit(made.get("cluster", made["learn"]))
     labels = protocol.split(dataset, n_images, n_learn).cluster.labels

@@ -7,7 +7,10 @@ import pandas as pd
 
 from clustlib import published, records
 from clustlib.experiments.fcn.clustering import cluster_features
+from clustlib.records.runs import bind
 
+METRICS = ["accuracy_kmeans", "nmi_kmeans", "accuracy_sc", "nmi_sc"]
+CHOICE = ["data set", "departs", "choice"]
 NETWORKS = {"vgg16": "VGG-16", "efficientnet-lite0": "EfficientNet-Lite0", "pixels": "raw pixels"}
 
 
@@ -71,3 +74,26 @@ def penalty_grid(penalties: list[str], roles: str = "equation") -> list[tuple[st
 def cells_of_settings(runs: Mapping[str, Any], **metrics: str) -> pd.DataFrame:
     """The cells of several grids under each other, each grid's method renamed to its setting."""
     return pd.concat([found.cells(**metrics).assign(method=name) for name, found in runs.items()], ignore_index=True)
+
+
+def choices(profile: str = "paper") -> pd.DataFrame:
+    """What each choice measured: the frozen system's runs that depart from the tables', beside those of the tables.
+
+    Columns: data set, choice, accuracy and NMI under both clusterings (means over seeds), seeds.
+    """
+    standard = bind(cluster_features, {"dataset": "", "method": ""})
+    store, rows = records.open_store(profile), []
+    for key in store.all_keys():
+        record = store.read(key) if key.startswith("GSNMF-FCN-OTS/") and "/cluster-features" in key else None
+        if record is None:
+            continue
+        named = ("dataset", "method", "seed", "device", "n_learn")
+        departs = {k: v for k, v in record.params.items() if k not in named and v != standard.get(k)}
+        choice = ", ".join(f"{name}={value}" for name, value in departs.items()) or "as in the tables"
+        rows.append((record.params["dataset"], bool(departs), choice, record.metrics))
+    frame = pd.DataFrame([(*row[:3], *(row[3][name] for name in METRICS)) for row in rows], columns=[*CHOICE, *METRICS])
+    means = frame.groupby(CHOICE, as_index=False).agg(
+        **{name: (name, "mean") for name in METRICS}, seeds=("accuracy_kmeans", "count")
+    )
+    departing = means.loc[means["departs"], "data set"].unique()
+    return means[means["data set"].isin(departing)].drop(columns="departs")

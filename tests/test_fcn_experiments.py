@@ -1,0 +1,153 @@
+"""The FCN paper's runs: who is learnt from and clustered, what the rows compute, what a table says of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from clustlib import datasets, records
+from clustlib.datasets import ImageSet
+from clustlib.errors import UsageError
+from clustlib.experiments import fcn
+from clustlib.experiments.fcn import protocol
+from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
+
+
+def image_set(name: str, n: int, n_classes: int, split: list[str] | None = None, size: int = 8) -> ImageSet:
+    images = np.random.default_rng(0).integers(0, 256, (n, 1, size, size), dtype=np.uint8)
+    return ImageSet(images, np.arange(n) % n_classes, name, split=None if split is None else np.array(split))
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Stands in for ``datasets.load``; returns the function that sets what it gives."""
+    return lambda images: monkeypatch.setattr(datasets, "load", lambda name: images)
+
+
+class TestSplit:
+    def test_mnist_leaves_the_validation_images_out(self, loaded):
+        loaded(image_set("mnist", 70_000, 10, size=1))
+        split = protocol.split("mnist")
+        assert len(split.learn.labels) == 50_000 and len(split.cluster.labels) == 10_000
+        whole = datasets.load("mnist")
+        np.testing.assert_array_equal(split.cluster.images, whole.images[60_000:])
+        few = protocol.split("mnist", n_learn=100)
+        np.testing.assert_array_equal(few.learn.images, whole.images[:100])
+        assert len(few.cluster.labels) == 10_000
+
+    def test_an_official_split_is_kept(self, loaded):
+        loaded(image_set("any", 6, 2, ["train", "val", "test", "train", "test", "test"]))
+        split = protocol.split("any")
+        whole = datasets.load("any").images
+        np.testing.assert_array_equal(split.learn.images, whole[[0, 3]])
+        np.testing.assert_array_equal(split.cluster.images, whole[[2, 4, 5]])
+
+    def test_flowers_17_holds_every_fourth_of_a_class_out(self, loaded):
+        loaded(image_set("flowers-17", 34 * 4, 17))
+        split = protocol.split("flowers-17")
+        assert np.bincount(split.learn.labels).tolist() == [6] * 17
+        assert np.bincount(split.cluster.labels).tolist() == [2] * 17
+
+    def test_coil_20_is_reduced_and_nothing_is_held_out(self, loaded):
+        loaded(image_set("coil-20", 40, 20, size=128))
+        split = protocol.split("coil-20")
+        assert split.learn is split.cluster and split.learn.images.shape == (40, 1, 32, 32)
+
+
+class TestRows:
+    def test_runs_that_are_the_same_share_one_artifact(self):
+        base = records.runs.bind(represent, {"dataset": "digits", "method": "PCA-CNN"})
+        assert settings_of("PCA-CNN", {**base, "seed": 2, "l1": 9.0, "ae_epochs": 3}) == base
+        assert settings_of("GSNMF-FCN-OTS", {**base, "seed": 2})["seed"] == 0  # NNDSVD needs none
+        assert settings_of("GSNMF-FCN-OTS", {**base, "seed": 2, "init": "random"})["seed"] == 2
+        assert settings_of("GSNMF-FCN-FT", {**base, "seed": 2})["seed"] == 2
+        assert settings_of("NMF-FCN", base)["l1"] == settings_of("NMF-FCN", base)["l2"] == 0
+
+    @pytest.mark.parametrize("method", [m for m in METHODS if m != "GSNMF-FCN-FT"])
+    def test_every_row_runs_on_pixels(self, book, method, monkeypatch):
+        monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
+        made = fcn.cluster_features(
+            "digits", method, cnn="pixels", n_images=120, n_components=8, max_iter=5, ae_epochs=2, ep_sets=2
+        )
+        for name in fcn.METRICS:
+            assert 0 <= made[name] <= 1
+        assert len(made["labels_kmeans"]) == len(made["labels_sc"]) == 120
+        assert made["dimension"] == {"CNN": 64, "EP-CNN": 60}.get(method, 8)
+
+    def test_fine_tuning_needs_a_network(self, book, monkeypatch):
+        monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
+        with pytest.raises(UsageError, match="no hidden layer"):
+            fcn.cluster_features("digits", "GSNMF-FCN-FT", cnn="pixels", n_images=50, n_components=4)
+
+    def test_a_classifier_and_a_layout(self, book, monkeypatch):
+        monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
+        settings = {"cnn": "pixels", "n_images": 200, "n_components": 16, "max_iter": 20}
+        assert fcn.classify_features("digits", "GSNMF-FCN-OTS", **settings)["accuracy"] > 0.7
+        found = fcn.embed_features("digits", "CNN", n_points=60, **settings)
+        assert found["points"].shape == (60, 2) and 0.3 < found["knn_purity"] <= 1
+
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            ({"dataset": "digit"}, "did you mean digits"),
+            ({"method": "GSNMF"}, "unknown method"),
+            ({"seed": -1}, "seeds"),
+            ({"cnn": "alexnet"}, "cnn must be"),
+            ({"n_components": 0}, "n_components"),
+            ({"l1": -1.0}, "l1"),
+        ],
+    )
+    def test_bad_parameters_are_refused_before_work(self, bad, message):
+        with pytest.raises(UsageError, match=message):
+            fcn.cluster_features.check(**{"dataset": "digits", "method": "CNN", **bad})
+
+
+class TestTables:
+    def cells(self, dataset: str = "coil-20") -> pd.DataFrame:
+        row = {"dataset": dataset, "method": "CNN", "metric": "accuracy_kmeans", "value": 0.74, "seed": 0}
+        return pd.DataFrame([{**row, "seconds": 1.0, "device": "cpu", "reason": None}])
+
+    def test_another_network_cannot_reproduce(self):
+        found = fcn.compare(self.cells(), "table-01", "efficientnet-lite0").query("ours == ours").iloc[0]
+        assert found["verdict"] == "stand-in" and found["stand_in"] == "EfficientNet-Lite0 for VGG-16"
+        found = fcn.compare(self.cells(), "table-01", "vgg16").query("ours == ours").iloc[0]
+        assert found["verdict"] == "reproduced" and found["stand_in"] == ""
+
+    def test_fewer_images_are_said(self):
+        found = fcn.compare(self.cells("mnist"), "table-01", "vgg16", {"mnist": 500}).query("ours == ours").iloc[0]
+        assert found["verdict"] == "stand-in" and found["stand_in"] == "learnt from 500 images"
+
+    def test_penalty_settings(self):
+        names = ["paper setting", "lambda1 off", "lambda2 at 0.1"]
+        assert fcn.penalty_grid(names) == [(names[0], 0.05, 0.02), (names[1], 0.05, 0.0), (names[2], 0.1, 0.02)]
+        assert fcn.penalty_grid(names, "text")[0] == (names[0], 0.02, 0.05)
+        with pytest.raises(UsageError, match="roles"):
+            fcn.penalty_grid(names, "sentence")
+        with pytest.raises(UsageError, match="paper setting"):
+            fcn.penalty_grid(["l1 off"])
+
+    def test_the_count_of_multiplications(self):
+        N, M, L = 7, 5, 3
+        counts = fcn.multiplications(N, M, L)
+        assert sum(counts.values()) == 2 * (N * M * L + L * L * M + N * L * L) and len(counts) == 6
+
+    def test_choices_are_read_from_records(self, book):
+        def record(seed, value, **departing):
+            params = records.runs.bind(
+                fcn.cluster_features, {"dataset": "digits", "method": "GSNMF-FCN-OTS", "seed": seed, **departing}
+            )
+            key = records.runs.key_of(fcn.cluster_features, params)
+            metrics = dict.fromkeys(fcn.METRICS, value)
+            records.open_store("paper").write(key, params, metrics, {}, seconds=1.0, provenance={}, sources="")
+
+        for seed in (0, 1):
+            record(seed, 0.5 + 0.1 * seed)
+            record(seed, 0.7, init="random")
+        found = fcn.choices("paper").set_index("choice")
+        assert found.loc["as in the tables", "accuracy_kmeans"] == pytest.approx(0.55)
+        assert found.loc["init=random", "nmi_sc"] == pytest.approx(0.7)
+        assert (found["seeds"] == 2).all()
+
+
+def test_cost_of_tiny_updates(book):
+    made = fcn.time_updates("digits", "20 40", "4 8", "1 2", N=20, L=4, cnn="pixels", n_images=60)
+    assert {"slope_N", "slope_L", "slope_T"} <= set(made) and (made["seconds_N"] > 0).all()
