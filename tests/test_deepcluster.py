@@ -351,3 +351,22 @@ def test_batches_of_a_pass():
     assert n_batches(514, 256) == 3
     assert n_batches(515, 256, world=2) == 2
     assert n_batches(1, 256) == 1
+
+
+def test_the_command_trains_a_folder_and_goes_on(tmp_path):
+    import json
+
+    from clustlib.methods import train_deepcluster
+
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        (tmp_path / f"images/{i % 2}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (70, 70, 3), dtype=np.uint8)).save(tmp_path / f"images/{i % 2}/{i}.png")
+    (tmp_path / "images/0/damaged.jpg").write_bytes(b"nothing")
+    command = [str(tmp_path / "images"), "--out", str(tmp_path / "run"), "--clusters", "3", "--width", "0.02"]
+    for epochs in ("1", "2"):
+        train_deepcluster.main([*command, "--size", "64", "--batch-size", "8", "--epochs", epochs, "--device", "cpu"])
+    noted = json.loads((tmp_path / "run/history.json").read_text())
+    assert [entry["epoch"] for entry in noted["epochs"]] == [0, 1] and len(noted["unreadable"]) == 1
+    assert np.load(tmp_path / "run/clusters.npy").shape == (25,)
+    assert "features.0.weight" in torch.load(tmp_path / "run/network.pt", weights_only=True)

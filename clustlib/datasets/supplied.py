@@ -285,6 +285,7 @@ SETS = (
         how="Register at http://places.csail.mit.edu/downloadData.html and unpack Places205 to places/train/<class>/ "
         "and places/val/<class>/.",
         differs="DeepCluster's linear probes.",
+        stand_in="scene-15",
     ),
     _streamed(
         "oxford5k",
@@ -296,6 +297,7 @@ SETS = (
         how=f"Fetch the images and ground truth from {_VGG}oxbuildings/ and unpack them to oxford5k/jpg/ and "
         "oxford5k/gt/.",
         differs="DeepCluster's instance retrieval: 11 landmarks, 55 queries.",
+        stand_in="coil-20",
     ),
     _streamed(
         "paris6k",
@@ -307,5 +309,6 @@ SETS = (
         how=f"Fetch the images and ground truth from {_VGG}parisbuildings/ and unpack them to paris6k/jpg/ and "
         "paris6k/gt/.",
         differs="DeepCluster's instance retrieval: 55 queries.",
+        stand_in="flowers-17",
     ),
 )
