@@ -30,7 +30,9 @@ def layers(names: Iterable[str]) -> pd.DataFrame:
             found = {"filter_size": filters, "output_size": size, "output_channels": channels}
             if not layer.startswith("pool"):
                 found["filters"] = channels
-            rows += [(name, layer, metric, float(value or 0), None, 0.0, "none", None) for metric, value in found.items()]
+            rows += [
+                (name, layer, metric, float(value or 0), None, 0.0, "none", None) for metric, value in found.items()
+            ]
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
