@@ -48,7 +48,7 @@ class Recipe:
 
 RECIPES = {
     "digits": Recipe(6, 10, whiten=30),
-    "mnist": Recipe(4, 30),
+    "mnist": Recipe(4, 20),
     "mnist-test": Recipe(20, 50),
     "usps": Recipe(15, 60),
 }
