@@ -32,6 +32,7 @@ def compare(
         said = [row["stand_in"], "" if cnn == "vgg16" else f"{NETWORKS[cnn]} for VGG-16"]
         return ", ".join(filter(None, [*said, f"learnt from {limit:,} images" if limit else ""]))
 
+    comparison.loc[~done, "stand_in"] = ""  # the header names what was used
     comparison.loc[done, "stand_in"] = comparison[done].apply(note, axis=1)
     differs = done & comparison["paper"].notna() & (comparison["stand_in"] != "")
     comparison.loc[differs, "verdict"] = "stand-in"
