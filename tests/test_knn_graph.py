@@ -1,8 +1,5 @@
 """Exact neighbours and the affinity graph of Eq. (4)."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -210,13 +207,3 @@ def test_neighbours_on_cuda():
     on_gpu, on_cpu = knn(X, 20, device="cuda"), knn(X, 20, backend="blocks")
     np.testing.assert_array_equal(on_gpu[0], on_cpu[0])
     np.testing.assert_array_equal(on_gpu[1], on_cpu[1])
-
-
-def test_a_search_leaves_torchs_number_of_threads_alone():
-    script = (
-        "import torch, numpy as np; torch.set_num_threads(1);"
-        "from clustlib.kernels import knn; knn(np.random.default_rng(0).normal(size=(3000, 8)), 5);"
-        "print(torch.get_num_threads())"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.stdout.strip() == "1", done.stderr

@@ -368,9 +368,7 @@ def _insert_ranked(indices, d2, j, new):
 
 def _in_threads(n: int, work: Callable[..., None], *args: Any) -> None:
     """Call ``work(*args, lo, hi)`` on equal parts of ``range(n)``, one a thread; ``work`` must release the GIL."""
-    # not get_num_threads(): that starts numba's own threads and, with OpenMP, sets the number of torch's too
-    threads = numba.config.NUMBA_NUM_THREADS
-    parts = max(1, min(n // 64, threads, int(os.environ.get("OMP_NUM_THREADS") or 2**31)))
+    parts = max(1, min(n // 64, numba.get_num_threads(), int(os.environ.get("OMP_NUM_THREADS") or 2**31)))
     if parts == 1:
         work(*args, 0, n)
         return

@@ -1,6 +1,7 @@
 """The k-means start of DBC: on codes averaged over their neighbours, chosen among restarts without a label."""
 
 import numpy as np
+import torch
 from sklearn.cluster import KMeans as Lloyd
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
@@ -32,7 +33,9 @@ def averaged(codes: np.ndarray, neighbours: int, rounds: int, device: str = "aut
         return codes
     lengths = np.linalg.norm(codes, axis=1, keepdims=True)
     current = codes / np.where(lengths > 0, lengths, 1)
+    threads = torch.get_num_threads()
     nearest = knn(current, min(neighbours, len(codes) - 1), device=device)[0]
+    torch.set_num_threads(threads)  # numba, started by the search, may have changed it, and with it the last digits
     for _ in range(rounds):
         mean = np.zeros_like(current)
         for column in nearest.T:
