@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clustlib import datasets, plots, records
-from clustlib.errors import DataMissing, UsageError
+from clustlib.errors import DataMissing
 from clustlib.experiments.jule import STAGES
 from clustlib.experiments.jule_features import LAYERS, NEIGHBOURS, transfer
 
@@ -40,11 +40,12 @@ def measured_datasets(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def samples(names: list[str], shown: int) -> "Figure":
-    """The first image of each of the first ``shown`` classes of the first set that is here."""
+def samples(names: list[str], shown: int) -> "Figure | None":
+    """The first image of each of the first ``shown`` classes of the first set that is here; None where none is."""
     found = next((images for images in _loaded(names).values() if not isinstance(images, str)), None)
     if found is None:
-        raise UsageError(f"none of {', '.join(names)} is on this machine")
+        print(f"no picture: none of {', '.join(names)} is on this machine")
+        return None
     classes, first = np.unique(found.labels, return_index=True)
     return plots.image_grid(found.images[first[:shown]], titles=classes[:shown].tolist())
 
