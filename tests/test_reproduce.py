@@ -9,13 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from clustlib import results
 from clustlib.errors import UsageError
 from clustlib.reproduce import notebook as nb
 from clustlib.reproduce import workflow
+from clustlib.reproduce.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMETERS = 'profile = "quick"\nrecompute = "stale"\nvalue = 0.5\nseconds = 0\n'
@@ -173,6 +177,27 @@ def test_regression_bands(book, capsys):
     results.finish("jule", "table-03", profile="quick", metrics={"other": 1.0})
     results.close("quick", "jule", "table-03", "ok", 1.0)
     assert len(results.outside()) == 2  # a metric without a band, and a band whose metric is gone
+
+
+def test_cells_come_back_as_numbers(book):
+    cells = pd.DataFrame({"dataset": ["a", "b"], "method": "m", "metric": "nmi", "value": [np.nan, np.nan], "seed": 0})
+    results.finish("jule", "table-03", profile="quick", measured=cells)
+    results.close("quick", "jule", "table-03", "ok", 1.0)
+    back = results.read("quick")[0].measured
+    assert back["value"].dtype == np.float64
+    assert back["value"].isna().all()
+    pd.testing.assert_frame_equal(back[list(cells)], cells)
+
+
+def test_a_line_of_progress_is_written_in_one_piece(book, monkeypatch):
+    """Jobs share a pipe: a line written in parts is torn by the other job's."""
+    write_notebook(book, "jule", "table-03")
+    written = []
+    monkeypatch.chdir(book)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=written.append, flush=lambda: None))
+    assert main(["run", "jule/table-03", "--set", "value=-1"]) == 1
+    assert [text[0] for text in written] == [">", "!"]
+    assert all(text.count("\n") == 1 and text.endswith("\n") for text in written)
 
 
 def test_bands_of_some_notebooks_leave_the_others(book):

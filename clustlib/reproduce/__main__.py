@@ -34,20 +34,26 @@ def _overrides(pairs: list[str], recompute: str | None, chosen: nb.Notebook) -> 
     return overrides
 
 
+def _report(line: str) -> None:
+    """Print a line in one piece: jobs that run side by side share the driver's pipe, and print writes the end apart."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Run one notebook; print one line when it starts and one when it ends."""
     chosen = nb.find(arguments.notebook)
     recompute = arguments.recompute or (os.environ.get("CLUSTLIB_RECOMPUTE") if arguments.profile == "paper" else None)
     overrides = _overrides(arguments.set, recompute, chosen)
     output = Path(arguments.output or _paths.root() / workflow.executed(arguments.profile, chosen)).resolve()
-    print(f"> {arguments.profile} {chosen.name}", flush=True)
+    _report(f"> {arguments.profile} {chosen.name}")
     clock = time.perf_counter()
     try:
         nb.run(chosen, arguments.profile, overrides, output, arguments.plain)
     except nb.NotebookFailed as error:
-        print(f"! {arguments.profile} {chosen.name} failed: {error.line}", flush=True)
+        _report(f"! {arguments.profile} {chosen.name} failed: {error.line}")
         return 0 if arguments.keep_going else 1
-    print(f"< {arguments.profile} {chosen.name} {time.perf_counter() - clock:.1f} s", flush=True)
+    _report(f"< {arguments.profile} {chosen.name} {time.perf_counter() - clock:.1f} s")
     return 0
 
 
