@@ -28,6 +28,9 @@ WIDER = {
 }
 
 
+NUMBERS = ("value", "seconds")  # the columns of cells that hold numbers, or null where nothing was measured
+
+
 @dataclass(frozen=True)
 class Result:
     """One notebook's outcome in one profile."""
@@ -52,6 +55,13 @@ def _frame_json(frame: pd.DataFrame | None) -> list[dict] | None:
     return None if frame is None else json.loads(frame.to_json(orient="records", double_precision=15))
 
 
+def _frame(rows: list[dict]) -> pd.DataFrame:
+    """The inverse of :func:`_frame_json`; a column of nothing but nulls is a column of missing numbers."""
+    frame = pd.DataFrame(rows)
+    numbers = [name for name in NUMBERS if name in frame]
+    return frame.astype(dict.fromkeys(numbers, float)).infer_objects()
+
+
 def save(profile: str, paper: str, key: str, **content: Any) -> None:
     """Write a notebook's result atomically; data frames become lists of rows."""
     plain = {name: _frame_json(v) if isinstance(v, pd.DataFrame) else v for name, v in content.items()}
@@ -73,7 +83,7 @@ def read(profile: str, paper: str | None = None) -> list[Result]:
     for file in sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json")):
         content = json.loads(file.read_text())
         for name in ("comparison", "measured"):
-            frame = pd.DataFrame(content.get(name) or []).infer_objects()
+            frame = _frame(content.get(name) or [])
             content[name] = frame if "table" in frame else frame.assign(table=content["key"])
         found.append(Result(**{name: content[name] for name in Result.__dataclass_fields__ if name in content}))
     return found

@@ -146,8 +146,7 @@ def _paired_test(per_seed: pd.DataFrame) -> float:
 
     if per_seed.empty or per_seed["seed"].nunique() < 2 or per_seed["gain"].nunique() < 2:
         return float("nan")
-    gains = per_seed["gain"].to_numpy(float)  # a frame read back from JSON may hold objects
-    return float(ttest_1samp(gains, 0, alternative="greater").pvalue)
+    return float(ttest_1samp(per_seed["gain"], 0, alternative="greater").pvalue)
 
 
 def _name(row: pd.Series) -> str:
