@@ -6,6 +6,7 @@ device's kernels have to provide.
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -55,9 +56,14 @@ def plain_gradients(
     return by_codes, by_centers
 
 
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
 def _pair(Z: torch.Tensor, centers: torch.Tensor) -> tuple[Callable, Callable]:
     """Both passes: Triton's where they can serve, else PyTorch's."""
-    if Z.is_cuda and find_spec("triton"):
+    if Z.is_cuda and _has_triton():
         from clustlib.kernels.cuda import soft_assignment as fused
 
         if fused.serves(Z, centers):

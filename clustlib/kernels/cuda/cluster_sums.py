@@ -4,6 +4,8 @@ import torch
 import triton
 import triton.language as tl
 
+from clustlib.kernels.cuda._layout import rows_contiguous
+
 _PROGRAMS = 1024  # enough to fill a large GPU several times over
 
 
@@ -46,7 +48,7 @@ def cluster_sums(points: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[to
     """
     if labels.shape != points.shape[:1]:
         raise ValueError(f"labels must have shape ({len(points)},), got {tuple(labels.shape)}")
-    points = points if points.stride(1) == 1 else points.contiguous()
+    points = rows_contiguous(points)
     dim = points.shape[1]
     counts = torch.bincount(labels, minlength=k)
     if len(counts) > k:

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from clustlib.errors import UsageError
+from clustlib.kernels.cuda._layout import rows_contiguous
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
@@ -67,7 +68,7 @@ def nearest_centre(
     exact = points
     if precision == "bfloat16":
         points, centres = points.bfloat16(), centres.bfloat16()
-    points, centres = _rows_contiguous(points), _rows_contiguous(centres)
+    points, centres = rows_contiguous(points), rows_contiguous(centres)
     labels = torch.empty(n, dtype=torch.int32, device=points.device)
     values = torch.empty(n, dtype=torch.float32, device=points.device)
     if n:
@@ -80,10 +81,6 @@ def nearest_centre(
         )  # fmt: skip
     d2 = torch.linalg.vecdot(exact.float(), exact.float()).add_(values, alpha=2).clamp_(min=0)
     return labels.long(), d2
-
-
-def _rows_contiguous(x: torch.Tensor) -> torch.Tensor:
-    return x if x.stride(1) == 1 else x.contiguous()
 
 
 def _blocks(dtype: torch.dtype, dim: int) -> tuple[int, int, int, int, int]:

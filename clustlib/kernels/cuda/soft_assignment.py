@@ -8,6 +8,8 @@ import torch
 import triton
 import triton.language as tl
 
+from clustlib.kernels.cuda._layout import rows_contiguous
+
 MOST_CLUSTERS = 256  # a tile holds all of a sample's scores
 
 
@@ -78,7 +80,7 @@ def serves(codes: torch.Tensor, centres: torch.Tensor) -> bool:
 
 def scores(codes: torch.Tensor, centres: torch.Tensor, v: float) -> tuple[torch.Tensor, torch.Tensor]:
     """The scores S of Eq. (1) and u_ij = 1 + ||z_i - mu_j||^2 / v, both (N, k) float32; no workspace beside them."""
-    codes, centres = _rows_contiguous(codes), centres.contiguous()
+    codes, centres = rows_contiguous(codes), centres.contiguous()
     n, k = len(codes), len(centres)
     found, u = (torch.empty((n, k), dtype=torch.float32, device=codes.device) for _ in range(2))
     if n:
@@ -93,7 +95,7 @@ def gradients(
     codes: torch.Tensor, centres: torch.Tensor, found: torch.Tensor, u: torch.Tensor, target: torch.Tensor, v: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Eq. (4), (N, d), and Eq. (5), (k, d). Workspace: one (k, d) part for every 64 samples, added in a fixed order."""
-    codes, centres = _rows_contiguous(codes), centres.contiguous()
+    codes, centres = rows_contiguous(codes), centres.contiguous()
     n, k, dim = len(codes), len(centres), codes.shape[1]
     blocks = _blocks(k, dim)
     programs = triton.cdiv(n, blocks["BLOCK_N"])
@@ -105,10 +107,6 @@ def gradients(
             n, k, dim, float(v), codes.stride(0), **blocks,
         )  # fmt: skip
     return by_codes, parts.sum(dim=0)
-
-
-def _rows_contiguous(x: torch.Tensor) -> torch.Tensor:
-    return x if x.stride(1) == 1 else x.contiguous()
 
 
 def _blocks(k: int, dim: int) -> dict[str, int]:
