@@ -12,6 +12,7 @@ import numpy as np
 
 from clustlib import _paths, datasets, metrics, records
 from clustlib.errors import UsageError
+from clustlib.experiments._checks import check_seed
 from clustlib.published.tables import choose
 
 if TYPE_CHECKING:
@@ -286,8 +287,7 @@ def check(dataset: str, method: str, seed: int = 0, n_images: int = 2500, **_: A
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, SETTINGS)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"seeds must be integers from 0 on, got {seed!r}")
+    check_seed(seed)
     if n_images < 20:
         raise UsageError(f"n_images must be at least 20, got {n_images}")
 

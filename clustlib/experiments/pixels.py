@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets
-from clustlib.errors import UsageError
+from clustlib.experiments._checks import check_seed
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
 from clustlib.rows import ROWS, Row
@@ -52,8 +52,7 @@ def _check(dataset: str, method: str, seed: int = 0, variant: str = "released", 
     choose("data set", dataset, datasets.names())
     choose("method", method, ROWS)
     choose("variant", variant, VARIANTS)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"seeds must be integers from 0 on, got {seed!r}")
+    check_seed(seed)
 
 
 def _uses(params: dict[str, Any]) -> list[str]:

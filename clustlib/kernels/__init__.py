@@ -1,7 +1,8 @@
 """The numeric cores: one function per operation, imported where it is first used."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from clustlib import _lazy
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.kernels.boosting import boosted_target, kl_terms
@@ -66,8 +67,4 @@ __all__ = [
     "weighted_triplet_loss",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = _lazy.attributes(__name__, _HOME)

@@ -6,6 +6,7 @@ import numpy as np
 
 from clustlib import datasets, metrics, records
 from clustlib.errors import UsageError
+from clustlib.experiments._checks import check_seed
 from clustlib.experiments.fcn import protocol
 from clustlib.experiments.fcn.protocol import STAND_IN_CNN
 from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
@@ -180,8 +181,7 @@ def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, METHODS)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"seeds must be integers from 0 on, got {seed!r}")
+    check_seed(seed)
     if settings.get("cnn", STAND_IN_CNN) not in ("efficientnet-lite0", "vgg16", "pixels"):
         raise UsageError(f"cnn must be efficientnet-lite0, vgg16 or pixels, got {settings['cnn']!r}")
     for name in ("n_components", "max_iter", "transform_iter", "epochs"):
