@@ -16,7 +16,8 @@ from clustlib.cluster import KMeans
 from clustlib.errors import UsageError
 from clustlib.kernels import boosted_target, soft_assign
 from clustlib.methods import DBC, FCAEFeatures
-from clustlib.methods._minibatch import floats
+from clustlib.methods._linear_code import discriminant_encoder
+from clustlib.methods._minibatch import floats, over_all
 from clustlib.methods._start import averaged, evenness
 from clustlib.models import FCAE
 
@@ -132,7 +133,7 @@ def test_each_image_is_scaled_to_a_root_mean_square_of_1():
 
 def test_dbc_sharpens_its_clusters(digits, features):
     model = DBC(10, features=features, random_state=0, **{**SMALL, "epochs": 8}).fit(digits.images)
-    assert model.history_[-1]["score"] > model.history_[0]["score"] + 0.02
+    assert model.history_[-1]["score"] > model.history_[0]["score"] + 0.01
     assert metrics.accuracy(digits.labels, model.labels_) > 0.45
     assert model.labels_.shape == (400,) and model.labels_.dtype == np.int64
     np.testing.assert_allclose(model.soft_assignments_.sum(1), 1, rtol=1e-5)
@@ -163,10 +164,37 @@ def test_averaging_draws_neighbours_together_and_leaves_the_network_alone(digits
     expected = unit.astype(np.float64)
     for _ in range(3):
         expected = 0.5 * expected + 0.5 * expected[order].mean(1)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(smooth, expected, atol=1e-5)
     np.testing.assert_array_equal(averaged(features.embedding_, 10, 0), features.embedding_)
-    same = [DBC(10, features=features, epochs=0, smoothing=s).fit(digits.images).embedding_ for s in (0, 8)]
+    left = {"features": features, "epochs": 0, "discriminant": False}
+    same = [DBC(10, smoothing=s, **left).fit(digits.images).embedding_ for s in (0, 8)]
     np.testing.assert_array_equal(*same)
+
+
+def test_discriminant_codes_are_fishers(digits, features):
+    """The nearest centre of clusters is what linear discriminant analysis chooses, and the form stays: k - 1 codes."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    start = KMeans(10, n_init=1, random_state=0).fit(features.embedding_).labels_.astype(np.int64)
+    images = torch.from_numpy(digits.images)
+    encoder = discriminant_encoder(features.encoder_, images, features.scaling, torch.from_numpy(start))
+    codes = over_all(encoder.encode, images, features.scaling).numpy()
+    assert codes.shape == (400, 9) and encoder.code_length == 9
+    centers = np.array([codes[start == j].mean(0) for j in range(10)])
+    np.testing.assert_allclose(np.cov((codes - centers[start]).T), np.eye(9), atol=0.02)
+    even = LinearDiscriminantAnalysis(priors=np.full(10, 0.1)).fit(features.embedding_.astype(float), start)
+    nearest = ((codes[:, None] - centers) ** 2).sum(2).argmin(1)
+    assert (nearest == even.predict(features.embedding_.astype(float))).mean() > 0.98
+
+
+def test_stage_2_trains_the_discriminants_of_the_start(digits, features):
+    settings = {"features": features, "epochs": 0, "random_state": 0}
+    turned, left = (DBC(10, discriminant=d, **settings).fit(digits.images) for d in (True, False))
+    assert turned.embedding_.shape == (400, 9) and left.embedding_.shape == features.embedding_.shape
+    kept = [(model.labels_ == model.start_labels_).mean() for model in (turned, left)]
+    assert kept[0] > kept[1]  # what tells the start's clusters apart is what distances are made of
+    assert DBC(1, **settings).fit(digits.images).embedding_.shape == features.embedding_.shape
 
 
 def test_evenness():
@@ -178,7 +206,7 @@ def test_evenness():
 def test_one_step_is_a_step_along_eq_4_and_5(digits, features):
     """One epoch of one batch of plain steps moves the centres against Eq. (5)."""
     X = digits.images[:50]
-    settings = {"batch_size": 50, "optimizer": "sgd", "learning_rate": 0.5, "radius": None}
+    settings = {"batch_size": 50, "optimizer": "sgd", "learning_rate": 0.5, "radius": None, "discriminant": False}
     model = DBC(4, features=features, epochs=1, random_state=0, **settings)
     before = copy.deepcopy(model).set_params(epochs=0).fit(X)
     after = model.fit(X)
@@ -226,7 +254,7 @@ def test_the_monitor_sees_every_epoch_and_adds_to_the_history(digits, features):
         return {"first": float(S[0, 0])}
 
     model = DBC(3, features=features, random_state=0, **SMALL).fit(digits.images, monitor=note)
-    assert seen == [(epoch, (400, 3), (400, 60)) for epoch in range(len(model.history_))]
+    assert seen == [(epoch, (400, 3), (400, 2)) for epoch in range(len(model.history_))]
     assert [entry["first"] for entry in model.history_][-1] == pytest.approx(model.soft_assignments_[0, 0])
 
 

@@ -18,7 +18,9 @@ def averaged(codes: np.ndarray, neighbours: int, rounds: int, device: str = "aut
     """Codes of unit length, each ``rounds`` times replaced by the middle between itself and its neighbours' mean.
 
     Classes that are long and winding in the code become compact, which is what k-means looks for. The neighbours, by
-    distance between codes of unit length, stay the same in all rounds.
+    distance between codes of unit length, stay the same in all rounds. Averaging draws every code towards the middle of
+    all, the more the less its neighbours agree, and k-means would rather split what stays far out than part what has
+    been drawn together: so the averages are brought back to unit length.
 
     Parameters
     ----------
@@ -27,12 +29,11 @@ def averaged(codes: np.ndarray, neighbours: int, rounds: int, device: str = "aut
 
     Returns
     -------
-    (N, d) float32; the codes themselves where ``rounds`` is 0.
+    (N, d) float32 of unit length; the codes themselves where ``rounds`` is 0.
     """
     if rounds == 0:
         return codes
-    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
-    current = codes / np.where(lengths > 0, lengths, 1)
+    current = _unit(codes)
     threads = torch.get_num_threads()
     nearest = knn(current, min(neighbours, len(codes) - 1), device=device)[0]
     torch.set_num_threads(threads)  # numba, started by the search, may have changed it, and with it the last digits
@@ -41,7 +42,12 @@ def averaged(codes: np.ndarray, neighbours: int, rounds: int, device: str = "aut
         for column in nearest.T:
             mean += current[column]
         current = 0.5 * current + (0.5 / nearest.shape[1]) * mean
-    return current
+    return _unit(current)
+
+
+def _unit(codes: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
+    return codes / np.where(lengths > 0, lengths, 1)
 
 
 def evenness(labels: np.ndarray, n_clusters: int) -> float:

@@ -18,6 +18,7 @@ from clustlib.errors import UsageError
 from clustlib.kernels.boosting import NORMALISATIONS, boosted_target
 from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
 from clustlib.methods._checkpoint import Checkpoint, content_hash
+from clustlib.methods._linear_code import discriminant_encoder, has_linear_code, with_code
 from clustlib.methods._minibatch import as_tensor, optimizer_of, over_all, seed_of, shuffled
 from clustlib.methods._start import averaged, kmeans_start
 from clustlib.methods.fcae import FCAEFeatures
@@ -52,6 +53,9 @@ class DBC(ClusterMixin, BaseEstimator):
     smoothing, n_neighbors : k-means sees each code averaged that many times with those of its nearest neighbours, so
         that classes are compact; 0 takes the codes as they are, which is what the paper says. The network and
         the centres know nothing of it: the centres are the means of the clusters' own codes.
+    discriminant : whether the encoder that stage II trains has, in place of a linear code, its k - 1 directions that
+        tell the start's clusters apart (Fisher), with identity covariance within them; False keeps the code as
+        stage I left it, which is what the paper says.
     random_state : int, RandomState or None.
     device : "auto", "cpu" or "cuda".
     checkpoint : a file; saved after every epoch and resumed exactly. Stage I keeps its own beside it (``.stage-1``).
@@ -86,8 +90,9 @@ class DBC(ClusterMixin, BaseEstimator):
         optimizer: str = "adam",
         n_init: int = 20,
         start: str = "even",
-        smoothing: int = 8,
+        smoothing: int = 16,
         n_neighbors: int = 10,
+        discriminant: bool = True,
         random_state: Any = None,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -107,6 +112,7 @@ class DBC(ClusterMixin, BaseEstimator):
         self.start = start
         self.smoothing = smoothing
         self.n_neighbors = n_neighbors
+        self.discriminant = discriminant
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -157,7 +163,8 @@ class DBC(ClusterMixin, BaseEstimator):
     def _checkpoint(self, X: np.ndarray, seed: int) -> Checkpoint:
         names = ("n_clusters", "alpha", "v", "radius", "normalisation", "batch_size", "learning_rate", "weight_decay")
         chosen = {
-            name: getattr(self, name) for name in (*names, "optimizer", "n_init", "start", "smoothing", "n_neighbors")
+            name: getattr(self, name)
+            for name in (*names, "optimizer", "n_init", "start", "smoothing", "n_neighbors", "discriminant")
         }
         weights = [value.cpu().numpy() for value in self.features_.encoder_.state_dict().values()]
         origin = {"data": content_hash(X), "features": content_hash(*weights), "seed": seed, "stage": 2}
@@ -167,10 +174,18 @@ class DBC(ClusterMixin, BaseEstimator):
         """Lines 2 to 15 of Algorithms 1 and 2, from the last epoch kept on."""
         state = kept.load(images.device)
         if state is None:
-            codes, start = self._all_codes(images), self._start(images, seed)
+            start = self._start(images, seed)
+            if self._turned(start):
+                clusters = torch.from_numpy(start).to(images.device)
+                self.model_ = discriminant_encoder(self.model_, images, self.features_.scaling, clusters)
+            codes = self._all_codes(images)
             members = F.one_hot(torch.from_numpy(start), self.n_clusters).to(codes)
             centers = members.T @ codes / members.sum(0)[:, None].clamp(min=1)
         else:
+            if self._turned(state["start"].cpu().numpy()):
+                length = len(state["model"]["features.0.weight"])
+                shape = (self.model_.code_length, length)
+                self.model_ = with_code(self.model_, torch.zeros(shape, dtype=torch.double, device=images.device))
             self.model_.load_state_dict(state["model"])
             self.history_, start, centers = state["history"], state["start"].cpu().numpy(), state["centers"]
             codes = self._all_codes(images)
@@ -204,6 +219,11 @@ class DBC(ClusterMixin, BaseEstimator):
         codes = over_all(self.model_.eval().encode, images, self.features_.scaling).cpu().numpy()
         codes = averaged(codes, self.n_neighbors, self.smoothing, self.device)
         return kmeans_start(codes, self.n_clusters, self.n_init, self.start, seed)
+
+    def _turned(self, start: np.ndarray) -> bool:
+        """Whether the code is replaced by the discriminants of these clusters: there must be two, and none empty."""
+        found = len(np.unique(start))
+        return self.discriminant and has_linear_code(self.model_) and found == self.n_clusters > 1
 
     def _codes(self, batch: torch.Tensor) -> torch.Tensor:
         codes = self.model_.encode(batch)

@@ -15,6 +15,7 @@ from clustlib import _device
 from clustlib._validation import check_images
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import Checkpoint, content_hash
+from clustlib.methods._linear_code import whitened_encoder
 from clustlib.methods._minibatch import (
     SCALINGS,
     as_tensor,
@@ -25,7 +26,6 @@ from clustlib.methods._minibatch import (
     settle_batch_norm,
     shuffled,
 )
-from clustlib.methods._whitening import whitened_encoder
 from clustlib.models.fcae import FCAE
 
 
