@@ -51,6 +51,7 @@ RECIPES = {
     "mnist": Recipe(4, 20),
     "mnist-test": Recipe(20, 50),
     "usps": Recipe(15, 60),
+    "coil-20": Recipe(10, 20),
 }
 USUAL = Recipe(15, 50)
 
