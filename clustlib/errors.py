@@ -16,6 +16,10 @@ class DataMissing(OneLine, FileNotFoundError):
     """A dataset that is not on this machine; the message says what to fetch and from where."""
 
 
+class PackageMissing(OneLine, ImportError):
+    """An optional package that is not installed; the message says how to install it."""
+
+
 class DataCorrupt(OneLine, OSError):
     """A file whose content is not what it must be; names the file and both checksums."""
 

@@ -119,6 +119,7 @@ def finish(
     comparison: pd.DataFrame | None = None,
     measured: pd.DataFrame | None = None,
     metrics: dict[str, float] | None = None,
+    optional: pd.DataFrame | None = None,
 ) -> None:
     """Hand the notebook's outcome on and print its regression check.
 
@@ -128,6 +129,8 @@ def finish(
     measured : the cells by seed that claims are tested on.
         Where a notebook shows several published tables, a column ``table`` names each row's.
     metrics : other numbers to hold in a band, by name; those of ``measured`` are added.
+    optional : cells like ``measured`` that claims are tested on and that have no band, because not every
+        installation can make them.
     """
     measured = pd.DataFrame() if measured is None else measured
     regression = {**(metrics or {}), **(regression_metrics(measured) if len(measured) else {})}
@@ -137,7 +140,7 @@ def finish(
         paper,
         key,
         comparison=empty if comparison is None else comparison,
-        measured=measured,
+        measured=measured if optional is None else pd.concat([measured, optional], ignore_index=True),
         regression=regression,
         records=records.requested(),
     )

@@ -1,4 +1,4 @@
-"""The rows of JULE's tables: which estimator stands behind each label, and how it is called; JULE's own settings.
+"""The rows of JULE's tables: which estimator stands behind each label and its call; the switches of JULE and of DBC.
 
 The labels are the paper's. Estimators are named by strings so that reading the list imports none.
 """
@@ -69,4 +69,27 @@ JULE_VARIANTS: dict[str, dict[str, Any]] = {
         "chains": "released",
         "statistics": "batch",
     },
+}
+
+# What the text of DBC leaves open, one departure from the book's settings at a time: arguments of
+# ``FCAEFeatures`` (stage I) and of ``DBC`` (stage II)
+DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "pixels-unscaled": ({"scaling": "pixels"}, {}),
+    "code-with-relu": ({"code": "bn-relu", "whiten": None}, {}),
+    "code-not-whitened": ({"whiten": None}, {}),
+    "unpooling-to-a-corner": ({"unpooling": "corner"}, {}),
+    "unpooling-to-all-four": ({"unpooling": "nearest"}, {}),
+    "sgd-in-stage-1": ({"optimizer": "sgd", "learning_rate": 0.1}, {}),
+    "start-by-the-letter": ({}, {"smoothing": 0, "start": "distortion"}),
+    "start-not-averaged": ({}, {"smoothing": 0}),
+    "start-by-distortion": ({}, {"start": "distortion"}),
+    "one-restart": ({}, {"n_init": 1}),
+    "codes-off-the-sphere": ({}, {"radius": None}),
+    "sphere-of-1": ({}, {"radius": 1.0}),
+    "sphere-of-10": ({}, {"radius": 10.0}),
+    "v-of-10": ({}, {"v": 10.0}),
+    "sgd-in-stage-2": ({}, {"optimizer": "sgd", "learning_rate": 0.1}),
+    "rate-of-a-tenth": ({}, {"learning_rate": 1e-4}),
+    "batches-of-64": ({}, {"batch_size": 64}),
+    "batches-of-1000": ({}, {"batch_size": 1000}),
 }

@@ -38,7 +38,8 @@ def conda() -> list[str]:
 
 def test_environment_yml_has_the_pins_of_pyproject():
     extras = project()["optional-dependencies"]
-    wanted = {*project()["dependencies"], *extras["gpu"], *extras["book"], *extras["test"], "-e ."}
+    extra = {pin for name in ("gpu", "book", "peers", "test") for pin in extras[name]}
+    wanted = {*project()["dependencies"], *extra, "-e ."}
     assert set(conda()) == wanted
 
 

@@ -15,11 +15,6 @@ from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
 
 METHODS = ("KMS", "FCAE-KMS", "DBC")
-# why a row of Tables 3 to 6 has no measurement
-NOT_RUN = {
-    "IEC": "reported by its own paper only: no library has it",
-    **dict.fromkeys(("DAE-KMS", "AEC", "DEN", "DCN", "DEC"), "not run yet"),
-}
 STARTS = ("full", "half", "random")
 # the settings of figure 9, by the names of its curves; what is not said is the paper's own
 CURVES: dict[str, dict[str, Any]] = {

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from clustlib import _paths
 
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "triton", "numba", "faiss-cpu", "faiss-gpu")
+_PACKAGES = (
+    *("numpy", "scipy", "scikit-learn", "torch", "torchvision", "triton", "numba", "faiss-cpu", "faiss-gpu"),
+    "clustpy",
+)
 
 
 @cache

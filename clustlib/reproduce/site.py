@@ -66,6 +66,22 @@ def choices_page() -> str:
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
+def dbc_choices_page() -> str:
+    """What the choices that the DBC paper leaves open measured, as a Markdown table."""
+    from clustlib.experiments import dbc_choices
+
+    shown = dbc_choices.choices("paper")
+    return _markdown(list(shown.columns), shown.to_numpy().tolist())
+
+
+def dbc_starts_page() -> str:
+    """What the k-means starts of DBC measured, as a Markdown table."""
+    from clustlib.experiments import dbc_choices
+
+    shown = dbc_choices.starts("paper")
+    return _markdown(list(shown.columns), shown.to_numpy().tolist())
+
+
 def performance_page(folder: Path) -> str:
     """The committed timings: bars, measurements and plots, as Markdown; pictures go to ``folder``."""
     parts = []
@@ -98,6 +114,8 @@ def gather(folder: Path) -> None:
         (generated / f"{paper}-claims.md").write_text(claims_page(paper))
     (generated / "jule-variants.md").write_text(variants_page())
     (generated / "fcn-choices.md").write_text(choices_page())
+    (generated / "dbc-choices.md").write_text(dbc_choices_page())
+    (generated / "dbc-starts.md").write_text(dbc_starts_page())
     (generated / "performance.md").write_text(performance_page(generated))
 
 
