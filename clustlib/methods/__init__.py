@@ -6,6 +6,7 @@ from clustlib import _lazy
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.methods.dbc import DBC
+    from clustlib.methods.deep_autoencoder import DeepAutoencoder
     from clustlib.methods.deepcluster import DeepCluster
     from clustlib.methods.ensemble_projection import EnsembleProjection
     from clustlib.methods.fcae import FCAEFeatures
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
 
 _HOME = {
     "DBC": "dbc",
+    "DeepAutoencoder": "deep_autoencoder",
     "DeepCluster": "deepcluster",
     "EnsembleProjection": "ensemble_projection",
     "FCAEFeatures": "fcae",
@@ -30,6 +32,7 @@ __all__ = [
     "FCN",
     "GSNMF",
     "JULE",
+    "DeepAutoencoder",
     "DeepCluster",
     "EnsembleProjection",
     "FCAEFeatures",

@@ -6,6 +6,7 @@ from clustlib import _lazy
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.models.alexnet import AlexNetSobel
+    from clustlib.models.autoencoder import Autoencoder
     from clustlib.models.convnet import ConvNet
     from clustlib.models.efficientnet_lite import EfficientNetLite0
     from clustlib.models.fcae import FCAE
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
 
 _HOME = {
     "AlexNetSobel": "alexnet",
+    "Autoencoder": "autoencoder",
     "ConvNet": "convnet",
     "EfficientNetLite0": "efficientnet_lite",
     "FCAE": "fcae",
@@ -33,6 +35,7 @@ __all__ = [
     "FCAE",
     "VGG16",
     "AlexNetSobel",
+    "Autoencoder",
     "ConvNet",
     "EfficientNetLite0",
     "JuleNet",

@@ -55,6 +55,14 @@ def variants_page() -> str:
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
+def switches_page() -> str:
+    """What JULE's own switches measured, one at a time, as a Markdown table."""
+    from clustlib.experiments import jule_switches
+
+    shown = jule_switches.switches("paper")
+    return _markdown(list(shown.columns), shown.to_numpy().tolist())
+
+
 def choices_page() -> str:
     """What the choices that the FCN paper leaves open measured, as a Markdown table."""
     from clustlib.experiments import fcn
@@ -113,6 +121,7 @@ def gather(folder: Path) -> None:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper))
         (generated / f"{paper}-claims.md").write_text(claims_page(paper))
     (generated / "jule-variants.md").write_text(variants_page())
+    (generated / "jule-switches.md").write_text(switches_page())
     (generated / "fcn-choices.md").write_text(choices_page())
     (generated / "dbc-choices.md").write_text(dbc_choices_page())
     (generated / "dbc-starts.md").write_text(dbc_starts_page())
