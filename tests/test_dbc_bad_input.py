@@ -1,0 +1,166 @@
+"""What DBC and its auto-encoder refuse, each in one line, and the little that they put up with."""
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from clustlib import datasets
+from clustlib.errors import DataCorrupt, UsageError
+from clustlib.methods import DBC, FCAEFeatures
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("digits").take(200, 0).images
+
+
+@pytest.fixture(scope="module")
+def features(digits):
+    return FCAEFeatures(epochs=0, random_state=0).fit(digits)
+
+
+@pytest.fixture(scope="module")
+def fitted(digits, features):
+    return DBC(4, features=features, epochs=1, random_state=0).fit(digits)
+
+
+def with_nan(images: np.ndarray) -> np.ndarray:
+    changed = images.astype(np.float32)
+    changed[3, 0, 2, 2] = np.nan
+    return changed
+
+
+IMAGES = [
+    (lambda X: X[:, 0], r"shape \(n_images, channels, height, width\), got \(200, 8, 8\)"),
+    (lambda X: X[:0], "no images in an array of shape"),
+    (with_nan, "NaN or infinite"),
+    (lambda X: X.astype(np.float64) * 1e300, "NaN or infinite"),
+    (lambda X: np.full(X.shape, "a"), "must be numbers, got dtype"),
+    (lambda X: None, "must be numbers"),
+    (lambda X: [1, 2], "must have shape"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), IMAGES)
+@pytest.mark.parametrize("estimator", [FCAEFeatures(epochs=1), DBC(4, epochs=1)], ids=["auto-encoder", "DBC"])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_images_that_cannot_be_learnt(digits, estimator, change, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        estimator.fit(change(digits))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": -1}, "epochs must not be negative"),
+        ({"batch_size": 1}, "batch_size at least 2"),
+        ({"learning_rate": 0.0}, "learning_rate positive"),
+        ({"learning_rate": float("nan")}, "learning_rate positive"),
+        ({"weight_decay": -1.0}, "weight_decay"),
+        ({"optimizer": "newton"}, "adam, sgd; got 'newton'"),
+        ({"scaling": "log"}, "pixels, rms; got 'log'"),
+        ({"unpooling": "mean"}, "switches, corner, nearest; got 'mean'"),
+        ({"code": "tanh"}, "bn-relu, bn, relu, linear; got 'tanh'"),
+        ({"code": "bn-relu"}, "only a linear code can be whitened"),
+        ({"whiten": 1000}, "differ in fewer than 1000 directions"),
+        ({"random_state": "a"}, "cannot be used to seed"),
+        ({"device": "tpu"}, '"auto", "cpu" or "cuda"'),
+    ],
+)
+def test_options_of_the_auto_encoder(digits, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        FCAEFeatures(**{"epochs": 0, **options}).fit(digits)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_clusters": 2.5}, "positive integer, got 2.5"),
+        ({"n_clusters": True}, "positive integer, got True"),
+        ({"n_clusters": "4"}, "positive integer, got '4'"),
+        ({"n_clusters": 201}, "more than the 200 samples"),
+        ({"alpha": float("nan")}, "alpha must be positive"),
+        ({"v": -1.0}, "v must be positive"),
+        ({"radius": 0.0}, "radius must be positive"),
+        ({"epochs": -1}, "epochs must not be negative"),
+        ({"learning_rate": float("nan")}, "learning_rate positive"),
+        ({"weight_decay": -1.0}, "weight_decay"),
+        ({"n_init": 0}, "n_init must be at least 1"),
+        ({"n_neighbors": 0}, "n_neighbors at least 1"),
+        ({"optimizer": None}, "adam, sgd; got None"),
+        ({"random_state": -1}, "Seed must be between 0"),
+        ({"device": "tpu"}, '"auto", "cpu" or "cuda"'),
+    ],
+)
+def test_options_of_dbc(digits, features, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        DBC(**{"n_clusters": 4, "features": features, "epochs": 1, **options}).fit(digits)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_without_variety_are_told_from_too_few_directions(digits):
+    for images in (0 * digits, 0 * digits + 7, digits[:40]):
+        with pytest.raises(UsageError, match=f"these {len(images)} images differ in fewer than 60 directions"):
+            DBC(4, epochs=1, features=FCAEFeatures(epochs=0)).fit(images)
+
+
+def test_an_image_too_small_for_the_network(digits):
+    with pytest.raises(UsageError, match="at least 4 x 4 pixels"):
+        FCAEFeatures(epochs=1).fit(digits[:, :, :3, :3])
+
+
+@pytest.mark.parametrize("use", ["transform", "predict", "predict_proba"])
+def test_new_images_are_checked_as_those_of_the_fit(digits, fitted, use):
+    for change, message in IMAGES[:3]:
+        with pytest.raises(ValueError, match=message):
+            getattr(fitted, use)(change(digits))
+    with pytest.raises(ValueError, match=r"\(1, 8, 8\) as those of the fit, got \(3, 8, 8\)"):
+        getattr(fitted, use)(np.repeat(digits, 3, 1))
+
+
+@pytest.mark.parametrize("use", ["transform", "predict", "predict_proba"])
+def test_what_was_not_fitted_says_so(digits, use):
+    with pytest.raises(NotFittedError):
+        getattr(DBC(4), use)(digits)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", "half"])
+def test_a_damaged_checkpoint_is_named_and_kept(digits, features, tmp_path, content):
+    file = tmp_path / "dbc.pt"
+    model = DBC(4, features=features, epochs=1, random_state=0, checkpoint=file)
+    if content == "half":
+        model.fit(digits)
+        content = file.read_bytes()[: file.stat().st_size // 2]
+    file.write_bytes(content)
+    with pytest.raises(DataCorrupt, match="damaged or no checkpoint") as caught:
+        model.fit(digits)
+    assert str(file) in str(caught.value) and "delete it" in str(caught.value)
+    assert file.read_bytes() == content
+
+
+def test_another_data_sets_checkpoint_is_refused(digits, features, tmp_path):
+    file = tmp_path / "dbc.pt"
+    DBC(4, features=features, epochs=1, random_state=0, checkpoint=file).fit(digits)
+    with pytest.raises(UsageError, match=r"checkpoint of another fit.*data"):
+        DBC(4, features=features, epochs=1, random_state=0, checkpoint=file).fit(255 - digits)
+
+
+def test_as_many_clusters_as_images_and_one_cluster_are_borders_that_work(digits, features):
+    assert set(DBC(1, features=features, epochs=1, random_state=0).fit(digits).labels_) == {0}
+    many = DBC(200, features=features, epochs=0, smoothing=0, n_init=1, random_state=0).fit(digits)
+    assert len(set(many.start_labels_)) == 200
+
+
+def test_more_neighbours_than_images_are_all_of_them(digits, features):
+    settings = {"features": features, "epochs": 0, "random_state": 0}
+    labels = [DBC(4, n_neighbors=n, **settings).fit(digits).start_labels_ for n in (199, 1000)]
+    np.testing.assert_array_equal(*labels)
+
+
+def test_repeated_images_leave_clusters_empty_and_nothing_breaks(digits, features):
+    with pytest.warns(UserWarning, match="distinct clusters"):
+        model = DBC(5, features=features, epochs=2, random_state=0).fit(np.repeat(digits[:3], 20, 0))
+    assert np.isfinite(model.soft_assignments_).all() and np.isfinite(model.embedding_).all()
+    assert len(set(model.labels_[:20])) == 1
