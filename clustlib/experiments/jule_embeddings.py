@@ -2,20 +2,18 @@
 
 import importlib
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from clustlib import _paths, datasets, metrics, plots, records
+from clustlib import datasets, metrics, plots, records
 from clustlib.errors import UsageError
 from clustlib.experiments import stand_ins
+from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments.jule import check_fit, settings, train_jule, uses_fit
 from clustlib.methods._checkpoint import Checkpoint
 from clustlib.published.tables import choose
-from clustlib.records.runs import fingerprint, key_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,7 +117,7 @@ def _autoencoder(
         epochs=epochs,
         random_state=seed,
         device=how["device"],
-        checkpoint=_checkpoint_of(low_dimensional, {"dataset": images.name, "method": "Autoencoder", **named}),
+        checkpoint=checkpoint_of(low_dimensional, {"dataset": images.name, "method": "Autoencoder", **named}),
     )
     return _fitted(model, images.pixels("unit"), learns)
 
@@ -143,7 +141,7 @@ def train_narrow(
     -------
     ``scaled`` (N, d) float32, of unit length, and ``linear``, the same before that; ``seconds`` of the fit.
     """
-    checkpoint = _checkpoint_of(train_narrow, locals())
+    checkpoint = checkpoint_of(train_narrow, locals())
     from clustlib.methods import JULE
 
     images = datasets.load(dataset)
@@ -180,7 +178,7 @@ def train_on_clusters(
     One period of ``epochs`` epochs of triplets, from random weights. Returns ``scaled`` (N, d) float32 and ``seconds``,
     those of the fit included.
     """
-    kept = Checkpoint(_checkpoint_of(train_on_clusters, locals()), {"dataset": dataset, "seed": seed})
+    kept = Checkpoint(checkpoint_of(train_on_clusters, locals()), {"dataset": dataset, "seed": seed})
     import torch
 
     from clustlib import _device
@@ -225,12 +223,6 @@ def _ours_by_pca(
 
 def _fit(how: dict[str, Any]) -> dict[str, Any]:
     return {name: how[name] for name in ("epochs", "precision", "device")}
-
-
-def _checkpoint_of(fn: Callable, params: dict[str, Any]) -> Path:
-    """The file of a fit that is under way, named after its parameters and sources: changed code begins anew."""
-    name = key_of(fn, params).replace("/", "-")
-    return _paths.build("checkpoints") / f"{name}.{fingerprint(fn, params)}.pt"
 
 
 # by name, so that a record's sources are those of its own method

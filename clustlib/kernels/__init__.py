@@ -15,11 +15,12 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.kernels.sampling import draw_epoch
     from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
     from clustlib.kernels.triplets import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
-    from clustlib.kernels.whitening import pca_whiten
+    from clustlib.kernels.whitening import Moments, pca_whiten, zca_whitening
 
 _HOME = {
     "KnnGraph": "neighbours",
     "MergeTree": "linkage",
+    "Moments": "whitening",
     "Penalty": "gsnmf",
     "Triplets": "triplets",
     "affinity_graph": "neighbours",
@@ -40,11 +41,13 @@ _HOME = {
     "soft_assign": "soft_assignment",
     "squared_distances": "triplets",
     "weighted_triplet_loss": "triplets",
+    "zca_whitening": "whitening",
 }
 
 __all__ = [
     "KnnGraph",
     "MergeTree",
+    "Moments",
     "Penalty",
     "Triplets",
     "affinity_graph",
@@ -65,6 +68,7 @@ __all__ = [
     "soft_assign",
     "squared_distances",
     "weighted_triplet_loss",
+    "zca_whitening",
 ]
 
 __getattr__ = _lazy.attributes(__name__, _HOME)

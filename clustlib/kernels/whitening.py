@@ -87,6 +87,27 @@ def whitening(moments: Moments, n_components: int = 256) -> Whitening:
     return Whitening(moments.mean.float(), scaled.float())
 
 
+def zca_whitening(moments: Moments, epsilon: float = 0.1) -> Whitening:
+    """Whitening that turns back to the axes it came from: U (Lambda + epsilon)^(-1/2) U^T (f - mean).
+
+    ``epsilon`` damps directions of little variance. Coates, Lee and Ng (2011) whiten patches so. Covariances are over
+    n - 1.
+
+    Raises
+    ------
+    UsageError : fewer than two rows, features that are not finite, or no positive ``epsilon``.
+    """
+    if moments.count < 2:
+        raise UsageError(f"whitening needs at least two rows, got {moments.count}")
+    if not torch.isfinite(moments.scatter).all():
+        raise UsageError("features contain NaN or infinite values")
+    if not epsilon > 0:
+        raise UsageError(f"epsilon must be positive, got {epsilon!r}")
+    values, vectors = torch.linalg.eigh(moments.scatter / (moments.count - 1))
+    matrix = vectors * (values.clamp(min=0) + epsilon).rsqrt() @ vectors.T
+    return Whitening(moments.mean.float(), matrix.float())
+
+
 def pca_whiten(batches: Iterable[Tensor], n_components: int = 256) -> Whitening:
     """:func:`whitening` of features given as an iterable of (n, d) batches, which is read once.
 

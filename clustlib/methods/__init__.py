@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.methods.gsnmf import GSNMF
     from clustlib.methods.jule import JULE
     from clustlib.methods.linear_autoencoder import LinearAutoencoder
+    from clustlib.methods.patch_jule import PatchJULE
 
 _HOME = {
     "DBC": "dbc",
@@ -25,6 +26,7 @@ _HOME = {
     "GSNMF": "gsnmf",
     "JULE": "jule",
     "LinearAutoencoder": "linear_autoencoder",
+    "PatchJULE": "patch_jule",
 }
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "EnsembleProjection",
     "FCAEFeatures",
     "LinearAutoencoder",
+    "PatchJULE",
 ]
 
 __getattr__ = _lazy.attributes(__name__, _HOME)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.models.fcae import FCAE
     from clustlib.models.features import extract
     from clustlib.models.julenet import JuleNet
+    from clustlib.models.patchnet import PatchNet
     from clustlib.models.sobel import Sobel
     from clustlib.models.vgg16 import VGG16
     from clustlib.models.vgg16_sobel import VGG16Sobel
@@ -24,6 +25,7 @@ _HOME = {
     "EfficientNetLite0": "efficientnet_lite",
     "FCAE": "fcae",
     "JuleNet": "julenet",
+    "PatchNet": "patchnet",
     "Sobel": "sobel",
     "VGG16": "vgg16",
     "VGG16Sobel": "vgg16_sobel",
@@ -39,6 +41,7 @@ __all__ = [
     "ConvNet",
     "EfficientNetLite0",
     "JuleNet",
+    "PatchNet",
     "Sobel",
     "VGG16Sobel",
     "extract",

@@ -1,0 +1,14 @@
+"""Where the fits of experiments that are under way are kept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from clustlib import _paths
+from clustlib.records.runs import fingerprint, key_of
+
+
+def checkpoint_of(fn: Callable, params: dict[str, Any]) -> Path:
+    """The file of a fit by ``fn(**params)``, named after its parameters and sources: changed code begins anew."""
+    name = key_of(fn, params).replace("/", "-")
+    return _paths.build("checkpoints") / f"{name}.{fingerprint(fn, params)}.pt"
