@@ -324,6 +324,7 @@ def broken(images: np.ndarray) -> np.ndarray:
         ({}, lambda X: X[:4], "more than the 4 samples"),
         ({"n_clusters": 0}, lambda X: X, "positive integer"),
         ({"alpha": 0.0}, lambda X: X, "alpha must be positive"),
+        ({"decay": 0.0}, lambda X: X, "decay must be above 0"),
         ({"radius": -1.0}, lambda X: X, "radius must be positive"),
         ({"normalisation": "some"}, lambda X: X, "boosted, soft, none"),
         ({"optimizer": "newton"}, lambda X: X, "adam, sgd"),

@@ -51,6 +51,11 @@ RECIPES = {
 USUAL = Recipe(15, 50)
 
 
+def decay_over(epochs: int) -> float:
+    """The factor by which the learning rate falls from epoch to epoch: to 0.04 of itself over all of them."""
+    return 0.04 ** (1 / max(epochs, 1))
+
+
 def recipe(dataset: str, pretrain_epochs: int | None = None, epochs: int | None = None) -> Recipe:
     """The data set's recipe, with the epochs that are given in place of its own."""
     own = RECIPES.get(dataset, USUAL)
@@ -160,6 +165,7 @@ def train(
         "start": start,
         "length": length,
         "whiten": whiten,
+        "epochs": epochs,
     }
     file = _checkpoint("stage-2", {"dataset": dataset, "seed": seed, **setting})
     model = DBC(
@@ -168,6 +174,7 @@ def train(
         alpha=alpha,
         normalisation=normalisation,
         epochs=epochs,
+        decay=decay_over(epochs),
         random_state=seed,
         device=device,
         checkpoint=file,

@@ -72,8 +72,9 @@ def switched(
     arrays = records.artifact(train_stage_1, **shared, **{name: plain[name] for name in trained}, device=device)
     weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
     features = FCAEFeatures(**options, device=device).restore(images.images, weights)
-    settings: dict[str, Any] = {"epochs": chosen.epochs, "random_state": seed, "device": device, **second}
-    file = dbc._checkpoint("choice-2", {**shared, "choice": choice})
+    settings: dict[str, Any] = {"epochs": chosen.epochs, "decay": dbc.decay_over(chosen.epochs), "random_state": seed}
+    settings |= {"device": device, **second}
+    file = dbc._checkpoint("choice-2", {**shared, "choice": choice, "epochs": chosen.epochs})
     model = DBC(images.n_classes, features=features, checkpoint=file, **settings).fit(images.images)
     file.unlink(missing_ok=True)
     start = {f"{name}_start": value for name, value in scores(images.labels, model.start_labels_).items()}

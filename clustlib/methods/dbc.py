@@ -47,6 +47,8 @@ class DBC(ClusterMixin, BaseEstimator):
     epochs : T, passes over the images at most.
     batch_size : m_b, images to a step.
     learning_rate, weight_decay, optimizer : of encoder and centres; "adam", or "sgd" with momentum 0.9.
+    decay : factor of the learning rate from one epoch to the next. At a constant rate a few images in a thousand change
+        their clusters for ever, and the clusters drift.
     n_init : restarts of the k-means start.
     start : which of them is taken: "even", the one of most even clusters among those of nearly the smallest distortion,
         or "distortion", that of the smallest.
@@ -88,6 +90,7 @@ class DBC(ClusterMixin, BaseEstimator):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         optimizer: str = "adam",
+        decay: float = 0.94,
         n_init: int = 20,
         start: str = "even",
         smoothing: int = 32,
@@ -108,6 +111,7 @@ class DBC(ClusterMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.optimizer = optimizer
+        self.decay = decay
         self.n_init = n_init
         self.start = start
         self.smoothing = smoothing
@@ -148,6 +152,8 @@ class DBC(ClusterMixin, BaseEstimator):
             raise UsageError(f"normalisation must be one of {', '.join(NORMALISATIONS)}; got {self.normalisation!r}")
         if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
             raise UsageError("epochs must not be negative, batch_size at least 2 and learning_rate positive")
+        if not 0 < self.decay <= 1:
+            raise UsageError(f"decay must be above 0 and at most 1, got {self.decay}")
         if self.smoothing < 0 or self.n_neighbors < 1:
             raise UsageError("smoothing must not be negative and n_neighbors at least 1")
 
@@ -204,6 +210,8 @@ class DBC(ClusterMixin, BaseEstimator):
             if self.history_[-1].get("changed") == 0:
                 break
             clock, before = time.perf_counter(), scores.argmax(1)
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate * self.decay ** (epoch - 1)
             loss = self._epoch(images, scores, optimizer, drawn)
             codes = self._all_codes(images)
             scores = self._scores(codes)
