@@ -23,7 +23,7 @@ from clustlib.kernels.whitening import Whitening
 
 _CONTRAST = 10.0  # added to a patch's variance, in squared gray levels of 0..255
 _ZCA = 0.1  # added to the eigenvalues
-_AT_ONCE = 1 << 24  # entries of the table patches x codes in memory
+_AT_ONCE = 1 << 22  # entries of the table patches x codes in memory
 
 
 def random_patches(images: np.ndarray, n_patches: int, size: int, seed: int = 0) -> np.ndarray:
@@ -69,8 +69,12 @@ class Codebook:
 
     def __call__(self, patches: Tensor) -> Tensor:
         """The activations (n, K) of rows of raw patches: max(0, mean distance - distance), the "triangle" code."""
-        distances = torch.cdist(self.represented(patches), self.codes)
-        return (distances.mean(1, keepdim=True) - distances).relu_()
+        rows = self.represented(patches)
+        # in place: the table of patches by codes is what the time goes into
+        distances = torch.addmm((self.codes * self.codes).sum(1), rows, self.codes.T, alpha=-2)
+        distances.add_((rows * rows).sum(1, keepdim=True)).clamp_(min=0).sqrt_()
+        mean = distances.mean(1, keepdim=True)
+        return distances.neg_().add_(mean).relu_()
 
     def represented(self, patches: Tensor) -> Tensor:
         """Rows of raw patches (n, C size^2) as the codes see them, (n, D)."""
@@ -93,7 +97,7 @@ def image_features(images: np.ndarray, codebook: Codebook, device: Any = "cpu") 
     """Codes of every patch at stride 1, summed over each quadrant: (N, 4 K) float32.
 
     ``images`` are (N, C, H, W) uint8. Where a side is odd, the first half takes the middle. Memory grows with the
-    batch, which holds as many images as keep the table of patches and codes under 64 MB.
+    batch, which holds as many images as keep the table of patches and codes under 16 MB.
     """
     height, width = (side - codebook.size + 1 for side in images.shape[2:])
     if min(height, width) < 2:
