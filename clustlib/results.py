@@ -26,7 +26,7 @@ WIDER = {
     **dict.fromkeys(("1 per class", "3 per class", "clustering phase"), 0.25),
     # JULE squeezed into two numbers by a few epochs: rounding decides where its points end
     **dict.fromkeys(("OURS", "OURS (not normalised)", "OURS (final clusters)", "OURS (PCA of 160-D)"), 0.15),
-    **dict.fromkeys(("Autoencoder", "conv1", "conv2", "conv1&2", "ip"), 0.1),
+    **dict.fromkeys(("Autoencoder", "conv1", "conv2", "conv1&2", "ip", "Supervised"), 0.1),
     "released": 1.5,
 }
 

@@ -130,4 +130,4 @@ def test_the_page_includes_what_is_generated_and_names_what_exists():
     said = re.findall(r"`(?:FCAEFeatures\(|DBC\()?(\w+)(?:=\.\.\.\))?` \(\*\*([\w.]+)\*\*", page)
     assert len(said) > 10
     for name, default in said:
-        assert known[name] == (float(default) if default[0].isdigit() else default), name
+        assert str(known[name]) == default or known[name] == float(default), name

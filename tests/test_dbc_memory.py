@@ -27,8 +27,8 @@ def features():
     return FCAEFeatures(epochs=0, whiten=D, random_state=0).fit(IMAGES[:500])
 
 
-def training(features: FCAEFeatures, n: int, batch_size: int) -> int:
-    settings = {"epochs": 1, "n_init": 1, "smoothing": 0, "random_state": 0}
+def training(features: FCAEFeatures, n: int, batch_size: int, discriminant: bool = False) -> int:
+    settings = {"epochs": 1, "n_init": 1, "smoothing": 0, "discriminant": discriminant, "random_state": 0}
     return peak(lambda: DBC(K, features=features, batch_size=batch_size, **settings).fit(IMAGES[:n]))
 
 
@@ -38,9 +38,10 @@ def plain_soft_assign(Z: torch.Tensor, centers: torch.Tensor, v: float = 1.0) ->
     return S / S.sum(1, keepdim=True)
 
 
-def by_image(features: FCAEFeatures) -> float:
+def by_image(features: FCAEFeatures, discriminant: bool = False) -> float:
     """Bytes by which the peak grows with every image more, at the same size of a batch."""
-    return (training(features, 8000, 256) - training(features, 4000, 256)) / 4000
+    small, large = (training(features, n, 256, discriminant) for n in (4000, 8000))
+    return (large - small) / 4000
 
 
 def test_the_measure_sees_what_torch_holds():
@@ -51,6 +52,10 @@ def test_the_measure_sees_what_torch_holds():
 
 def test_an_image_more_costs_its_code_and_some_scores_of_each_cluster(features):
     assert by_image(features) < 4 * (D + 8 * K) < 4 * K * D / 5
+
+
+def test_turning_the_code_costs_some_codes_in_double_precision_and_no_more(features):
+    assert by_image(features, discriminant=True) < 8 * 4 * D < 4 * K * D / 2
 
 
 def test_the_plain_formula_would_be_seen(features, monkeypatch):
