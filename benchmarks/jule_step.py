@@ -24,8 +24,8 @@ from clustlib.models import JuleNet
 from clustlib.timings import Bar, Timing
 
 NOTE = (
-    "One step of SGD on a batch of 100 images: triplets, forward, loss, backward, update. Medians over the steps, on one "
-    "thread, in seconds of the processor, which other work on the machine lengthens less than those of the clock. "
+    "One step of SGD on a batch of 100 images: triplets, forward, loss, backward, update. Medians over the steps, on "
+    "one thread, in seconds of the processor, which other work on the machine lengthens less than those of the clock. "
     "Triplets are built on the device by vectorised sampling; the plain way is the released code's plan, nested loops "
     "that draw negatives until they differ, in Python. Loops are quicker where a batch has hardly a pair."
 )
