@@ -134,6 +134,16 @@ class TestCodes:
 
 
 class TestSvm:
+    def test_finds_liblinears_minimum(self):
+        from sklearn.svm import LinearSVC
+
+        rows, labels = RNG.normal(size=(120, 6)), np.arange(120) % 3
+        rows[:, 0] += labels
+        biased = np.hstack([rows, np.ones((120, 1))])
+        found = coates.squared_hinge_svm(torch.from_numpy(biased), torch.from_numpy(labels), 100.0).numpy()
+        wanted = LinearSVC(C=100 / 120, dual=False, tol=1e-10, fit_intercept=False).fit(biased, labels).coef_.T
+        np.testing.assert_allclose(found, wanted, atol=2e-3)
+
     def test_tells_shifted_clouds_apart_and_not_noise(self):
         labels = np.arange(200) % 2
         clouds = RNG.normal(size=(200, 5)) + 4 * labels[:, None]

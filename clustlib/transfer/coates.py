@@ -122,16 +122,40 @@ def quadrants(maps: Tensor) -> Tensor:
 def standardised_svm_accuracy(
     learn: np.ndarray, learn_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray, *, C: float = 100.0
 ) -> float:
-    """Accuracy of a one-against-the-rest linear SVM with squared hinge on standardised features.
+    """Accuracy of one-against-the-rest linear SVMs with squared hinge on standardised features.
 
-    The published code weighs the *mean* loss by C; liblinear weighs the sum, so it gets C / n.
+    Each class minimises |w|^2 / 2 + C mean(max(0, 1 - y w x)^2), the bias being one of the weights, by L-BFGS over all
+    classes at once, as the published code does; liblinear, a class at a time, takes minutes for 6,400 features.
     """
-    from sklearn.svm import LinearSVC
-
     if not C > 0:
         raise UsageError(f"C must be positive, got {C!r}")
-    if len(np.unique(learn_labels)) < 2:
+    classes, targets = np.unique(learn_labels, return_inverse=True)
+    if len(classes) < 2:
         raise UsageError("needs at least two classes to learn from")
     mean, scale = learn.mean(0), np.sqrt(learn.var(0) + 0.01)
-    machine = LinearSVC(C=C / len(learn), dual=False, tol=1e-3).fit((learn - mean) / scale, learn_labels)
-    return float(np.mean(machine.predict((test - mean) / scale) == test_labels))
+    weights = squared_hinge_svm(_with_bias((learn - mean) / scale), torch.from_numpy(targets), C)
+    found = classes[(_with_bias((test - mean) / scale) @ weights).argmax(1).numpy()]
+    return float(np.mean(found == test_labels))
+
+
+def squared_hinge_svm(rows: Tensor, targets: Tensor, C: float, max_iter: int = 500) -> Tensor:
+    """The weights (d, classes) that minimise the sum over classes of |w|^2 / 2 + C mean(max(0, 1 - y w x)^2).
+
+    ``rows`` are (n, d) floating, ``targets`` (n,) integers from 0.
+    """
+    signs = 2.0 * F.one_hot(targets).to(rows) - 1
+    weights = torch.zeros(rows.shape[1], signs.shape[1], dtype=rows.dtype, requires_grad=True)
+    descent = torch.optim.LBFGS([weights], max_iter=max_iter, history_size=10, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        descent.zero_grad()
+        value = 0.5 * weights.square().sum() + C * (1 - signs * (rows @ weights)).relu().square().mean(0).sum()
+        value.backward()
+        return value
+
+    descent.step(loss)  # type: ignore[arg-type]
+    return weights.detach()
+
+
+def _with_bias(rows: np.ndarray) -> Tensor:
+    return torch.cat([torch.from_numpy(rows.astype(np.float32)), torch.ones(len(rows), 1)], 1)
