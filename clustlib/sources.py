@@ -140,6 +140,24 @@ def _attribute(node: ast.Attribute, imports: dict[str, Definition]) -> set[Defin
     return {Definition(module, chain[0])} if chain else set()
 
 
+@cache
+def _named(definition: Definition, strings: bool) -> frozenset[Definition]:
+    """What the statements of a definition name. Most records run through the same definitions: each is read once."""
+    module = _read(definition.module)
+    assert module is not None
+    local, statements = module.nodes.__contains__, module.nodes[definition.name]
+    used = (_used(statement, module.imports, local, definition.module, strings) for statement in statements)
+    return frozenset().union(*used)
+
+
+@cache
+def _text(definition: Definition) -> str:
+    """The statements of a definition as text, free of docstrings, comments and layout."""
+    module = _read(definition.module)
+    assert module is not None
+    return "".join(_without_docstrings(statement) for statement in module.nodes[definition.name])
+
+
 def closure(roots: Iterable[Definition], skip: Iterable[str] = (), strings: bool = False) -> set[Definition]:
     """Every definition reachable from ``roots``; modules whose name starts with one of ``skip`` are left out."""
     skip = tuple(skip)
@@ -159,8 +177,7 @@ def closure(roots: Iterable[Definition], skip: Iterable[str] = (), strings: bool
             elif definition.name != "*":  # a hole in the trace would call changed sources unchanged
                 raise LookupError(f"cannot find where {definition.module}:{definition.name} is defined")
             continue
-        for statement in statements:
-            pending.extend(_used(statement, module.imports, module.nodes.__contains__, definition.module, strings))
+        pending.extend(_named(definition, strings))
     return {d for d in seen if (m := _read(d.module)) and d.name in m.nodes}
 
 
@@ -175,11 +192,7 @@ def fingerprint(roots: Iterable[str], skip: Iterable[str] = ()) -> str:
     for text in sorted(root for root in roots if not _DOTTED.match(root)):
         digest.update(text.encode())
     for definition in sorted(found):
-        module = _read(definition.module)
-        assert module is not None
-        digest.update(f"{definition.module}:{definition.name}".encode())
-        for statement in module.nodes[definition.name]:
-            digest.update(_without_docstrings(statement).encode())
+        digest.update(f"{definition.module}:{definition.name}{_text(definition)}".encode())
     return digest.hexdigest()[:16]
 
 

@@ -7,6 +7,11 @@ import pytest
 from clustlib import sources
 
 
+def forget() -> None:
+    for cached in (sources._read, sources._named, sources._text):
+        cached.cache_clear()
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A small package in clustlib's place; returns a function that rewrites one of its modules."""
@@ -16,7 +21,7 @@ def package(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
-        sources._read.cache_clear()
+        forget()
 
     write("__init__.py", "")
     write("kernels/__init__.py", "from clustlib.kernels.core import knn\nfrom clustlib.kernels.other import linkage\n")
@@ -27,7 +32,7 @@ def package(tmp_path, monkeypatch):
         "from clustlib import kernels\n\ndef fit(x):\n    return kernels.knn(x)\n\ndef unused(x):\n    return 1\n",
     )
     yield write
-    sources._read.cache_clear()
+    forget()
 
 
 def mark() -> str:

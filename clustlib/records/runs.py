@@ -21,7 +21,10 @@ from clustlib.records.store import Record, Store, open_store
 RECOMPUTE = ("never", "missing", "stale", "all")
 # A data set is pinned by its checksum in the record, so its loaders are not part of a run's sources.
 # The list of rows is not either: the row that a run uses names itself through ``fn.uses``.
-_NOT_TRACED = ("clustlib.datasets", "clustlib.errors", "clustlib._paths", "clustlib.rows", "clustlib.published")
+_NOT_TRACED = (
+    *("clustlib.datasets", "clustlib.errors", "clustlib._paths", "clustlib.rows", "clustlib.published"),
+    *("clustlib.records", "clustlib.sources"),  # they keep what was computed, and compute none of it
+)
 
 
 _requested: dict[str, None] = {}  # in order of first request
