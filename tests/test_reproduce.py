@@ -155,6 +155,23 @@ def test_a_failing_notebook_says_why_and_keeps_its_page(book):
     assert [r.status for r in results.read("quick")] == ["ValueError: value must not be negative"]
 
 
+@pytest.mark.parametrize(("message", "starts"), [("Kernel died before replying to kernel_info", 3), ("Kernel died", 1)])
+def test_a_kernel_that_does_not_come_up_is_started_again(book, monkeypatch, message, starts):
+    import papermill
+
+    path = write_notebook(book, "jule", "table-03")
+    seen = []
+
+    def execute_notebook(*arguments, **options):
+        seen.append(arguments)
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    with pytest.raises(nb.NotebookFailed, match=message):
+        nb.execute(nb.find("jule/table-03"), {}, path.with_suffix(".out"))
+    assert len(seen) == starts
+
+
 def test_the_source_notebook_is_never_written(book):
     path = write_notebook(book, "jule", "table-03")
     before = path.read_bytes()

@@ -114,6 +114,9 @@ def checked(notebook: Notebook, parameters: dict[str, Any], origin: str) -> dict
     return parameters
 
 
+STARTS = 3  # of a kernel that does not come up
+
+
 class NotebookFailed(Exception):
     """A notebook raised; ``line`` is its one-line message."""
 
@@ -122,12 +125,34 @@ class NotebookFailed(Exception):
         self.line = line
 
 
+def _papermill(notebook: Notebook, parameters: dict[str, Any], output: Path) -> None:
+    """Run a notebook with papermill, again where its kernel did not come up.
+
+    Kernels that start at the same time can pick the same port; one of the two dies before any cell has run.
+    """
+    import papermill
+
+    for attempt in range(1, STARTS + 1):
+        try:
+            papermill.execute_notebook(
+                str(notebook.path),
+                str(output),
+                parameters=parameters,
+                kernel_name="python3",
+                cwd=str(notebook.path.parent),
+                progress_bar=False,
+            )
+            return
+        except RuntimeError as error:
+            if attempt == STARTS or "before replying to kernel_info" not in str(error):
+                raise
+
+
 def execute(notebook: Notebook, parameters: dict[str, Any], output: Path) -> None:
     """Run a notebook under Jupyter (papermill) and write the executed copy, whole, also where it raised.
 
     The kernel works in the notebook's own folder. Raises :class:`NotebookFailed`.
     """
-    import papermill
     from papermill.exceptions import PapermillExecutionError
 
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -135,14 +160,7 @@ def execute(notebook: Notebook, parameters: dict[str, Any], output: Path) -> Non
     os.environ["TQDM_DISABLE"] = "1"  # the kernel inherits it: a bar's widget means nothing on a page
     failure = None
     try:
-        papermill.execute_notebook(
-            str(notebook.path),
-            str(temporary),
-            parameters=parameters,
-            kernel_name="python3",
-            cwd=str(notebook.path.parent),
-            progress_bar=False,
-        )
+        _papermill(notebook, parameters, temporary)
     except PapermillExecutionError as error:
         failure = f"{error.ename}: {error.evalue}".splitlines()[0]
     except RuntimeError as error:  # the kernel died, or did not start
