@@ -53,17 +53,23 @@ def test_images_that_cannot_be_learnt(digits, estimator, change, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": -1}, "epochs must not be negative"),
-        ({"batch_size": 1}, "batch_size at least 2"),
-        ({"learning_rate": 0.0}, "learning_rate positive"),
-        ({"learning_rate": float("nan")}, "learning_rate positive"),
-        ({"weight_decay": -1.0}, "weight_decay"),
+        ({"epochs": -1}, "epochs must be an integer from 0 on, got -1"),
+        ({"epochs": 1.5}, "epochs must be an integer"),
+        ({"batch_size": 1}, "batch_size must be an integer from 2 on"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive and finite"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive and finite, got nan"),
+        ({"learning_rate": "1e-3"}, "learning_rate must be positive"),
+        ({"weight_decay": -1.0}, "weight_decay must be a finite number from 0 on"),
         ({"optimizer": "newton"}, "adam, sgd; got 'newton'"),
         ({"scaling": "log"}, "pixels, rms; got 'log'"),
         ({"unpooling": "mean"}, "switches, corner, nearest; got 'mean'"),
         ({"code": "tanh"}, "bn-relu, bn, relu, linear; got 'tanh'"),
         ({"code": "bn-relu"}, "only a linear code can be whitened"),
-        ({"whiten": 1000}, "differ in fewer than 1000 directions"),
+        ({"whiten": 1000}, "whiten=1000 directions need more images than 200"),
+        ({"whiten": 180}, "more than the 160 numbers of the code"),
+        ({"whiten": 0}, "whiten must be an integer from 1 on"),
+        ({"whiten": 2.5}, "whiten must be an integer"),
+        ({"checkpoint": "."}, "checkpoint must be a file"),
         ({"random_state": "a"}, "cannot be used to seed"),
         ({"device": "tpu"}, '"auto", "cpu" or "cuda"'),
     ],
@@ -84,11 +90,24 @@ def test_options_of_the_auto_encoder(digits, options, message):
         ({"alpha": float("nan")}, "alpha must be positive"),
         ({"v": -1.0}, "v must be positive"),
         ({"radius": 0.0}, "radius must be positive"),
-        ({"epochs": -1}, "epochs must not be negative"),
-        ({"learning_rate": float("nan")}, "learning_rate positive"),
+        ({"alpha": float("inf")}, "alpha must be positive and finite"),
+        ({"alpha": "2"}, "alpha must be positive"),
+        ({"v": float("inf")}, "v must be positive and finite"),
+        ({"radius": float("inf")}, "radius must be positive and finite"),
+        ({"epochs": None}, "epochs must be an integer from 0 on, got None"),
+        ({"batch_size": 2.5}, "batch_size must be an integer"),
+        ({"learning_rate": float("inf")}, "learning_rate must be positive and finite"),
+        ({"checkpoint": "."}, "checkpoint must be a file"),
         ({"weight_decay": -1.0}, "weight_decay"),
-        ({"n_init": 0}, "n_init must be at least 1"),
-        ({"n_neighbors": 0}, "n_neighbors at least 1"),
+        ({"decay": 0.0}, "decay must be above 0 and at most 1, got 0.0"),
+        ({"decay": 1.5}, "decay must be above 0 and at most 1, got 1.5"),
+        ({"decay": "1"}, "decay must be a finite number"),
+        ({"n_init": 0}, "n_init must be an integer from 1 on"),
+        ({"n_init": 1.5}, "n_init must be an integer"),
+        ({"smoothing": 1.5}, "smoothing must be an integer from 0 on"),
+        ({"n_neighbors": 0}, "n_neighbors must be an integer from 1 on"),
+        ({"start": None}, "even, distortion; got None"),
+        ({"features": "codes"}, "features must be an FCAEFeatures, got str"),
         ({"optimizer": None}, "adam, sgd; got None"),
         ({"random_state": -1}, "Seed must be between 0"),
         ({"device": "tpu"}, '"auto", "cpu" or "cuda"'),
@@ -101,9 +120,31 @@ def test_options_of_dbc(digits, features, options, message):
 
 
 def test_images_without_variety_are_told_from_too_few_directions(digits):
-    for images in (0 * digits, 0 * digits + 7, digits[:40]):
-        with pytest.raises(UsageError, match=f"these {len(images)} images differ in fewer than 60 directions"):
+    for images in (0 * digits, 0 * digits + 7):
+        with pytest.raises(UsageError, match="these 200 images differ in fewer than 60 directions"):
             DBC(4, epochs=1, features=FCAEFeatures(epochs=0)).fit(images)
+    with pytest.raises(UsageError, match="whiten=60 directions need more images than 40"):
+        DBC(4, epochs=1).fit(digits[:40])
+
+
+def test_one_image_cannot_be_normalised(digits):
+    with pytest.raises(UsageError, match="needs at least 2 images, got 1"):
+        FCAEFeatures(epochs=1, whiten=None).fit(digits[:1])
+
+
+@pytest.mark.parametrize(
+    "change", [lambda X: np.pad(X, ((0, 0), (0, 0), (0, 1), (0, 1))), lambda X: np.repeat(X, 3, 1)]
+)
+def test_features_of_other_images_are_refused(digits, features, change):
+    with pytest.raises(UsageError, match=r"fitted to images of \(1, 8, 8\), these are \((1, 9, 9|3, 8, 8)\)"):
+        DBC(4, features=features, epochs=1).fit(change(digits))
+
+
+@pytest.mark.parametrize("options", [{"start": "best"}, {"n_init": 0}, {"optimizer": "newton"}, {"weight_decay": -1.0}])
+def test_options_are_refused_before_the_auto_encoder_is_trained(digits, monkeypatch, options):
+    monkeypatch.setattr(FCAEFeatures, "fit", lambda *_: pytest.fail("the auto-encoder was trained first"))
+    with pytest.raises(ValueError):
+        DBC(4, **options).fit(digits)
 
 
 def test_an_image_too_small_for_the_network(digits):
@@ -120,10 +161,16 @@ def test_new_images_are_checked_as_those_of_the_fit(digits, fitted, use):
         getattr(fitted, use)(np.repeat(digits, 3, 1))
 
 
-@pytest.mark.parametrize("use", ["transform", "predict", "predict_proba"])
-def test_what_was_not_fitted_says_so(digits, use):
+@pytest.mark.parametrize(
+    ("estimator", "use"),
+    [
+        *((DBC(4), use) for use in ("transform", "predict", "predict_proba")),
+        *((FCAEFeatures(), use) for use in ("transform", "reconstruct", "activations")),
+    ],
+)
+def test_what_was_not_fitted_says_so(digits, estimator, use):
     with pytest.raises(NotFittedError):
-        getattr(DBC(4), use)(digits)
+        getattr(estimator, use)(digits)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", "half"])

@@ -20,7 +20,8 @@ from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
 from clustlib.methods._checkpoint import Checkpoint, content_hash
 from clustlib.methods._linear_code import discriminant_encoder, has_linear_code, with_code
 from clustlib.methods._minibatch import as_tensor, optimizer_of, over_all, seed_of, shuffled
-from clustlib.methods._start import averaged, kmeans_start
+from clustlib.methods._options import check_choice, check_integer, check_number, check_training
+from clustlib.methods._start import CHOICES, averaged, kmeans_start
 from clustlib.methods.fcae import FCAEFeatures
 
 Monitor = Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]
@@ -134,7 +135,7 @@ class DBC(ClusterMixin, BaseEstimator):
         ValueError : wrong rank, empty, NaN, fewer images than clusters, an unknown option, another fit's checkpoint.
         """
         X = check_images(X, self.n_clusters)
-        self._check()
+        self._check(X.shape[1:])
         seed = seed_of(self.random_state)
         self.features_ = self._fitted_features(X, seed)
         device = _device.resolve(self.device)
@@ -143,19 +144,25 @@ class DBC(ClusterMixin, BaseEstimator):
         self._train(as_tensor(X, device), seed, self._checkpoint(X, seed), monitor)
         return self
 
-    def _check(self) -> None:
+    def _check(self, shape: tuple[int, ...]) -> None:
+        check_training(self)
         for name in ("alpha", "v", "radius"):
-            value = getattr(self, name)
-            if not (value is None and name == "radius") and not value > 0:
-                raise UsageError(f"{name} must be positive, got {value}")
-        if self.normalisation not in NORMALISATIONS:
-            raise UsageError(f"normalisation must be one of {', '.join(NORMALISATIONS)}; got {self.normalisation!r}")
-        if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
-            raise UsageError("epochs must not be negative, batch_size at least 2 and learning_rate positive")
+            if name != "radius" or self.radius is not None:
+                check_number(name, getattr(self, name))
+        check_number("decay", self.decay, zero=True)
         if not 0 < self.decay <= 1:
             raise UsageError(f"decay must be above 0 and at most 1, got {self.decay}")
-        if self.smoothing < 0 or self.n_neighbors < 1:
-            raise UsageError("smoothing must not be negative and n_neighbors at least 1")
+        check_choice("normalisation", self.normalisation, NORMALISATIONS)
+        check_choice("start", self.start, CHOICES)
+        for name, least in (("n_init", 1), ("smoothing", 0), ("n_neighbors", 1)):
+            check_integer(name, getattr(self, name), least)
+        if self.features is None:
+            return
+        if not isinstance(self.features, FCAEFeatures):
+            raise UsageError(f"features must be an FCAEFeatures, got {type(self.features).__name__}")
+        trained = getattr(self.features, "model_", None)
+        if trained is not None and trained.shape != shape:
+            raise UsageError(f"the features were fitted to images of {trained.shape}, these are {shape}")
 
     def _fitted_features(self, X: np.ndarray, seed: int) -> FCAEFeatures:
         """Line 1 of Algorithm 1, unless the features given are fitted already."""

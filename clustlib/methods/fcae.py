@@ -26,7 +26,8 @@ from clustlib.methods._minibatch import (
     settle_batch_norm,
     shuffled,
 )
-from clustlib.models.fcae import FCAE
+from clustlib.methods._options import check_choice, check_integer, check_training
+from clustlib.models.fcae import CODES, FCAE
 
 
 class FCAEFeatures(TransformerMixin, BaseEstimator):
@@ -93,21 +94,35 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
         ValueError : wrong rank, empty, NaN, an unknown option, a checkpoint of another fit.
         """
         X = check_images(X)
-        if self.epochs < 0 or self.batch_size < 2 or not self.learning_rate > 0:
-            raise UsageError("epochs must not be negative, batch_size at least 2 and learning_rate positive")
-        if self.scaling not in SCALINGS:
-            raise UsageError(f"scaling must be one of {', '.join(SCALINGS)}; got {self.scaling!r}")
+        self._check(len(X))
         seed, images = seed_of(self.random_state), as_tensor(X, _device.resolve(self.device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = FCAE(X.shape[1:], self.unpooling, self.code).to(images.device)
+        if self.whiten is not None and self.whiten > self.model_.code_length:
+            raise UsageError(f"whiten={self.whiten} is more than the {self.model_.code_length} numbers of the code")
         self.history_: list[dict[str, Any]] = []
         self._train(images, seed, Checkpoint(self.checkpoint, self._identity(X, seed)))
         return self._finish(images)
 
+    def _check(self, n_images: int) -> None:
+        check_training(self)
+        check_choice("scaling", self.scaling, SCALINGS)
+        check_choice("code", self.code, CODES)
+        if n_images < 2:
+            raise UsageError("batch normalisation needs at least 2 images, got 1")
+        if self.whiten is None:
+            return
+        check_integer("whiten", self.whiten, 1)
+        if self.code != "bn":
+            raise UsageError(f'only a linear code can be whitened: code="bn" or whiten=None, got code={self.code!r}')
+        if self.whiten >= n_images:
+            raise UsageError(f"whiten={self.whiten} directions need more images than {n_images}")
+
     def restore(self, X: Any, weights: Mapping[str, np.ndarray]) -> Self:
         """What :meth:`fit` on (N, C, H, W) images made, from the trained weights of ``model_`` by name."""
         X = check_images(X)
+        self._check(len(X))
         self.model_ = FCAE(X.shape[1:], self.unpooling, self.code)
         self.model_.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
         images = as_tensor(X, _device.resolve(self.device))
@@ -170,7 +185,8 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes of (N, C, H, W) images, (N, d) float32."""
-        return over_all(self.encoder_.encode, self._images(X), self.scaling).cpu().numpy()
+        images = self._images(X)
+        return over_all(self.encoder_.encode, images, self.scaling).cpu().numpy()
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """What the decoder makes of the (scaled) images, (N, C, H, W) float32."""
@@ -178,6 +194,7 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
 
     def activations(self, X: Any) -> dict[str, np.ndarray]:
         """Every layer's maps of a few images, by the layer's name (see :meth:`clustlib.models.FCAE.activations`)."""
+        images = self._images(X)
         with torch.no_grad():
-            maps = self.model_.activations(floats(self._images(X), self.scaling))
+            maps = self.model_.activations(floats(images, self.scaling))
         return {name: values.cpu().numpy() for name, values in maps.items()}
