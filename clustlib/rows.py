@@ -93,6 +93,7 @@ DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sgd-in-stage-2": ({}, {"optimizer": "sgd", "learning_rate": 0.1}),
     "rate-of-a-tenth": ({}, {"learning_rate": 1e-4}),
     "rate-never-falls": ({}, {"decay": 1.0}),
+    "statistics-that-run": ({}, {"settle": False}),
     "batches-of-64": ({}, {"batch_size": 64}),
     "batches-of-1000": ({}, {"batch_size": 1000}),
 }

@@ -197,6 +197,16 @@ def test_stage_2_trains_the_discriminants_of_the_start(digits, features):
     assert DBC(1, **settings).fit(digits.images).embedding_.shape == features.embedding_.shape
 
 
+def test_codes_are_normalised_by_the_statistics_of_the_weights_as_they_are(digits, features):
+    settings = {"features": features, "epochs": 1, "batch_size": 200, "radius": None, "random_state": 0}
+    off = []
+    for settle in (True, False):
+        model = DBC(10, settle=settle, **settings).fit(digits.images)
+        norm = model.model_.features[1]
+        off.append(np.abs(model.embedding_.mean(0) - norm.bias.detach().numpy()).max())
+    assert off[0] < 1e-3 < 0.01 < off[1]
+
+
 def test_evenness():
     assert evenness(np.repeat(np.arange(5), 7), 5) == pytest.approx(1)
     assert evenness(np.zeros(9, int), 3) == 0

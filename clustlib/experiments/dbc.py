@@ -1,16 +1,14 @@
 """DBC's tables and learning curves: what is trained, once per data set, seed and setting, and what is read off it."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clustlib import _paths, datasets, metrics, records
+from clustlib import datasets, metrics, records
 from clustlib.errors import UsageError
+from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
 
@@ -63,12 +61,6 @@ def recipe(dataset: str, pretrain_epochs: int | None = None, epochs: int | None 
     return Recipe(**{**asdict(own), **{name: value for name, value in chosen.items() if value is not None}})
 
 
-def _checkpoint(name: str, params: Mapping[str, Any]) -> Path:
-    """Where a training keeps its state until it is done: a killed reproduction goes on from there."""
-    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:16]
-    return _paths.build("checkpoints") / f"dbc-{name}-{params['dataset']}-{digest}.pt"
-
-
 def train_autoencoder(
     dataset: str, seed: int, pretrain_epochs: int, whiten: int, device: str = "auto"
 ) -> dict[str, np.ndarray]:
@@ -78,10 +70,10 @@ def train_autoencoder(
     -------
     ``weights.<name>`` of the network, ``codes`` (N, whiten), ``loss`` and ``seconds`` an epoch.
     """
+    file = checkpoint_of(train_autoencoder, locals())
     from clustlib.methods import FCAEFeatures
 
     images = datasets.load(dataset).images
-    file = _checkpoint("stage-1", {"dataset": dataset, "seed": seed})
     settings: dict[str, Any] = {"epochs": pretrain_epochs, "whiten": whiten, "random_state": seed, "device": device}
     features = FCAEFeatures(checkpoint=file, **settings).fit(images)
     file.unlink(missing_ok=True)
@@ -153,21 +145,13 @@ def train(
     polarised, histogram (epochs, 20), changed, kl, seconds; ``watched.<epoch>`` codes of 2,000 test images;
     ``weights.<name>``.
     """
+    file = checkpoint_of(train, locals())
     from clustlib.methods import DBC
 
     images = datasets.load(dataset)
     length = {"full": pretrain_epochs, "half": (pretrain_epochs + 1) // 2, "random": 0}[start]
     shared: dict[str, Any] = {"dataset": dataset, "seed": seed, "whiten": whiten, "device": device}
     stage_1 = records.artifact(train_autoencoder, pretrain_epochs=length, **shared)
-    setting: dict[str, Any] = {
-        "alpha": alpha,
-        "normalisation": normalisation,
-        "start": start,
-        "length": length,
-        "whiten": whiten,
-        "epochs": epochs,
-    }
-    file = _checkpoint("stage-2", {"dataset": dataset, "seed": seed, **setting})
     model = DBC(
         images.n_classes,
         features=features_of(dataset, stage_1, whiten, device),

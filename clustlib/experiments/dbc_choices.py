@@ -8,6 +8,7 @@ import pandas as pd
 
 from clustlib import datasets, records
 from clustlib.experiments import dbc
+from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
 from clustlib.rows import DBC_CHOICES
@@ -28,11 +29,11 @@ def train_stage_1(
     device: str = "auto",
 ) -> dict[str, np.ndarray]:
     """The auto-encoder of one choice: its weights by name, (N,) loss by epoch as ``loss`` and ``seconds``."""
+    file = checkpoint_of(train_stage_1, locals())
     from clustlib.methods import FCAEFeatures
 
     options: dict[str, Any] = {"scaling": scaling, "code": code, "unpooling": unpooling, "optimizer": optimizer}
     options |= {"learning_rate": learning_rate, "epochs": pretrain_epochs, "random_state": seed}
-    file = dbc._checkpoint("choice-1", {"dataset": dataset, **options})
     features = FCAEFeatures(**options, whiten=None, device=device, checkpoint=file).fit(datasets.load(dataset).images)
     file.unlink(missing_ok=True)
     weights = {f"weights.{name}": value.cpu().numpy() for name, value in features.model_.state_dict().items()}
@@ -61,6 +62,7 @@ def switched(
     The scores of the end, and with ``_start`` those of the k-means clusters that stage II began from; epochs_run,
     training_seconds of both stages.
     """
+    file = checkpoint_of(switched, locals())
     from clustlib.methods import DBC, FCAEFeatures
 
     images, chosen = datasets.load(dataset), dbc.recipe(dataset, pretrain_epochs, epochs)
@@ -74,7 +76,6 @@ def switched(
     features = FCAEFeatures(**options, device=device).restore(images.images, weights)
     settings: dict[str, Any] = {"epochs": chosen.epochs, "decay": dbc.decay_over(chosen.epochs), "random_state": seed}
     settings |= {"device": device, **second}
-    file = dbc._checkpoint("choice-2", {**shared, "choice": choice, "epochs": chosen.epochs})
     model = DBC(images.n_classes, features=features, checkpoint=file, **settings).fit(images.images)
     file.unlink(missing_ok=True)
     start = {f"{name}_start": value for name, value in scores(images.labels, model.start_labels_).items()}

@@ -11,6 +11,7 @@ from torch import nn
 from clustlib.errors import UsageError
 
 _WHOLE = 1024  # images to a batch where nothing is learnt
+_SETTLING = 10 * _WHOLE  # images that settle batch-norm statistics between epochs
 OPTIMIZERS = ("adam", "sgd")
 SCALINGS = ("pixels", "rms")
 
@@ -72,6 +73,14 @@ def settle_batch_norm(
     for layer, momentum in zip(layers, before):
         layer.momentum = momentum
     model.eval()
+
+
+def settling(images: torch.Tensor) -> torch.Tensor:
+    """The images that batch-norm statistics are taken from between epochs: all, or as many drawn as are enough."""
+    if len(images) <= _SETTLING:
+        return images
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:_SETTLING]
+    return images[drawn.to(images.device)]
 
 
 def optimizer_of(name: str, parameters: Iterable[Any], learning_rate: float, weight_decay: float) -> Any:

@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 from sklearn.cluster import KMeans as Lloyd
+from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from clustlib.errors import UsageError
 from clustlib.kernels.neighbours import knn
+from clustlib.methods._options import check_choice, check_integer
 
 CHOICES = ("even", "distortion")
 SAMPLE = 20_000  # codes that the restarts run on, where there are more
@@ -33,7 +34,7 @@ def averaged(codes: np.ndarray, neighbours: int, rounds: int, device: str = "aut
     """
     if rounds == 0:
         return codes
-    current = _unit(codes)
+    current = normalize(codes)
     threads = torch.get_num_threads()
     nearest = knn(current, min(neighbours, len(codes) - 1), device=device)[0]
     torch.set_num_threads(threads)  # numba, started by the search, may have changed it, and with it the last digits
@@ -42,12 +43,7 @@ def averaged(codes: np.ndarray, neighbours: int, rounds: int, device: str = "aut
         for column in nearest.T:
             mean += current[column]
         current = 0.5 * current + (0.5 / nearest.shape[1]) * mean
-    return _unit(current)
-
-
-def _unit(codes: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(codes, axis=1, keepdims=True)
-    return codes / np.where(lengths > 0, lengths, 1)
+    return normalize(current)
 
 
 def evenness(labels: np.ndarray, n_clusters: int) -> float:
@@ -68,10 +64,8 @@ def kmeans_start(codes: np.ndarray, n_clusters: int, n_init: int, choice: str, s
         restarts whose distortion is within five per cent of the smallest. Distortion says little about a class that
         is split, or two in one cluster; the sizes show it.
     """
-    if choice not in CHOICES:
-        raise UsageError(f"start must be one of {', '.join(CHOICES)}; got {choice!r}")
-    if n_init < 1:
-        raise UsageError(f"n_init must be at least 1, got {n_init}")
+    check_choice("start", choice, CHOICES)
+    check_integer("n_init", n_init, 1)
     found = []
     drawn = check_random_state(seed)
     seeds = drawn.randint(np.iinfo(np.int32).max, size=n_init)

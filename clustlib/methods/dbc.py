@@ -19,7 +19,15 @@ from clustlib.kernels.boosting import NORMALISATIONS, boosted_target
 from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
 from clustlib.methods._checkpoint import Checkpoint, content_hash
 from clustlib.methods._linear_code import discriminant_encoder, has_linear_code, with_code
-from clustlib.methods._minibatch import as_tensor, optimizer_of, over_all, seed_of, shuffled
+from clustlib.methods._minibatch import (
+    as_tensor,
+    optimizer_of,
+    over_all,
+    seed_of,
+    settle_batch_norm,
+    settling,
+    shuffled,
+)
 from clustlib.methods._options import check_choice, check_integer, check_number, check_training
 from clustlib.methods._start import CHOICES, averaged, kmeans_start
 from clustlib.methods.fcae import FCAEFeatures
@@ -50,6 +58,8 @@ class DBC(ClusterMixin, BaseEstimator):
     learning_rate, weight_decay, optimizer : of encoder and centres; "adam", or "sgd" with momentum 0.9.
     decay : factor of the learning rate from one epoch to the next. At a constant rate a few images in a thousand change
         their clusters for ever, and the clusters drift.
+    settle : whether the batch-norm statistics that scores are computed with are taken anew after each epoch, from
+        at most 10,240 images; False keeps the running ones, which lag behind where an epoch has few steps.
     n_init : restarts of the k-means start.
     start : which of them is taken: "even", the one of most even clusters among those of nearly the smallest distortion,
         or "distortion", that of the smallest.
@@ -92,6 +102,7 @@ class DBC(ClusterMixin, BaseEstimator):
         weight_decay: float = 0.0,
         optimizer: str = "adam",
         decay: float = 0.94,
+        settle: bool = True,
         n_init: int = 20,
         start: str = "even",
         smoothing: int = 32,
@@ -113,6 +124,7 @@ class DBC(ClusterMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.optimizer = optimizer
         self.decay = decay
+        self.settle = settle
         self.n_init = n_init
         self.start = start
         self.smoothing = smoothing
@@ -177,7 +189,7 @@ class DBC(ClusterMixin, BaseEstimator):
         names = ("n_clusters", "alpha", "v", "radius", "normalisation", "batch_size", "learning_rate", "weight_decay")
         chosen = {
             name: getattr(self, name)
-            for name in (*names, "optimizer", "n_init", "start", "smoothing", "n_neighbors", "discriminant")
+            for name in (*names, "optimizer", "settle", "n_init", "start", "smoothing", "n_neighbors", "discriminant")
         }
         weights = [value.cpu().numpy() for value in self.features_.encoder_.state_dict().values()]
         origin = {"data": content_hash(X), "features": content_hash(*weights), "seed": seed, "stage": 2}
@@ -212,6 +224,7 @@ class DBC(ClusterMixin, BaseEstimator):
         scores = self._scores(codes)
         if state is None:
             self._note({"epoch": 0}, scores, codes, None, monitor)
+        basis = settling(images) if self.settle else None
         bar = tqdm(range(len(self.history_), self.epochs + 1), desc="DBC", unit="epoch", leave=False)
         for epoch in bar:
             if self.history_[-1].get("changed") == 0:
@@ -220,6 +233,8 @@ class DBC(ClusterMixin, BaseEstimator):
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * self.decay ** (epoch - 1)
             loss = self._epoch(images, scores, optimizer, drawn)
+            if basis is not None:
+                settle_batch_norm(self.model_, self.model_.encode, basis, self.features_.scaling)
             codes = self._all_codes(images)
             scores = self._scores(codes)
             entry = {"epoch": epoch, "loss": loss, "seconds": time.perf_counter() - clock}
