@@ -15,7 +15,7 @@ from clustlib.cluster._kl_nmf import (
     solve_shifted,
     zero_one_laplacian,
 )
-from clustlib.cluster._semi_nmf import divide_right, joint_training, multiplicative_step, residual_norm, semi_nmf
+from clustlib.cluster._semi_nmf import divide, joint_training, multiplicative_step, products, residual_norm, semi_nmf
 from clustlib.cluster.nmf import DeepSemiNMF, LocalityPreservingNMF
 
 BOTH = [LocalityPreservingNMF, DeepSemiNMF]
@@ -250,9 +250,20 @@ def test_joint_training_ends_at_a_kkt_point():
 def test_division_is_least_squares_also_when_rows_depend():
     rng = np.random.default_rng(0)
     X, H = rng.normal(size=(5, 30)), rng.random((4, 30))
-    np.testing.assert_allclose(divide_right(X, H), np.linalg.lstsq(H.T, X.T, rcond=None)[0].T)
+    np.testing.assert_allclose(divide(*products(X, H)[1:]), np.linalg.lstsq(H.T, X.T, rcond=None)[0].T)
     H[3] = H[0] + H[1]
-    np.testing.assert_allclose(divide_right(X, H), X @ np.linalg.pinv(H), atol=1e-8)
+    np.testing.assert_allclose(divide(*products(X, H)[1:]), X @ np.linalg.pinv(H), atol=1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.3, 1e-3])  # below: what cancels is summed from its entries
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_residual_from_the_products(noise, dtype):
+    rng = np.random.default_rng(0)
+    Z, H = rng.normal(size=(50, 4)), rng.random((4, 300))
+    X = (Z @ H + noise * rng.normal(size=(50, 300))).astype(dtype)
+    Z, H = Z.astype(dtype), H.astype(dtype)
+    direct = np.linalg.norm(X.astype(float) - Z.astype(float) @ H.astype(float))
+    assert products(X, H).residual(X, Z, H) == pytest.approx(direct, rel=1e-5)
 
 
 def test_residual_by_blocks():
