@@ -31,14 +31,21 @@ class JULE(ClusterMixin, BaseEstimator):
     n_clusters : int, optional
         Where merging ends. None: periods go on while they leave two clusters, and the number that stands out in the
         final merge tree is taken; ``labels_at`` gives any other.
-    unrolling_rate, n_neighbors, a : float, int, float
-        eta, in (0, 1): 0.9 for digits and objects, 0.2 for faces. K_s and a of Eq. (4).
-    criterion, k_c, weight : {"local", "affinity", "released"}, int, float
-        What the merged pair maximises: Eq. (7) with K_c and lambda, its first part (7a), or Eq. (7) as in JULE.torch.
+    unrolling_rate : float
+        eta, in (0, 1): 0.9 for digits and objects, 0.2 for faces.
+    n_neighbors, a : int, float
+        K_s and a of Eq. (4).
+    criterion : {"local", "affinity", "released"}
+        What the merged pair maximises: Eq. (7), its first part (7a), or Eq. (7) as JULE.torch has it, which looks at
+        one triangle of the table of affinities, and at local structure only while more than 100 clusters are left.
+    k_c, weight : int, float
+        K_c and lambda of Eq. (7).
     update : {"exact", "paper_fast", "released_fast"}
-        How affinities follow a merge; see :func:`clustlib.kernels.graph_linkage` for this and the next.
+        How affinities follow a merge; see :func:`clustlib.kernels.graph_linkage`.
     isolated : {"nearest", "released", "keep"}
-        What becomes of a cluster without affinity to any other; the paper does not say.
+        What becomes of a cluster without affinity to any other; the paper does not say. "nearest": it joins the one
+        with the nearest centroid. "released" does so only before a period's first merge and while there are more than
+        20 ``n_clusters``. "keep": it stays, to the end if need be.
     small : {"absorb", "keep"}
         What becomes of clusters of at most ``min(n_neighbors, N / (10 n_clusters))`` images, a tenth of the mean, when
         ``n_clusters`` are left. "absorb": they do not count, and join the one with the nearest centroid. "keep": they
@@ -46,43 +53,58 @@ class JULE(ClusterMixin, BaseEstimator):
     chains : {"published", "released"}
         "released" cuts chains of nearest neighbours after 51 images in the initial clusters.
     gamma, margin : float
-        Weight of the positive pair (1 by default in JULE.torch), and the released code's margin (Eq. (11) has none).
+        Weight of the positive pair, 2 in the paper's Table 2 and 1 by default in JULE.torch; the margin is the
+        released code's (Eq. (11) has none).
     negatives, n_negatives : {"random", "nearest"}, int
-        Where the negatives of a pair come from, and how many at most. The paper's text: the ``k_c`` nearest.
-    gradient, epochs, batch_size : {"exact", "released"}, int, int
-        See :func:`clustlib.kernels.weighted_triplet_loss`; epochs per period; images a batch.
-    learning_rate, momentum, dampening, weight_decay : float
-        JULE.torch damps momentum by 0.9, which makes its steps a tenth as long.
+        Where the negatives of a pair come from, and how many at most. The paper's text: the ``k_c`` nearest. Both
+        released codes: random ones of the batch, up to 20 in JULE.torch.
+    gradient : {"exact", "released"}
+        See :func:`clustlib.kernels.weighted_triplet_loss`.
+    epochs : int
+        Per period.
+    batch_size : int
+    learning_rate, momentum, weight_decay : float
+    dampening : float
+        0.9 in JULE.torch, which makes its steps a tenth as long.
     reset_rate : bool
-        Begin the rate ``learning_rate (1 + 1e-4 t)^-0.75`` anew in each period (the text; not the released code).
+        Let the learning rate ``learning_rate (1 + 1e-4 t)^-0.75`` begin anew in each period, as the text says and the
+        released code does not.
     train_first, train_last : bool
         Train on the initial clusters before the first merge, and on the final ones after the last. Algorithm 1 lists
         the merge first in each period (False, True); the released code trains first and stops at the last merge.
     statistics : {"running", "batch"}
         Batch normalisation when features are extracted between merges; JULE.torch leaves it in training mode.
-    init, network : {"released", "torch"}, dict, optional
-        First weights and other arguments of :class:`clustlib.models.JuleNet` (``blocks``, ``features``, ...).
+    init : {"released", "torch"}
+        See :class:`clustlib.models.JuleNet`.
+    network : dict, optional
+        Other arguments of :class:`clustlib.models.JuleNet`: ``blocks``, ``pools``, ``padding``, ``filters``,
+        ``features``.
     precision : {"float32", "bfloat16"}
         Of the convolutions. "bfloat16" is faster where the processor has it; results differ by rounding.
-    random_state, device : int, {"auto", "cpu", "cuda", ...}
-        The device is that of the network and of the search for neighbours; merging runs on the CPU.
+    random_state : int
+    device : {"auto", "cpu", "cuda", ...}
+        Of the network and of the search for neighbours; merging runs on the CPU.
     checkpoint : path, optional
-        Holds the fit's state after every epoch; a fit with the same parameters and images goes on from it exactly.
+        A file that holds the fit's state after every epoch; a fit with the same parameters and images goes on from
+        it and ends as if it had never stopped.
 
     Attributes
     ----------
     labels_ : (N,) int64
-        OURS-RC; the same as ``labels_rc_``. ``labels_sf_`` is OURS-SF. ``n_clusters_`` is their number.
+        OURS-RC; the same as ``labels_rc_``. ``labels_sf_`` is OURS-SF.
+    n_clusters_ : int
     embedding_ : (N, 160) float32
-        The final features, of unit length; ``network_`` is what made them.
+        The final features, of unit length.
     merge_tree_ : clustlib.kernels.MergeTree
-        Of the final clustering. ``sf_tree_`` is that of the last period, from the clusters it began with, or None.
+        Of the final clustering. ``sf_tree_`` is that of the last period, from the clusters it began with (None if there
+        was nothing to merge).
+    network_ : clustlib.models.JuleNet
     history_ : list of dict
         One per merging and one for the final clustering ("period" = "rc"): clusters found, mean ``loss`` of the last
         epoch, ``nmi`` (geometric) and ``accuracy`` if labels were given, and seconds by part.
     stages_ : list of dict
-        One per line of the history: ``labels`` (N,) and ``components`` (N, 3) float32, the first three principal
-        components of the features that they were found in.
+        ``labels`` (N,) and ``components`` (N, 3) float32, the first three principal components of the features that
+        the labels were found in: of the pixels first, then after every merging.
     """
 
     def __init__(
