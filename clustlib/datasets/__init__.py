@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from clustlib.datasets import fetch
+from clustlib.datasets.description import DataFile, DatasetInfo, Layout
 from clustlib.datasets.folders import ImageFolder
 from clustlib.datasets.imageset import ImageSet
-from clustlib.datasets.registry import DataFile, DatasetInfo, Layout, info, names
+from clustlib.datasets.registry import info, names
 from clustlib.errors import DataCorrupt, OneLine, UsageError
 
 __all__ = [

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from clustlib.datasets import available, fetch, info, names
-from clustlib.datasets.registry import DatasetInfo
+from clustlib.datasets.description import DatasetInfo
 from clustlib.errors import OneLine
 
 _HEADS = ("name", "images", "classes", "size", "here", "how to get it", "stands in for")

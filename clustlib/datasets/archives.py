@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from clustlib.datasets import fetch
+from clustlib.datasets.description import DatasetInfo
 from clustlib.datasets.imageset import ImageSet
-from clustlib.datasets.registry import DatasetInfo
 from clustlib.errors import DataCorrupt
 
 _RULE = 1  # part of the decoded arrays' names: raise it when what `decode` makes of an image changes

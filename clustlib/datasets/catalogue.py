@@ -1,7 +1,7 @@
 """The registered sets that load on any machine: bundled, from the data folder, or downloaded."""
 
 from clustlib.datasets import files
-from clustlib.datasets.registry import DatasetInfo, Layout
+from clustlib.datasets.description import DatasetInfo, Layout
 
 SETS = (
     DatasetInfo(

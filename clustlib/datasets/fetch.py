@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clustlib._paths import write_atomically
 from clustlib.datasets import registry
-from clustlib.datasets.registry import DataFile, DatasetInfo, Layout
+from clustlib.datasets.description import DataFile, DatasetInfo, Layout
 from clustlib.errors import DataCorrupt, DataMissing
 
 VARIABLE = "CLUSTLIB_DATA"

@@ -4,7 +4,7 @@ The checksums of downloads are those that TensorFlow Datasets, scikit-learn, tor
 benchmark or the set's own page publish; an MD5 stands where nobody publishes a SHA-256.
 """
 
-from clustlib.datasets.registry import DataFile
+from clustlib.datasets.description import DataFile
 
 _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 _FASHION = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)

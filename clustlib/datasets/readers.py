@@ -12,8 +12,8 @@ import numpy as np
 
 from clustlib.datasets import trees
 from clustlib.datasets.archives import member_contents
+from clustlib.datasets.description import DatasetInfo
 from clustlib.datasets.imageset import ImageSet, joined
-from clustlib.datasets.registry import DatasetInfo
 from clustlib.errors import DataCorrupt
 
 Reader = Callable[[DatasetInfo, Sequence[Path]], ImageSet]

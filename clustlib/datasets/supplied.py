@@ -1,6 +1,6 @@
 """The registered sets that the user supplies: too large to fetch unasked, under an agreement, or gone."""
 
-from clustlib.datasets.registry import DataFile, DatasetInfo, Layout
+from clustlib.datasets.description import DataFile, DatasetInfo, Layout
 
 _VGG = "https://www.robots.ox.ac.uk/~vgg/data/"
 _CROPPED = "Resized so that the short side is 224, then the middle 224x224; FCN's network takes 224x224."

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from clustlib.datasets.archives import Pick, Plan, member_contents, member_names, plan_by_name, read_images
+from clustlib.datasets.description import DatasetInfo
 from clustlib.datasets.imageset import ImageSet
-from clustlib.datasets.registry import DatasetInfo
 from clustlib.errors import DataCorrupt
 
 _FLOWERS17 = (
