@@ -1,6 +1,10 @@
-"""numba's number of threads: that of OpenMP, where one is asked for."""
+"""Threads: how many there are, and how compiled loops share their work between them."""
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
 
 
 def follow_openmp() -> None:
@@ -12,3 +16,27 @@ def follow_openmp() -> None:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked) > 0:
         os.environ.setdefault("NUMBA_NUM_THREADS", asked)
+
+
+def parts_of(count: int, threads: int) -> list[tuple[int, int]]:
+    """``range(count)`` in at most ``threads`` equal parts, as (low, high)."""
+    parts = max(1, min(count, threads))
+    return list(pairwise(count * part // parts for part in range(parts + 1)))
+
+
+def in_threads(work: Callable[..., None], calls: list[tuple]) -> None:
+    """``work(*call)`` for each of the calls, side by side; the first on the calling thread. It must let go the GIL."""
+    first, *others = calls
+    if not others:
+        work(*first)
+        return
+    running = [_pool(os.getpid()).submit(work, *call) for call in others]
+    work(*first)
+    for future in running:
+        future.result()
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """One pool for each process: its threads do not come along to a forked one."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="clustlib")

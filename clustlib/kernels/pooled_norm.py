@@ -6,7 +6,6 @@ gradient is one multiple of the input plus a constant, to which the pooled gradi
 switches. The map is read twice forward and read and written once backward; PyTorch's three layers do so ten times.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,13 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from clustlib import _threads
 
-def in_threads(work: Any, *arrays: Any) -> None:
+
+def _by_images(work: Any, *arrays: Any) -> None:
     """Call ``work(*arrays, low, high)`` on equal parts of the images, one a thread of torch's."""
-    images = len(arrays[0])
-    parts = max(1, min(images, torch.get_num_threads()))
-    if parts == 1:
-        work(*arrays, 0, images)
-        return
-    edges = [images * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        list(pool.map(lambda low, high: work(*arrays, low, high), edges[:-1], edges[1:]))
+    parts = _threads.parts_of(len(arrays[0]), torch.get_num_threads())
+    _threads.in_threads(work, [(*arrays, *part) for part in parts])
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -107,7 +102,7 @@ def _statistics(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and (biased) variance of every channel, float64."""
     images, channels, height, width = maps.shape
     pivots, sums = maps[0, :, 0, 0].copy(), np.empty((images, channels, 2), np.float32)
-    in_threads(_moments, maps.reshape(images, channels, -1), pivots, sums)
+    _by_images(_moments, maps.reshape(images, channels, -1), pivots, sums)
     first, second = sums.sum(0, dtype=np.float64).T / (images * height * width)
     return pivots + first, np.maximum(second - first**2, 0)
 
@@ -121,7 +116,7 @@ class _PooledNorm(torch.autograd.Function):
         shift = (bias.detach().numpy() - mean * scale).astype(np.float32)
         shape = (*x.shape[:2], x.shape[2] // 2, x.shape[3] // 2)
         pooled, switches = np.empty(shape, np.float32), np.empty(shape, np.uint8)
-        in_threads(_pool, x, scale.astype(np.float32), shift, pooled, switches)
+        _by_images(_pool, x, scale.astype(np.float32), shift, pooled, switches)
         ctx.kept, ctx.batch = (x, pooled, switches, mean.astype(np.float32), rstd.astype(np.float32)), batch
         ctx.scale = scale
         where = torch.from_numpy(switches)
@@ -134,7 +129,7 @@ class _PooledNorm(torch.autograd.Function):
         x, pooled, switches, mean, rstd = ctx.kept
         gradient = upstream.contiguous().numpy()
         sums = np.empty((*x.shape[:2], 2), np.float32)
-        in_threads(_pooled_sums, gradient, pooled, switches, x, mean, rstd, sums)
+        _by_images(_pooled_sums, gradient, pooled, switches, x, mean, rstd, sums)
         by_bias, by_weight = sums.sum(0, dtype=np.float64).T
         slope, offset = np.zeros(len(mean)), np.zeros(len(mean))
         if ctx.batch:  # the batch's mean and variance depend on every value of the map
@@ -143,7 +138,7 @@ class _PooledNorm(torch.autograd.Function):
             offset = -ctx.scale * by_bias / count - slope * mean
         downstream = np.empty_like(x)
         lines = (array.astype(np.float32) for array in (slope, offset, ctx.scale))
-        in_threads(_spread, gradient, pooled, switches, x, *lines, downstream)
+        _by_images(_spread, gradient, pooled, switches, x, *lines, downstream)
         learnt = (torch.from_numpy(array.astype(np.float32)) for array in (by_weight, by_bias))
         return torch.from_numpy(downstream), *learnt, None, None, None, None
 

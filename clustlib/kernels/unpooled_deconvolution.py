@@ -5,8 +5,6 @@ filter to the output. For few output channels, which leave a dense transposed co
 several times faster than making the map.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,8 @@ import torch
 from numba import njit
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from clustlib import _threads
 
 FEW = 4  # output channels up to which the sparse pass is the faster one
 
@@ -65,12 +65,6 @@ def _gather(values, switches, filters, upstream, by_values, by_filters, low, hig
                     by_values[n, c, i, j] = total
 
 
-def _parts(images: int) -> list[tuple[int, int]]:
-    parts = max(1, min(images, torch.get_num_threads()))
-    edges = [images * part // parts for part in range(parts + 1)]
-    return list(pairwise(edges))
-
-
 class _UnpooledDeconvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Any, switches: Any, filters: Any, bias: Any, size: Any, padding: int) -> Any:
@@ -78,8 +72,8 @@ class _UnpooledDeconvolution(torch.autograd.Function):
         sides = [side + width - 1 for side, width in zip(size, w.shape[2:])]
         padded = np.empty((len(v), w.shape[1], *sides), np.float32)
         padded[:] = bias.detach().numpy()[:, None, None]
-        with ThreadPoolExecutor(len(_parts(len(v)))) as pool:
-            list(pool.map(lambda part: _stamp(v, s, w, padded, *part), _parts(len(v))))
+        parts = _threads.parts_of(len(v), torch.get_num_threads())
+        _threads.in_threads(_stamp, [(v, s, w, padded, *part) for part in parts])
         ctx.kept, ctx.padding = (v, s, w), padding
         return F.pad(torch.from_numpy(padded), [-padding] * 4)
 
@@ -88,10 +82,10 @@ class _UnpooledDeconvolution(torch.autograd.Function):
     def backward(ctx: Any, upstream: torch.Tensor) -> Any:
         v, s, w = ctx.kept
         gradient = F.pad(upstream, [ctx.padding] * 4).contiguous().numpy()
-        parts = _parts(len(v))
+        parts = _threads.parts_of(len(v), torch.get_num_threads())
         by_values, by_filters = np.empty_like(v), np.zeros((len(parts), *w.shape), np.float32)
-        with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(lambda p: _gather(v, s, w, gradient, by_values, by_filters[p], *parts[p]), range(len(parts))))
+        calls = [(v, s, w, gradient, by_values, sums, *part) for sums, part in zip(by_filters, parts)]
+        _threads.in_threads(_gather, calls)
         by_bias = upstream.sum((0, 2, 3))
         return torch.from_numpy(by_values), None, torch.from_numpy(by_filters.sum(0)), by_bias, None, None
 
