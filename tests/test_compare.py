@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clustlib import published
+from clustlib.datasets.registry import stand_in_of
 from clustlib.errors import UsageError
 from clustlib.published import Claim, evaluate
 from clustlib.published.compare import verdict
@@ -65,6 +66,12 @@ def test_mean_spread_and_difference_over_seeds(paper):
 def test_a_stand_in_fills_the_papers_column_and_proves_nothing(paper):
     found = one(published.compare(cells(("usps", "A", 0.70, 0)), paper, "table-99"), "usps-11000", "A")
     assert (found["verdict"], found["stand_in"], found["ours"]) == ("stand-in", "usps", 0.70)
+
+
+def test_a_pair_of_sets_has_a_stand_in_where_a_part_has():
+    assert stand_in_of("mnist-test->usps-11000") == "mnist-test->usps"
+    assert stand_in_of("usps-11000->mnist-test") == "usps->mnist-test"
+    assert stand_in_of("mnist-test->mnist") is None and stand_in_of("anything") is None
 
 
 def test_the_papers_own_set_goes_before_its_stand_in(paper):

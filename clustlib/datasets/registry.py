@@ -34,6 +34,13 @@ def info(name: str) -> DatasetInfo:
     raise UsageError(f"unknown data set {name!r}; {hint}")
 
 
+def stand_in_of(name: str) -> str | None:
+    """What is run where a set cannot be had; of a pair "source->target", the pair with every part replaced so."""
+    parts = name.split("->")
+    replaced = [_registered()[part].stand_in or part if part in _registered() else part for part in parts]
+    return "->".join(replaced) if replaced != parts else None
+
+
 def owner_of(digest: str) -> str | None:
     """The path of the registered file that has this checksum."""
     for known in _registered().values():

@@ -90,10 +90,9 @@ def _select(claim: Claim, cells: pd.DataFrame) -> pd.DataFrame:
 
 def _with_stand_ins(names: list[str]) -> list[str]:
     """The data sets and those that stand in for them: a claim is tested on what could be had."""
-    from clustlib import datasets
+    from clustlib.datasets.registry import stand_in_of
 
-    known = set(datasets.names())
-    return names + [s for name in names if name in known and (s := datasets.info(name).stand_in)]
+    return names + [substitute for name in names if (substitute := stand_in_of(name))]
 
 
 def _wide(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

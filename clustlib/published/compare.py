@@ -59,11 +59,10 @@ def _summarise(measured: pd.DataFrame) -> pd.DataFrame:
 
 def _stand_ins(published: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
     """Published data set -> the measured set that stands in for it, where its own has no measurement."""
-    from clustlib import datasets
+    from clustlib.datasets.registry import stand_in_of
 
     run = set(measured.dropna(subset=["value"])["dataset"])
-    known = set(datasets.names())
-    pairs = ((name, datasets.info(name).stand_in) for name in published["dataset"].unique() if name in known - run)
+    pairs = ((name, stand_in_of(name)) for name in published["dataset"].unique() if name not in run)
     return {name: substitute for name, substitute in pairs if substitute and substitute in run}
 
 
@@ -154,8 +153,9 @@ def _why_not(dataset: str, reason: str | None) -> str:
 
     if reason and reason != "no record yet":
         return reason
-    if dataset in datasets.names() and datasets.info(dataset).supplied:
-        return f"needs {dataset}: see the page on data sets"
+    for part in dataset.split("->"):
+        if part in datasets.names() and datasets.info(part).supplied:
+            return f"needs {part}: see the page on data sets"
     return reason or "not run"
 
 
