@@ -339,7 +339,7 @@ def broken(images: np.ndarray) -> np.ndarray:
         ({"normalisation": "some"}, lambda X: X, "boosted, soft, none"),
         ({"optimizer": "newton"}, lambda X: X, "adam, sgd"),
         ({"batch_size": 1}, lambda X: X, "batch_size"),
-        ({"start": "best"}, lambda X: X, "even, distortion"),
+        ({"start": "best"}, lambda X: X, "distortion, even"),
         ({"smoothing": -1}, lambda X: X, "smoothing"),
     ],
 )

@@ -106,7 +106,7 @@ def test_options_of_the_auto_encoder(digits, options, message):
         ({"n_init": 1.5}, "n_init must be an integer"),
         ({"smoothing": 1.5}, "smoothing must be an integer from 0 on"),
         ({"n_neighbors": 0}, "n_neighbors must be an integer from 1 on"),
-        ({"start": None}, "even, distortion; got None"),
+        ({"start": None}, "distortion, even; got None"),
         ({"features": "codes"}, "features must be an FCAEFeatures, got str"),
         ({"optimizer": None}, "adam, sgd; got None"),
         ({"random_state": -1}, "Seed must be between 0"),

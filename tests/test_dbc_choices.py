@@ -93,7 +93,7 @@ def test_without_a_departure_it_is_the_run_of_the_tables(book, monkeypatch, tmp_
     table = dbc.cluster("digits", "DBC", 1, pretrain_epochs=1, epochs=1)
     start = dbc.cluster("digits", "FCAE-KMS", 1, pretrain_epochs=1)
     assert same["accuracy"] == table["accuracy"] and same["accuracy_start"] == start["accuracy_start"]
-    other = dbc_choices.switched("digits", "start-by-the-letter", seed=1, pretrain_epochs=1, epochs=1)
+    other = dbc_choices.switched("digits", "start-not-averaged", seed=1, pretrain_epochs=1, epochs=1)
     assert other["nmi_max_start"] != same["nmi_max_start"]
     assert len(list(tmp_path.glob("**/train-stage-1.*.npz"))) == 1
     assert not list((book / "_build/checkpoints").glob("*.pt"))

@@ -76,7 +76,7 @@ def test_a_run_gives_scores_and_every_epochs_numbers(book, monkeypatch, tmp_path
     result = dbc.cluster("digits", "DBC", 0, pretrain_epochs=1, epochs=2)
     assert 0 < result["accuracy"] <= 1 and result["epochs_run"] == 2 and len(result["labels"]) == 1797
     start = dbc.cluster("digits", "FCAE-KMS", 0, pretrain_epochs=1)
-    assert {"accuracy_even", "accuracy_smooth", "accuracy_start", "reconstruction"} <= set(start)
+    assert {"accuracy_even", "accuracy_both", "accuracy_start", "reconstruction"} <= set(start)
     curve = dbc.learning_curve("digits", "alpha 2", 0, pretrain_epochs=1, epochs=2)
     assert curve["accuracy"] == result["accuracy"] and len(curve["accuracies"]) == 3
     began = dbc.trained("digits", 0, dbc.recipe("digits", 1, 2))["start_labels"]

@@ -32,7 +32,7 @@ BINS = 20  # of the histograms of scores, between 0 and 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a data set is trained; chosen on reconstruction and evenness of clusters, see the method's page."""
+    """How a data set is trained; chosen on reconstruction, see the method's page."""
 
     pretrain_epochs: int
     epochs: int
@@ -210,7 +210,7 @@ def cluster(
     -------
     accuracy, nmi_max, nmi_geometric, purity, n_clusters, ``labels`` (N,) uint8; of trained rows training_seconds; of
     DBC epochs_run; of FCAE-KMS reconstruction and the same scores of other starts (:mod:`clustlib.methods._start`):
-    ``_even``, the most even restart; ``_smooth``, on averaged codes; ``_start``, both, which DBC goes on from.
+    ``_even``, the most even restart; ``_start``, on averaged codes, which DBC goes on from; ``_both``.
     """
     images = datasets.load(dataset)
     chosen = recipe(dataset, pretrain_epochs, epochs)
@@ -241,7 +241,7 @@ def _kmeans_on_codes(
     found = kmeans_start(codes, images.n_classes, plain.n_init, "distortion", seed)
     smooth = averaged(codes, plain.n_neighbors, plain.smoothing, device)
     more = {"reconstruction": float(stage_1["loss"][-1]) if len(stage_1["loss"]) else 0.0}
-    for name, points, choice in (("even", codes, "even"), ("smooth", smooth, "distortion"), ("start", smooth, "even")):
+    for name, points, choice in (("even", codes, "even"), ("start", smooth, plain.start), ("both", smooth, "even")):
         labels = kmeans_start(points, images.n_classes, plain.n_init, choice, seed)
         more |= {f"{metric}_{name}": value for metric, value in scores(images.labels, labels).items()}
     return found, {**more, "training_seconds": float(stage_1["seconds"].sum())}

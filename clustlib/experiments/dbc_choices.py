@@ -177,8 +177,8 @@ def _cell(own: pd.DataFrame) -> str:
 STARTS = {  # the read-outs of a record of FCAE-KMS, by the arguments of ``DBC`` that lead to them
     "": ("smoothing=0, start=distortion", "the letter of the paper: k-means on the codes; the row FCAE-KMS"),
     "_even": ("smoothing=0, start=even", "the restart of most even clusters"),
-    "_smooth": ("smoothing=32, start=distortion", "codes averaged with their neighbours"),
-    "_start": ("smoothing=32, start=even", "both: what DBC begins from"),
+    "_both": ("smoothing=32, start=even", "the same of codes averaged with their neighbours"),
+    "_start": ("smoothing=32, start=distortion", "averaged codes, smallest distortion: what DBC begins from"),
 }
 
 

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from clustlib.kernels.neighbours import knn
 from clustlib.methods._options import check_choice, check_integer
 
-CHOICES = ("even", "distortion")
+CHOICES = ("distortion", "even")
 SAMPLE = 20_000  # codes that the restarts run on, where there are more
 _CLOSE = 1.05  # how near to the smallest distortion a restart must be
 
