@@ -61,8 +61,8 @@ class DBC(ClusterMixin, BaseEstimator):
     settle : whether the batch-norm statistics that scores are computed with are taken anew after each epoch, from
         at most 10,240 images; False keeps the running ones, which lag behind where an epoch has few steps.
     n_init : restarts of the k-means start.
-    start : which of them is taken: "distortion", that of the smallest, or "even", that of most even clusters among those
-        of nearly the smallest.
+    start : which of them is taken: "distortion", that of the smallest, or "even", that of the most even clusters among
+        those of nearly the smallest.
     smoothing, n_neighbors : k-means sees each code averaged that many times with those of its nearest neighbours, so
         that classes are compact; 0 takes the codes as they are, which is what the paper says. The network and
         the centres know nothing of it: the centres are the means of the clusters' own codes.
