@@ -4,7 +4,7 @@
     python benchmarks/dbc_epoch.py --images 20480 --rounds 5
     python benchmarks/dbc_epoch.py --quick                # a few seconds
 
-The plain way is ``dbc_plain.py``, in a process of its own. Both train the same network on the same images in batches
+The plain way is ``plain/dbc.py``, in a process of its own. Both train the same network on the same images in batches
 of one size; rounds alternate and the best of each counts. Prints a table and writes ``dbc-epoch.json`` to
 ``_build/bench`` (``--folder book/benchmarks`` for the page).
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from dbc_plain import BATCH, CLUSTERS, images_of
+from plain.dbc import BATCH, CLUSTERS, images_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,8 +36,8 @@ LEAST = 1.5
 
 
 def plain_side(count: int) -> Callable[[], list[float]]:
-    """Starts ``dbc_plain.py``; what comes back runs an epoch of both stages there and says how long each took."""
-    script = Path(__file__).with_name("dbc_plain.py")
+    """Starts ``plain/dbc.py``; what comes back runs an epoch of both stages there and says how long each took."""
+    script = Path(__file__).with_name("plain") / "dbc.py"
     child = subprocess.Popen(
         [sys.executable, script, str(count)],
         stdin=subprocess.PIPE,
@@ -49,7 +49,10 @@ def plain_side(count: int) -> Callable[[], list[float]]:
 
     def run() -> list[float]:
         print(file=asked, flush=True)
-        return [float(seconds) for seconds in told.readline().split()]
+        line = told.readline()
+        if not line:
+            raise RuntimeError(f"{script} stopped; its message is above")
+        return [float(seconds) for seconds in line.split()]
 
     return run
 

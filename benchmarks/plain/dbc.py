@@ -1,9 +1,9 @@
 """DBC's network for MNIST the plain way: PyTorch's own layers, a DataLoader, the loss as Eq. (1) and (3) with autograd.
 
-    python benchmarks/dbc_plain.py 10240       # then a line feed for every epoch of both stages; prints their seconds
+    python benchmarks/plain/dbc.py 10240     # then a line feed for every epoch of both stages; prints their seconds
 
-It is the other side of ``dbc_epoch.py``, in a process of its own: it imports nothing of clustlib, whose settings for
-memory would hold for it too.
+The other side of ``benchmarks/dbc_epoch.py``, in a process of its own: it imports nothing of clustlib, whose settings
+for memory would hold for it too.
 """
 
 import sys
