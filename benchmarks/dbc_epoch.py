@@ -12,13 +12,12 @@ of one size; rounds alternate and the best of each counts. Prints a table and wr
 import argparse
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from plain.dbc import BATCH, CLUSTERS, images_of
+from plain.dbc import BATCH, CLUSTERS, clocked, images_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -96,20 +95,6 @@ def convolutions(steps: int) -> list[Callable[[], None]]:
                 layer(x.detach().requires_grad_(number > 0)).sum().backward()
 
     return [lambda: run(6), lambda: run(3)]
-
-
-def clocked(stages: list[Callable[[], None]]) -> Callable[[], list[float]]:
-    """Runs each stage once and says how long it took."""
-
-    def run() -> list[float]:
-        seconds = []
-        for stage in stages:
-            clock = time.perf_counter()
-            stage()
-            seconds.append(time.perf_counter() - clock)
-        return seconds
-
-    return run
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ def keep_freed() -> None:
     """Let glibc keep up to 1 GiB of what is freed, unless the environment sets its own thresholds.
 
     By default it hands the maps of a training step back to the system, which has to clear every page of them when the
-    next step asks again: a quarter of the time of DBC's stage II. Arrays of 32 MiB and more are returned as ever.
+    next step asks again: a fifth of the time of DBC's stage II. Arrays of 32 MiB and more are returned as ever.
     """
     if not sys.platform.startswith("linux") or any(name.startswith("MALLOC_") for name in os.environ):
         return

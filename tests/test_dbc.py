@@ -200,6 +200,9 @@ def test_stage_2_trains_the_discriminants_of_the_start(digits, features):
         return float(means.var(0).sum() / codes.var(0).sum())
 
     assert between(turned) > 1.2 * between(left)  # what tells the clusters apart is what distances are made of
+    even = (DBC(10, discriminant=d, start="even", **settings).fit(digits.images) for d in (True, False))
+    kept = [(model.labels_ == model.start_labels_).mean() for model in even]
+    assert kept[0] > kept[1]
     assert DBC(1, **settings).fit(digits.images).embedding_.shape == features.embedding_.shape
 
 

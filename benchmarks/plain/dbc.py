@@ -76,15 +76,24 @@ def stages(count: int) -> list[Callable[[], None]]:
     return [stage_1, stage_2]
 
 
-def main() -> None:
-    both = stages(int(sys.argv[1]))
-    for _ in sys.stdin:
+def clocked(stages: list[Callable[[], None]]) -> Callable[[], list[float]]:
+    """Runs each stage once and says how long it took."""
+
+    def run() -> list[float]:
         seconds = []
-        for stage in both:
+        for stage in stages:
             clock = time.perf_counter()
             stage()
             seconds.append(time.perf_counter() - clock)
-        print(*seconds, flush=True)
+        return seconds
+
+    return run
+
+
+def main() -> None:
+    run = clocked(stages(int(sys.argv[1])))
+    for _ in sys.stdin:
+        print(*run(), flush=True)
 
 
 if __name__ == "__main__":
