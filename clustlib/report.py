@@ -40,26 +40,27 @@ def verdicts(paper: str, profile: str, fresh: dict[str, pd.DataFrame] | None = N
     return [published.evaluate(claim, cells) for claim in published.claims(paper)]
 
 
-def claim_row(verdict: Verdict) -> dict[str, str]:
+def claim_row(paper: str, verdict: Verdict) -> dict[str, str]:
     """A claim and its verdict as a row of a table that people read."""
-    claim = verdict.claim
-    p_value = f"; p = {verdict.p_value:.2g}" if verdict.p_value == verdict.p_value else ""
+    claim, ours = verdict.claim, SYMBOLS[verdict.verdict]
+    if published.on_stand_ins(paper, verdict):
+        ours += " (stand-ins only)"
+    known = verdict.p_value == verdict.p_value
+    numbers = verdict.numbers + (f"; over {verdict.runs} runs p = {verdict.p_value:.2g}" if known else "")
     own = SYMBOLS[claim.in_paper] if claim.in_paper else ""
-    return dict(
-        zip(CLAIM_COLUMNS, (claim.claim, claim.where, SYMBOLS[verdict.verdict], verdict.numbers + p_value, own))
-    )
+    return dict(zip(CLAIM_COLUMNS, (claim.claim, claim.where, ours, numbers, own)))
 
 
 def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Styler:
     """The claims that rest on one table, tested on its cells and on what other notebooks measured."""
     found = [v for v in verdicts(paper, profile, {key: measured}) if key in v.claim.tables]
-    return styled(pd.DataFrame([claim_row(verdict) for verdict in found]), f"claims-{paper}-{key}")
+    return styled(pd.DataFrame([claim_row(paper, verdict) for verdict in found]), f"claims-{paper}-{key}")
 
 
 def claims(profile: str, tested: bool = True) -> Styler:
     """The claims of every paper that our cells can test, or (``tested=False``) those that they cannot yet."""
     rows = [
-        {"paper": paper, **claim_row(verdict)}
+        {"paper": paper, **claim_row(paper, verdict)}
         for paper in published.PAPERS
         for verdict in verdicts(paper, profile)
         if (verdict.verdict != "not run") == tested
@@ -119,11 +120,12 @@ def _origin(record: records.Record) -> dict:
     }
 
 
-def cost(found: list[Result]) -> Styler:
-    """What each table cost: seconds of computing behind its cells, and of running the notebook."""
+def cost(found: list[Result], profile: str) -> Styler:
+    """What each notebook cost: seconds of computing behind the records that it shows, each counted once."""
+    store = records.open_store(profile)
     rows = []
     for result in found:
-        run = result.comparison
-        computing = float((run["seconds"] * run["n"]).sum()) if len(run) else 0.0
+        shown = [record for key in sorted(set(result.records)) if (record := store.read(key))]
+        computing = sum(record.seconds for record in shown)
         rows.append({"notebook": f"{result.paper}/{result.key}", "computing (s)": computing, "state": result.status})
     return styled(pd.DataFrame(rows, columns=["notebook", "computing (s)", "state"]), "cost")

@@ -5,7 +5,7 @@
 its tables and figures.
 """
 
-from clustlib.published.claims import Claim, Verdict, claims, evaluate
+from clustlib.published.claims import Claim, Verdict, claims, evaluate, on_stand_ins
 from clustlib.published.compare import COLUMNS, VERDICTS, averages, compare, summary
 from clustlib.published.tables import PAPERS, contents, table, tables
 
@@ -20,6 +20,7 @@ __all__ = [
     "compare",
     "contents",
     "evaluate",
+    "on_stand_ins",
     "summary",
     "table",
     "tables",

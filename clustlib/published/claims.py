@@ -10,8 +10,10 @@ import yaml
 
 from clustlib import _paths
 from clustlib.published.tables import PAPERS, choose, table, tables
+from clustlib.rows import DETERMINISTIC
 
 _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
+_PART = re.compile(r"->| \(")  # "source (images)->target"
 _COMPARE = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
 
@@ -24,6 +26,7 @@ class Claim:
     column per metric). With several tables the columns are named ``table-04:K-means``, unless
     ``stack`` puts the tables' rows under each other. ``best_other`` and ``worst_other`` are taken
     over the methods not in ``subject``. ``each`` makes the expression once per method, for ``{m}``.
+    With ``all_datasets`` the claim is about all of ``datasets`` together, and not tested on some of them.
     """
 
     id: str
@@ -38,6 +41,7 @@ class Claim:
     methods: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
     stack: bool = False
+    all_datasets: bool = False
     in_paper: str | None = None
 
 
@@ -45,14 +49,17 @@ class Claim:
 class Verdict:
     """What the cells say of a claim: holds, partly, fails or not run.
 
-    ``rows`` has one row per test: its name, left, right, holds; ``p_value`` is that of a one-sided
-    paired t-test of left against right over data sets and seeds, NaN where there are no seeds.
+    ``rows`` has one row per test: its name, data set, left, right, holds. Methods that are named beside each other
+    are compared on the seeds that all of them were run with; ``best_other`` is the best mean. ``p_value`` is that of
+    a one-sided paired t-test of left against right over ``runs`` (data sets and seeds; a run's metrics and methods
+    are averaged first, since they are not independent), NaN where there are no seeds.
     """
 
     claim: Claim
     verdict: str
     rows: pd.DataFrame
     p_value: float = float("nan")
+    runs: int = 0
 
     @property
     def numbers(self) -> str:
@@ -96,37 +103,57 @@ def _with_stand_ins(names: list[str]) -> list[str]:
 
 
 def _wide(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The claim's tables in wide form; rows are (data set, metric or method[, seed])."""
+    """The claim's tables in wide form; rows are (data set, metric or method, seed)."""
     parts = {name: _select(claim, cells[name]) for name in claim.tables if name in cells}
     if len(parts) < len(claim.tables) and not claim.stack:
         return pd.DataFrame()
     frames = []
     for name, part in parts.items():
         prefix = "" if claim.stack or len(claim.tables) == 1 else f"{name}:"
-        frames.append(part.assign(column=prefix + part[claim.columns]))
+        seed = part["seed"].fillna(0) if "seed" in part else 0
+        frames.append(part.assign(column=prefix + part[claim.columns], seed=seed))
     if not frames:
         return pd.DataFrame()
     merged = pd.concat(frames)
     rows = [c for c in ("dataset", "metric", "method", "seed") if c in merged and c != claim.columns]
-    wide = merged.pivot_table(index=rows, columns="column", values="value", aggfunc="mean")
+    return merged.pivot_table(index=rows, columns="column", values="value", aggfunc="mean")
+
+
+def _with_others(claim: Claim, wide: pd.DataFrame) -> pd.DataFrame:
+    """The columns ``best_other`` and ``worst_other``, over the methods that are not the claim's subject."""
     others = [column for column in wide if column.split(":")[-1] not in claim.subject]
-    if claim.subject and others:
-        wide["best_other"], wide["worst_other"] = wide[others].max(axis=1), wide[others].min(axis=1)
-    return wide
+    if not claim.subject or not others:
+        return wide
+    return wide.assign(best_other=wide[others].max(axis=1), worst_other=wide[others].min(axis=1))
 
 
-def _tests(claim: Claim, wide: pd.DataFrame) -> pd.DataFrame:
+def _means(claim: Claim, wide: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Means over seeds; the columns ``names`` over the seeds that all of them have, where there are any."""
+    keys = [level for level in wide.index.names if level != "seed"]
+    named = [name for name in names if name.split(":")[-1] not in DETERMINISTIC]
+    shared = wide[named].notna().all(axis=1)
+    dropped = shared.groupby(level=keys).transform("any") & ~shared
+    return _with_others(
+        claim, wide.mask(wide.columns.isin(named) & dropped.to_numpy()[:, None]).groupby(level=keys).mean()
+    )
+
+
+def _tests(claim: Claim, wide: pd.DataFrame, per_seed: bool = False) -> pd.DataFrame:
     """Left, right and outcome of every instance of the expression that the cells allow."""
     tests = []
     for method in claim.each or [""]:
         match = _COMPARISON.match(claim.holds_if.replace("{m}", method))
         if match is None:
             raise ValueError(f"claim {claim.id}: {claim.holds_if!r} is not a comparison")
-        names = re.findall(r"`([^`]+)`|\b(best_other|worst_other)\b", match.string)
-        if any((a or b) not in wide for a, b in names):
+        found = re.findall(r"`([^`]+)`|\b(best_other|worst_other)\b", match.string)
+        names, others = [name for name, _ in found if name], {other for _, other in found if other}
+        if not set(names) <= set(wide):
             continue
-        left, right = (wide.eval(match[side], engine="python") for side in ("left", "right"))
-        frame = pd.DataFrame({"left": left, "right": right}, index=wide.index).dropna()
+        table = _with_others(claim, wide) if per_seed else _means(claim, wide, names)
+        if not others <= set(table):
+            continue
+        left, right = (table.eval(match[side], engine="python") for side in ("left", "right"))
+        frame = pd.DataFrame({"left": left, "right": right}, index=table.index).dropna()
         frame["holds"] = _COMPARE[match["op"]](frame["left"], frame["right"])
         frame["gain"] = (frame["left"] - frame["right"]) * (1 if ">" in match["op"] else -1)
         tests.append(frame.assign(instance=method).reset_index())
@@ -139,17 +166,26 @@ def _outcome(holds: pd.Series) -> str:
     return "holds" if holds.all() else "partly" if holds.any() else "fails"
 
 
-def _paired_test(per_seed: pd.DataFrame) -> float:
-    """One-sided paired t-test that the gain is positive; NaN with fewer than two different gains."""
+def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int]:
+    """One-sided paired t-test that the gain is positive, over runs; NaN with fewer than two different gains."""
     from scipy.stats import ttest_1samp
 
-    if per_seed.empty or per_seed["seed"].nunique() < 2 or per_seed["gain"].nunique() < 2:
-        return float("nan")
-    return float(ttest_1samp(per_seed["gain"], 0, alternative="greater").pvalue)
+    if per_seed.empty or per_seed["seed"].nunique() < 2:
+        return float("nan"), 0
+    gains = per_seed.groupby([c for c in ("dataset", "seed") if c in per_seed])["gain"].mean()
+    if gains.nunique() < 2:
+        return float("nan"), 0
+    return float(ttest_1samp(gains, 0, alternative="greater").pvalue), len(gains)
 
 
 def _name(row: pd.Series) -> str:
     return " ".join(str(row[c]) for c in ("dataset", "metric", "method", "instance") if row.get(c))
+
+
+def _all_there(claim: Claim, tests: pd.DataFrame) -> bool:
+    """Whether every data set of the claim, or its stand-in, is among the tests."""
+    found = set(tests["dataset"])
+    return all({name, *_with_stand_ins([name])} & found for name in claim.datasets)
 
 
 def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> Verdict:
@@ -159,13 +195,25 @@ def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> Verdict:
     ----------
     cells : by table name, frames with dataset, method, metric, value and, where there are seeds, seed.
     """
-    means = {name: frame.drop(columns="seed", errors="ignore") for name, frame in cells.items()}
-    wide = _wide(claim, means)
+    wide = _wide(claim, cells)
     tests = _tests(claim, wide) if len(wide) else pd.DataFrame()
-    if tests.empty:
-        return Verdict(claim, "not run", pd.DataFrame(columns=["test", "left", "right", "holds"]))
-    rows = tests.assign(test=tests.apply(_name, axis=1))[["test", "left", "right", "holds"]]
-    p_value = float("nan")
-    if all("seed" in cells[name] for name in claim.tables if name in cells):
-        p_value = _paired_test(_tests(claim, _wide(claim, cells)))
-    return Verdict(claim, _outcome(tests["holds"]), rows, p_value)
+    if tests.empty or (claim.all_datasets and not _all_there(claim, tests)):
+        return Verdict(claim, "not run", pd.DataFrame(columns=["test", "dataset", "left", "right", "holds"]))
+    rows = tests.assign(test=tests.apply(_name, axis=1))[["test", "dataset", "left", "right", "holds"]]
+    return Verdict(claim, _outcome(tests["holds"]), rows, *_paired_test(_tests(claim, wide, per_seed=True)))
+
+
+def on_stand_ins(paper: str, verdict: Verdict) -> bool:
+    """Whether every test of a verdict is on a data set that stands in for one of the paper's."""
+    from clustlib import datasets
+
+    substitutes = {datasets.info(name).stand_in for name in datasets.names()} - _own_sets(paper)
+    parts = [set(_PART.split(name)) for name in verdict.rows["dataset"]]
+    return bool(parts) and all(part & substitutes for part in parts)
+
+
+def _own_sets(paper: str) -> set[str]:
+    """The data sets that a paper's tables name."""
+    return {
+        part for cells in published_cells(paper).values() for name in cells["dataset"] for part in _PART.split(name)
+    }

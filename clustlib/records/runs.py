@@ -202,7 +202,7 @@ class Runs(list):
         """One row per run and metric, ready for ``published.compare``.
 
         ``metrics`` maps the table's metric names to the records': ``cells(nmi="nmi_geometric")``.
-        Columns: dataset, method, metric, value, seed, seconds, device, reason.
+        Columns: dataset, method, metric, value, seed, seconds (``Record.run_seconds``), device, reason.
         """
         return pd.DataFrame(self._rows(metrics), columns=CELL_COLUMNS)
 
@@ -214,7 +214,7 @@ class Runs(list):
                     yield (*names, metric, np.nan, outcome.params.get("seed"), np.nan, None, outcome.reason)
                 else:
                     value, device = outcome.metrics[stored], outcome.provenance["device"]
-                    yield (*names, metric, value, outcome.params.get("seed"), outcome.seconds, device, None)
+                    yield (*names, metric, value, outcome.params.get("seed"), outcome.run_seconds, device, None)
 
 
 CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]

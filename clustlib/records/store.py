@@ -31,6 +31,12 @@ class Record:
     folder: Path
     arrays_sha256: str | None = None
 
+    @property
+    def run_seconds(self) -> float:
+        """What the run cost: its own seconds, or those of the training behind it, which may have been made before."""
+        behind = (self.metrics.get(name, 0.0) for name in ("fit_seconds", "training_seconds"))
+        return max(self.seconds, *behind)
+
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """The run's small arrays by name. Raises :class:`RecordCorrupt` if the file was changed."""

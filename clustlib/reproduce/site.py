@@ -17,25 +17,29 @@ def contents_page(paper: str) -> str:
     for entry in published.contents(paper):
         notebook = made.get(entry.get("notebook") or "")
         name = f"[{entry['key']}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry["key"]
-        state = _state(done.get(notebook.key)) if notebook else entry.get("why") or "missing: not built yet"
+        state = _state(done.get(notebook.key), entry["key"]) if notebook else entry.get("why") or "missing: not built yet"
         rows.append([name, entry["title"], entry["source"], state])
     return _markdown(["", "what it shows", "where", "state"], rows)
 
 
-def _state(result: results.Result | None) -> str:
+def _state(result: results.Result | None, key: str) -> str:
+    """How one entry of the contents stands; a notebook may show several."""
     if result is None:
         return "not run"
     if result.status != "ok":
         return f"failed: {result.status}"
-    if not len(result.comparison):
+    own = result.comparison
+    if key != result.key and len(own):
+        own = own[own["table"] == key]
+    if not len(own):
         return "made"
-    counts = published.summary(result.comparison)
+    counts = published.summary(own)
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
 def claims_page(paper: str) -> str:
     """A paper's claims as a Markdown table: the sentence, our verdict, the numbers, the paper's own numbers."""
-    rows = [report.claim_row(verdict) for verdict in report.verdicts(paper, "paper")]
+    rows = [report.claim_row(paper, verdict) for verdict in report.verdicts(paper, "paper")]
     return _markdown(list(rows[0]), [list(row.values()) for row in rows])
 
 
