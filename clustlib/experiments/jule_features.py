@@ -10,6 +10,7 @@ from clustlib.errors import UsageError
 from clustlib.experiments.jule import check_fit, joint_clustering, train_jule, uses_fit
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
+from clustlib.rows import UNROLLING
 
 NEIGHBOURS = (1, 5, 10, 20, 50, 100)  # of figure 8
 SPACES = ("raw", "learned")
@@ -107,17 +108,18 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Figure 7 in cells: NMI of OURS-RC by eta (metric ``nmi_by_eta``, methods "eta=0.9") and by K_s (``nmi_by_K_s``).
 
-    eta = 0.9 and K_s = 20 are the runs of table 3 wherever the paper's eta is 0.9. ``how`` goes to ``records.grid``.
+    Runs at the paper's eta and K_s are those of table 3. ``how`` goes to ``records.grid``.
     """
+    values = [("eta", "unrolling_rate", value) for value in unrolling_rates]
+    values += [("K_s", "n_neighbors", value) for value in neighbours]
     frames = []
-    for letter, values in (("eta", unrolling_rates), ("K_s", neighbours)):
-        for value in values:
-            own: dict[str, Any] = {"n_neighbors": value}
-            if letter == "eta":
-                own = {"unrolling_rate": 0.0 if value == 0.9 else value}
-            runs = records.grid(joint_clustering, dataset=dataset, method="OURS-RC", seed=seed, **own, **how)
-            metric = f"nmi_by_{letter}"
-            frames.append(runs.cells(**{metric: "nmi_geometric"}).assign(method=f"{letter}={value}", x=value))
+    for name in dataset:
+        for letter, option, value in values:
+            usual = option == "unrolling_rate" and value == UNROLLING.get(name, 0.9)  # 0 in the records of table 3
+            own: dict[str, Any] = {option: 0.0 if usual else value}
+            runs = records.grid(joint_clustering, dataset=name, method="OURS-RC", seed=seed, **own, **how)
+            cells = runs.cells(**{f"nmi_by_{letter}": "nmi_geometric"})
+            frames.append(cells.assign(method=f"{letter}={value}", x=value))
     return pd.concat(frames, ignore_index=True)
 
 

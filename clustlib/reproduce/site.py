@@ -17,7 +17,8 @@ def contents_page(paper: str) -> str:
     for entry in published.contents(paper):
         notebook = made.get(entry.get("notebook") or "")
         name = f"[{entry['key']}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry["key"]
-        state = _state(done.get(notebook.key), entry["key"]) if notebook else entry.get("why") or "missing: not built yet"
+        why = entry.get("why") or "missing: not built yet"
+        state = _state(done.get(notebook.key), entry["key"]) if notebook else why
         rows.append([name, entry["title"], entry["source"], state])
     return _markdown(["", "what it shows", "where", "state"], rows)
 
