@@ -217,6 +217,38 @@ def test_seeds_give_a_paired_test():
     assert math.isnan(evaluate(claim(), {"t": TABLE}).p_value)
 
 
+def test_methods_named_beside_each_other_are_compared_on_the_seeds_that_both_have():
+    three = cells(("mnist", "A", 0.8, 0), ("mnist", "A", 0.5, 1), ("mnist", "A", 0.5, 2), ("mnist", "C", 0.7, 0))
+    by_name = evaluate(claim(holds_if="`A` > `C`", subject=[]), {"t": three})
+    assert by_name.verdict == "holds" and by_name.rows["left"].tolist() == [0.8]
+    assert evaluate(claim(), {"t": three}).verdict == "fails"  # best_other is the best mean: .6 against .7
+    fixed = three.replace({"method": {"C": "AC-GDL"}})  # does not depend on the seed: stands beside all three
+    assert evaluate(claim(holds_if="`A` > `AC-GDL`"), {"t": fixed}).rows["left"].tolist() == [pytest.approx(0.6)]
+    apart = three.assign(seed=[1, 2, 3, 0])
+    assert evaluate(claim(holds_if="`A` > `C`"), {"t": apart}).rows["left"].tolist() == [pytest.approx(0.6)]
+
+
+def test_a_claim_about_all_its_sets_waits_for_all():
+    both = {"datasets": ["mnist", "usps-11000"], "holds_if": "`A` > 0.1", "all_datasets": True}
+    assert evaluate(claim(**both), {"t": TABLE}).verdict == "holds"  # usps stands in
+    assert evaluate(claim(**both), {"t": TABLE[TABLE["dataset"] == "mnist"]}).verdict == "not run"
+
+
+def test_the_metrics_of_a_run_are_no_independent_observations():
+    runs = [("mnist", m, v + 0.01 * s, s) for s in range(3) for m, v in (("A", 0.9 + 0.01 * s), ("C", 0.7))]
+    once = cells(*runs)
+    twice = pd.concat([once, once.assign(metric="accuracy")])
+    found = evaluate(claim(metric=["nmi", "accuracy"]), {"t": twice})
+    assert found.runs == 3 and found.p_value == pytest.approx(evaluate(claim(), {"t": once}).p_value)
+
+
+def test_a_verdict_knows_that_it_rests_on_stand_ins():
+    def on(*sets):
+        return published.on_stand_ins("jule", evaluate(claim(), {"t": TABLE[TABLE["dataset"].isin(sets)]}))
+
+    assert on("usps") and not on("mnist") and not on("mnist", "usps") and not on("coil-20")
+
+
 def test_an_expression_that_is_no_comparison_is_refused():
     with pytest.raises(ValueError, match="not a comparison"):
         evaluate(claim(holds_if="`A`"), {"t": TABLE})
