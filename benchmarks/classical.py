@@ -24,7 +24,7 @@ from clustlib.timings import Bar, Timing
 
 VARIANTS = ("published", "released")
 NOTE = (
-    "Each row of tables 3 and 10 on MNIST-test's pixels, from features to labels; the peer is scikit-learn's or "
+    "Rows of JULE's tables 3 and 10 on MNIST-test's pixels, from features to labels; the peer is scikit-learn's or "
     "SciPy's estimator with the nearest settings."
 )
 BARS = {  # seconds, GB on two cores, for MNIST-test

@@ -113,7 +113,8 @@ def measured(profile: str = "paper") -> pd.DataFrame:
     Returns
     -------
     DataFrame, one row a run. Columns: choice (a name of ``DBC_CHOICES`` or of Figure 9's curves, or the book's
-    settings), dataset, seed, start (accuracy that stage II began from; NaN where no record has it), accuracy, nmi.
+    settings), dataset, seed, start (accuracy of the k-means clusters that stage II began from; NaN where no record
+    has it), accuracy, nmi.
     """
     rows = []
     starts = {
@@ -129,9 +130,11 @@ def measured(profile: str = "paper") -> pd.DataFrame:
         named = (record.params[name] for name in ("choice", "dataset", "seed"))
         rows.append((*named, record.metrics["accuracy_start"], *_end(record)))
     for record in _records(profile, "learning-curve"):
-        if dbc.CURVES.get(record.params["method"]):  # the curves of the book's own settings are in the tables
-            named = (record.params[name] for name in ("method", "dataset", "seed"))
-            rows.append((*named, float(record.arrays["accuracies"][0]), *_end(record)))
+        setting = dbc.CURVES.get(record.params["method"])
+        if setting:  # the curves of the book's own settings are in the tables
+            method, where = record.params["method"], (record.params["dataset"], record.params["seed"])
+            start = np.nan if "start" in setting else starts.get(where, np.nan)
+            rows.append((method, *where, start, *_end(record)))
     return pd.DataFrame(rows, columns=["choice", "dataset", "seed", "start", "accuracy", "nmi"])
 
 
@@ -175,7 +178,7 @@ def _cell(own: pd.DataFrame) -> str:
 
 
 STARTS = {  # the read-outs of a record of FCAE-KMS, by the arguments of ``DBC`` that lead to them
-    "": ("smoothing=0, start=distortion", "the letter of the paper: k-means on the codes; the row FCAE-KMS"),
+    "": ("smoothing=0, start=distortion", "k-means on the whitened codes: the row FCAE-KMS"),
     "_even": ("smoothing=0, start=even", "the restart of most even clusters"),
     "_both": ("smoothing=32, start=even", "the same of codes averaged with their neighbours"),
     "_start": ("smoothing=32, start=distortion", "averaged codes, smallest distortion: what DBC begins from"),
