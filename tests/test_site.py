@@ -1,5 +1,6 @@
 """The HTML: built from the committed records, then looked at, by a parser and in a real browser."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,9 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pandas as pd
 import pytest
 
-from clustlib import _paths
+from clustlib import _paths, report
 from clustlib.reproduce import notebook as nb
 from clustlib.reproduce import site, workflow
 
@@ -38,6 +40,20 @@ def html(tmp_path_factory) -> Path:
         assert site.build() == 0
     _paths._root_from.cache_clear()
     return book / "_build/html"
+
+
+def test_tables_of_claims_are_made_again_once_every_notebook_has_run(monkeypatch):
+    old = report.claims_of("jule", "table-03", "paper")._repr_html_()
+    monkeypatch.setattr(report, "claims_of", lambda *asked: report.styled(pd.DataFrame({"asked": asked}), "new"))
+    outputs = [
+        {"data": {"text/html": [old[:200], old[200:]]}},
+        {"data": {"text/html": "<p>a table</p>"}},
+        {"text": "x"},
+    ]
+    found = json.loads(site.with_claims(json.dumps({"cells": [{"outputs": outputs}, {"source": ""}]}), "paper"))
+    new, *others = found["cells"][0]["outputs"]
+    assert all(f">{word}<" in new["data"]["text/html"] for word in ("jule", "table-03", "paper"))
+    assert others == outputs[1:] and found["cells"][1] == {"source": ""}
 
 
 class Links(HTMLParser):

@@ -1,5 +1,7 @@
 """The HTML: gather pages and executed notebooks in one folder, write the generated pages, build."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +9,8 @@ from pathlib import Path
 
 from clustlib import _paths, plots, published, report, results, timings
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
+
+_CLAIMS = re.compile(rf'id="T_claims-(?P<paper>{"|".join(published.PAPERS)})-(?P<key>[\w-]+)"')
 
 
 def contents_page(paper: str) -> str:
@@ -119,7 +123,9 @@ def gather(folder: Path) -> None:
     for notebook in [*notebooks(), *reports()]:
         source = root / executed("paper", notebook)
         if source.is_file():
-            _copy(source, folder / "notebooks" / f"{notebook.name}.ipynb")
+            target = folder / "notebooks" / f"{notebook.name}.ipynb"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(with_claims(source.read_text(), "paper"))
     generated = folder / "book" / "generated"
     generated.mkdir(parents=True)
     for paper in published.PAPERS:
@@ -131,6 +137,18 @@ def gather(folder: Path) -> None:
     (generated / "dbc-choices.md").write_text(dbc_choices_page())
     (generated / "dbc-starts.md").write_text(dbc_starts_page())
     (generated / "performance.md").write_text(performance_page(generated))
+
+
+def with_claims(notebook: str, profile: str) -> str:
+    """An executed notebook whose tables of claims are made again: others that they rest on may have run after it."""
+    content = json.loads(notebook)
+    for cell in content["cells"]:
+        for output in cell.get("outputs", ()):
+            shown = output.get("data", {})
+            found = _CLAIMS.search("".join(shown.get("text/html", "")))
+            if found:
+                shown["text/html"] = report.claims_of(found["paper"], found["key"], profile)._repr_html_()
+    return json.dumps(content, ensure_ascii=False, indent=1)
 
 
 def _copy(source: Path, target: Path) -> None:
