@@ -18,7 +18,7 @@ import numpy as np
 
 from clustlib.timings import Bar, Plot, Timing
 
-SIZES, WIDTH, COMPONENTS, LIMIT = (10_000, 20_000, 40_000, 80_000, 160_000), 1024, 256, 64 << 20
+SIZES, WIDTH, COMPONENTS, LIMIT = (20_000, 80_000, 160_000, 320_000, 640_000), 1024, 256, 64 << 20
 IMAGENET, FULL_WIDTH, MOST_GB = 1_281_167, 4096, 16.0
 NOTE = (
     "What the clustering phase adds to a process: random features in batches, as the network would hand them over, "
