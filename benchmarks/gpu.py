@@ -102,6 +102,7 @@ def row(machine: Machine, kernel: str, seconds: float, limit: float, **more: Any
 def k_means(machine: Machine) -> Iterator[Row | Bar]:
     """DeepCluster's step: 1,281,167 points of 256 dimensions, 10,000 centres."""
     from clustlib.kernels.cuda.cluster_sums import cluster_sums
+    from clustlib.kernels.cuda.lloyd import kmeans
     from clustlib.kernels.cuda.nearest_centre import nearest_centre
 
     n, dim, k = (300, 32, 20) if machine.small else (1_281_167, 256, 10_000)
@@ -128,6 +129,12 @@ def k_means(machine: Machine) -> Iterator[Row | Bar]:
     ours = machine.seconds(lambda: cluster_sums(points, labels, k))
     other = machine.seconds(lambda: sums.zero_().index_add_(0, labels, points))
     yield row(machine, "cluster sums", ours, (points.nbytes + 8 * n) / machine.bandwidth, plain=other)
+    for precision in ("float32", "bfloat16"):
+        options: dict[str, Any] = {"n_iter": 2, "start": centres, "precision": precision}
+        whole = machine.seconds(lambda options=options: kmeans(points, k, **options))
+        # three assignments, of which the last only labels, and two updates
+        limit = machine.limit(6.0 * n * k * dim, 5.0 * points.nbytes, precision)
+        yield row(machine, f"k-means, two iterations and the labels, {precision}", whole, limit)
     yield from flash(machine, points, centres)
 
 
