@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run tim
     from clustlib.kernels.power_iteration import power_iteration_clusters
     from clustlib.kernels.sampling import draw_epoch
     from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
+    from clustlib.kernels.torch_neighbours import nearest_neighbours
     from clustlib.kernels.triplets import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
     from clustlib.kernels.whitening import Moments, pca_whiten, zca_whitening
 
@@ -35,6 +36,7 @@ _HOME = {
     "kmeans": "lloyd",
     "knn": "neighbours",
     "merge_scores": "linkage.scores",
+    "nearest_neighbours": "torch_neighbours",
     "pca_whiten": "whitening",
     "power_iteration_clusters": "power_iteration",
     "sample_triplets": "triplets",
@@ -62,6 +64,7 @@ __all__ = [
     "kmeans",
     "knn",
     "merge_scores",
+    "nearest_neighbours",
     "pca_whiten",
     "power_iteration_clusters",
     "sample_triplets",
