@@ -51,13 +51,18 @@ def claim_row(paper: str, verdict: Verdict) -> dict[str, str]:
     return dict(zip(CLAIM_COLUMNS, (claim.claim, claim.where, ours, numbers, own)))
 
 
-def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame | None = None) -> Styler:
+def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Styler:
     """The claims that rest on one table, tested on its cells and on what other notebooks measured.
 
     The HTML book makes this table again when every notebook has run, so that each page shows the same verdicts.
     """
-    found = [v for v in verdicts(paper, profile, {} if measured is None else {key: measured}) if key in v.claim.tables]
-    return styled(pd.DataFrame([claim_row(paper, verdict) for verdict in found]), f"claims-{paper}-{key}")
+    return claims_table(paper, key, verdicts(paper, profile, {key: measured}))
+
+
+def claims_table(paper: str, key: str, found: list[Verdict]) -> Styler:
+    """Those of a paper's verdicts that rest on one table."""
+    rows = [claim_row(paper, verdict) for verdict in found if key in verdict.claim.tables]
+    return styled(pd.DataFrame(rows), f"claims-{paper}-{key}")
 
 
 def claims(profile: str, tested: bool = True) -> Styler:

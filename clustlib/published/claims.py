@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -207,13 +209,14 @@ def on_stand_ins(paper: str, verdict: Verdict) -> bool:
     """Whether every test of a verdict is on a data set that stands in for one of the paper's."""
     from clustlib import datasets
 
-    substitutes = {datasets.info(name).stand_in for name in datasets.names()} - _own_sets(paper)
+    substitutes = {datasets.info(name).stand_in for name in datasets.names()} - _own_sets(paper, _paths.root())
     parts = [set(_PART.split(name)) for name in verdict.rows["dataset"]]
     return bool(parts) and all(part & substitutes for part in parts)
 
 
-def _own_sets(paper: str) -> set[str]:
-    """The data sets that a paper's tables name."""
+@cache
+def _own_sets(paper: str, root: Path) -> set[str]:
+    """The data sets that a paper's tables name, in the book at ``root``."""
     return {
         part for cells in published_cells(paper).values() for name in cells["dataset"] for part in _PART.split(name)
     }

@@ -42,9 +42,9 @@ def _state(result: results.Result | None, key: str) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
 
 
-def claims_page(paper: str) -> str:
+def claims_page(paper: str, found: list[published.Verdict]) -> str:
     """A paper's claims as a Markdown table: the sentence, our verdict, the numbers, the paper's own numbers."""
-    rows = [report.claim_row(paper, verdict) for verdict in report.verdicts(paper, "paper")]
+    rows = [report.claim_row(paper, verdict) for verdict in found]
     return _markdown(list(rows[0]), [list(row.values()) for row in rows])
 
 
@@ -120,17 +120,18 @@ def gather(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for relative in book_files():
         _copy(root / relative, folder / relative)
+    found = {paper: report.verdicts(paper, "paper") for paper in published.PAPERS}
     for notebook in [*notebooks(), *reports()]:
         source = root / executed("paper", notebook)
         if source.is_file():
             target = folder / "notebooks" / f"{notebook.name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(with_claims(source.read_text(), "paper"))
+            target.write_text(with_claims(source.read_text(), found))
     generated = folder / "book" / "generated"
     generated.mkdir(parents=True)
     for paper in published.PAPERS:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper))
-        (generated / f"{paper}-claims.md").write_text(claims_page(paper))
+        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]))
     (generated / "jule-variants.md").write_text(variants_page())
     (generated / "jule-switches.md").write_text(switches_page())
     (generated / "fcn-choices.md").write_text(choices_page())
@@ -139,15 +140,19 @@ def gather(folder: Path) -> None:
     (generated / "performance.md").write_text(performance_page(generated))
 
 
-def with_claims(notebook: str, profile: str) -> str:
-    """An executed notebook whose tables of claims are made again: others that they rest on may have run after it."""
+def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str:
+    """An executed notebook whose tables of claims are made again: others that they rest on may have run after it.
+
+    ``found`` are the verdicts on every claim, by paper.
+    """
     content = json.loads(notebook)
     for cell in content["cells"]:
         for output in cell.get("outputs", ()):
             shown = output.get("data", {})
-            found = _CLAIMS.search("".join(shown.get("text/html", "")))
-            if found:
-                shown["text/html"] = report.claims_of(found["paper"], found["key"], profile)._repr_html_()
+            table = _CLAIMS.search("".join(shown.get("text/html", "")))
+            if table:
+                paper, key = table["paper"], table["key"]
+                shown["text/html"] = report.claims_table(paper, key, found[paper])._repr_html_()
     return json.dumps(content, ensure_ascii=False, indent=1)
 
 
