@@ -34,8 +34,7 @@ def _state(result: results.Result | None, key: str) -> str:
     if result.status != "ok":
         return f"failed: {result.status}"
     own = result.comparison
-    if key != result.key and len(own):
-        own = own[own["table"] == key]
+    own = own[own["table"] == key] if len(own) else own
     if not len(own):
         return "made"
     counts = published.summary(own)
