@@ -50,6 +50,7 @@ rule html:
     input:
         made("paper", NOTEBOOKS + REPORTS),
         book.book_files(),
+        book.page_sources(),
     output:
         touch("_build/log/html.done"),
     threads: workflow.cores

@@ -52,6 +52,14 @@ def book_files() -> list[str]:
     return sorted(_relative(path) for path in [*pages, *shown] if path.is_file())
 
 
+def page_sources() -> list[str]:
+    """What the generated pages and the tables of claims are made by and of, besides the notebooks' results."""
+    root = _paths.root()
+    makers = [root / "clustlib" / name for name in ("reproduce/site.py", "report.py", "timings.py")]
+    found = [*makers, *root.glob("clustlib/published/*.py"), *root.glob("book/records/**/*.json")]
+    return sorted(_relative(path) for path in found if path.is_file())
+
+
 def forget_outdated(computing: bool) -> None:
     """Remove the results that must be made again for reasons no file's date shows.
 
