@@ -246,17 +246,14 @@ def dbc(machine: Machine) -> Iterator[Row | Bar]:
 
 def jule(machine: Machine) -> Iterator[Row | Bar]:
     """JULE on MNIST-test, from images to labels."""
+    from jule_fit import timed
+
     from clustlib import metrics
-    from clustlib.experiments.jule import PARTS, settings
-    from clustlib.methods import JULE
+    from clustlib.experiments.jule import settings
 
     name = "digits" if machine.small else "mnist-test"
     images = _images(name)
-    chosen = settings(name, epochs=1 if machine.small else 20)
-    started = time.perf_counter()
-    model = JULE(images.n_classes, random_state=0, device=str(machine.device), **chosen).fit(images.images)
-    spent = time.perf_counter() - started
-    parts = {part: sum(line.get(f"{part}_seconds", 0.0) for line in model.history_) for part in PARTS}
+    model, spent, parts = timed(images, str(machine.device), **settings(name, epochs=1 if machine.small else 20))
     print("JULE:", ", ".join(f"{part} {seconds:.1f} s" for part, seconds in parts.items()))
     yield Bar("JULE on MNIST-test", "from images to labels", "s", 30, spent)
     reached = float(metrics.nmi(images.labels, model.labels_rc_, average="geometric"))

@@ -30,26 +30,33 @@ MINUTES = {"usps": 1, "mnist-test": 4}
 MOST_GB = 3.0
 
 
+def timed(images: Any, device: str, **chosen: Any) -> tuple[Any, float, dict[str, float]]:
+    """A fit on images in memory: the model, its seconds, and those of its parts."""
+    from clustlib.experiments.jule import PARTS
+    from clustlib.methods import JULE
+
+    started = time.perf_counter()
+    model = JULE(images.n_classes, random_state=0, device=device, **chosen).fit(images.images)
+    spent = time.perf_counter() - started
+    return model, spent, {part: sum(line.get(f"{part}_seconds", 0.0) for line in model.history_) for part in PARTS}
+
+
 def fit(dataset: str, precision: str, epochs: int) -> dict[str, Any]:
     """One fit in this process: a row of the table."""
     from clustlib import datasets, metrics
-    from clustlib.experiments.jule import PARTS, settings
-    from clustlib.methods import JULE
+    from clustlib.experiments.jule import settings
 
     images = datasets.load(dataset)
-    chosen = settings(dataset, epochs=epochs) | {"precision": precision}
-    started = time.perf_counter()
-    model = JULE(images.n_classes, random_state=0, network={"features": 160}, device="cpu", **chosen).fit(images.images)
-    spent = time.perf_counter() - started
-    titles = dict(zip(PARTS, ("training", "features", "graph", "merging"), strict=True))
-    parts = {title: sum(line.get(f"{part}_seconds", 0.0) for line in model.history_) for part, title in titles.items()}
+    chosen = settings(dataset, epochs=epochs) | {"precision": precision, "network": {"features": 160}}
+    model, spent, parts = timed(images, "cpu", **chosen)
+    titles = ("training", "features", "graph", "merging")
     return {
         "data set": dataset,
         "images": len(images),
         "epochs a period": epochs,
         "precision": precision,
         "seconds": round(spent, 1),
-        **{f"{title} (s)": round(seconds, 1) for title, seconds in parts.items()},
+        **{f"{title} (s)": round(seconds, 1) for title, seconds in zip(titles, parts.values(), strict=True)},
         "peak memory (GB)": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "NMI": round(float(metrics.nmi(images.labels, model.labels_rc_, average="geometric")), 3),
     }

@@ -174,7 +174,7 @@ def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int]:
 
     if per_seed.empty or per_seed["seed"].nunique() < 2:
         return float("nan"), 0
-    gains = per_seed.groupby([c for c in ("dataset", "seed") if c in per_seed])["gain"].mean()
+    gains = per_seed.groupby(["dataset", "seed"])["gain"].mean()
     if gains.nunique() < 2:
         return float("nan"), 0
     return float(ttest_1samp(gains, 0, alternative="greater").pvalue), len(gains)
@@ -187,7 +187,7 @@ def _name(row: pd.Series) -> str:
 def _all_there(claim: Claim, tests: pd.DataFrame) -> bool:
     """Whether every data set of the claim, or its stand-in, is among the tests."""
     found = set(tests["dataset"])
-    return all({name, *_with_stand_ins([name])} & found for name in claim.datasets)
+    return all(found.intersection(_with_stand_ins([name])) for name in claim.datasets)
 
 
 def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> Verdict:

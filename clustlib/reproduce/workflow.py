@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from clustlib import _paths, records, results
+from clustlib import _paths, records, results, sources
 from clustlib.reproduce.notebook import Notebook, all_notebooks, profile_parameters
 
 REPORT = "report"  # notebooks/report reads what the others measured
@@ -54,10 +54,8 @@ def book_files() -> list[str]:
 
 def page_sources() -> list[str]:
     """What the generated pages and the tables of claims are made by and of, besides the notebooks' results."""
-    root = _paths.root()
-    makers = [root / "clustlib" / name for name in ("reproduce/site.py", "report.py", "timings.py")]
-    found = [*makers, *root.glob("clustlib/published/*.py"), *root.glob("book/records/**/*.json")]
-    return sorted(_relative(path) for path in found if path.is_file())
+    makers = sources.files_of_code("from clustlib.reproduce.site import gather\ngather")
+    return sorted(_relative(path) for path in [*makers, *_paths.book("records").glob("**/*.json")])
 
 
 def forget_outdated(computing: bool) -> None:

@@ -9,13 +9,14 @@ else.
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
 from clustlib.kernels.cuda.cluster_sums import cluster_sums
-from clustlib.kernels.cuda.nearest_centre import PRECISIONS, nearest_centre
+from clustlib.kernels.cuda.nearest_centre import nearest_centre
 from clustlib.kernels.lloyd import Split, _split_empty, starting_rows
 
 _BATCH = 1 << 20  # points that come over from the host at once
@@ -68,11 +69,11 @@ def kmeans(
     points on the host, those of one batch.
     """
     where = torch.device(device) if device is not None else points.device
-    _check(points, n_clusters, split, precision)
+    _check(points, n_clusters, split)
     if start is None:
         start = points[torch.from_numpy(starting_rows(len(points), n_clusters, seed)).to(points.device)]
     centroids = start.to(where, torch.float32)
-    generator = _generator(split, seed)
+    generator = np.random.RandomState(seed)
     objective: list[float] = []
     for _ in range(n_iter):
         before = centroids
@@ -80,7 +81,7 @@ def kmeans(
         objective.append(total / len(points))
         centroids = sums / sizes.clamp(min=1)[:, None]
         if split == "released":
-            generator = _generator(split, seed)  # faiss seeds its splits anew in every iteration
+            generator = np.random.RandomState(1234)  # faiss seeds its splits anew in every iteration
         centroids = _split_empty(centroids, sizes.cpu().numpy(), len(points), split, generator)
         if torch.equal(centroids, before):
             break
@@ -88,22 +89,15 @@ def kmeans(
     return DeviceClusters(torch.cat(labels), centroids, objective)
 
 
-def _check(points: Tensor, n_clusters: int, split: str, precision: str) -> None:
+def _check(points: Tensor, n_clusters: int, split: str) -> None:
+    """Refuse what no step would; the precision is refused by the first assignment."""
     if points.ndim != 2 or points.dtype not in (torch.float32, torch.bfloat16):
         raise UsageError(f"points must be (N, d) in float32 or bfloat16, got {points.dtype} {tuple(points.shape)}")
     check_n_clusters(n_clusters, len(points))
     if split not in ("released", "paper"):
         raise UsageError(f'split must be "released" or "paper", got {split!r}')
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     if not all(bool(part.isfinite().all()) for part in points.split(_BATCH)):
         raise UsageError("features contain NaN or infinite values")
-
-
-def _generator(split: str, seed: int):
-    import numpy as np
-
-    return np.random.RandomState(1234 if split == "released" else seed)
 
 
 def _parts(points: Tensor, where: torch.device, batch: int) -> Iterator[Tensor]:
