@@ -1,6 +1,14 @@
-"""Which device a computation runs on: one rule for every estimator."""
+"""Which device a computation runs on: one rule for every estimator.
 
-from typing import TYPE_CHECKING
+A branch ``if on_gpu(...):`` or ``if on_gpu_with_triton(...):`` is what a GPU does instead. :mod:`clustlib.sources`
+leaves such branches out of what a run on the CPU went through: a GPU's kernel can change, and the CPU's records stand.
+"""
+
+import ctypes
+import os
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from clustlib.errors import UsageError
 
@@ -24,3 +32,25 @@ def resolve(device: str = "auto") -> "torch.device":
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {device!r} is not on this machine: {torch.cuda.device_count()} CUDA devices")
     return found
+
+
+@cache
+def _has_driver() -> bool:
+    """Whether it is worth the seconds and the memory of importing torch to ask it for a GPU."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def on_gpu(what: Any) -> bool:
+    """Whether ``what``, an array, a tensor, a device or a device's name, is on a GPU or is one."""
+    if isinstance(what, str):
+        return what != "cpu" and (what != "auto" or _has_driver()) and resolve(what).type == "cuda"
+    return bool(getattr(what, "is_cuda", False)) or getattr(what, "type", None) == "cuda"
+
+
+def on_gpu_with_triton(what: Any) -> bool:
+    """:func:`on_gpu`, where the kernels written in Triton can be compiled too."""
+    return on_gpu(what) and find_spec("triton") is not None

@@ -6,11 +6,13 @@ depends on, so that a change re-runs just what it touches.
 
 The trace follows names: a function's body names other functions, classes, constants and imported
 modules of clustlib; each is followed to its definition, and so on. Docstrings, comments and layout
-do not count. What is reached only through strings (``"clustlib.cluster.kmeans:KMeans"``) is followed
+do not count, and a run on the CPU does not go through what follows ``if on_gpu(...):`` (see
+:mod:`clustlib._device`). What is reached only through strings (``"clustlib.cluster.kmeans:KMeans"``) is followed
 on request, for registries that name their entries that way.
 """
 
 import ast
+import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "clustlib"
+_GPU_TESTS = ("on_gpu", "on_gpu_with_triton")
 _ROOT = Path(__file__).resolve().parent
 _DOTTED = re.compile(r"^clustlib(\.\w+)+:\w+$")
 
@@ -91,6 +94,27 @@ def _read(module: str) -> _Module | None:
     return _Module(path, nodes, _imports(tree, module, path.name == "__init__.py"))
 
 
+class _OnCpu(ast.NodeTransformer):
+    """Puts the ``else`` of every branch for a GPU in its place."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        first = node.test
+        if isinstance(first, ast.BoolOp) and isinstance(first.op, ast.And):  # on_gpu(...) and something else
+            first = first.values[0]
+        asks = first.func.id if isinstance(first, ast.Call) and isinstance(first.func, ast.Name) else ""
+        return node.orelse if asks in _GPU_TESTS else node
+
+
+@cache
+def _statements(definition: Definition, gpu: bool) -> tuple[ast.stmt, ...]:
+    """The statements that define a name, as a run on a GPU goes through them or as one on the CPU does."""
+    module = _read(definition.module)
+    assert module is not None
+    found = module.nodes[definition.name]
+    return tuple(found if gpu else (_OnCpu().visit(copy.deepcopy(statement)) for statement in found))
+
+
 def _without_docstrings(node: ast.AST) -> str:
     """The statement as text, free of docstrings, comments and layout."""
     copy = ast.parse(ast.unparse(node))
@@ -141,25 +165,28 @@ def _attribute(node: ast.Attribute, imports: dict[str, Definition]) -> set[Defin
 
 
 @cache
-def _named(definition: Definition, strings: bool) -> frozenset[Definition]:
+def _named(definition: Definition, strings: bool, gpu: bool) -> frozenset[Definition]:
     """What the statements of a definition name. Most records run through the same definitions: each is read once."""
     module = _read(definition.module)
     assert module is not None
-    local, statements = module.nodes.__contains__, module.nodes[definition.name]
+    local, statements = module.nodes.__contains__, _statements(definition, gpu)
     used = (_used(statement, module.imports, local, definition.module, strings) for statement in statements)
     return frozenset().union(*used)
 
 
 @cache
-def _text(definition: Definition) -> str:
+def _text(definition: Definition, gpu: bool) -> str:
     """The statements of a definition as text, free of docstrings, comments and layout."""
-    module = _read(definition.module)
-    assert module is not None
-    return "".join(_without_docstrings(statement) for statement in module.nodes[definition.name])
+    return "".join(_without_docstrings(statement) for statement in _statements(definition, gpu))
 
 
-def closure(roots: Iterable[Definition], skip: Iterable[str] = (), strings: bool = False) -> set[Definition]:
-    """Every definition reachable from ``roots``; modules whose name starts with one of ``skip`` are left out."""
+def closure(
+    roots: Iterable[Definition], skip: Iterable[str] = (), strings: bool = False, gpu: bool = True
+) -> set[Definition]:
+    """Every definition reachable from ``roots``; modules whose name starts with one of ``skip`` are left out.
+
+    ``gpu=False`` leaves out what only a GPU goes through.
+    """
     skip = tuple(skip)
     pending, seen = list(roots), set()
     while pending:
@@ -177,22 +204,22 @@ def closure(roots: Iterable[Definition], skip: Iterable[str] = (), strings: bool
             elif definition.name != "*":  # a hole in the trace would call changed sources unchanged
                 raise LookupError(f"cannot find where {definition.module}:{definition.name} is defined")
             continue
-        pending.extend(_named(definition, strings))
+        pending.extend(_named(definition, strings, gpu))
     return {d for d in seen if (m := _read(d.module)) and d.name in m.nodes}
 
 
-def fingerprint(roots: Iterable[str], skip: Iterable[str] = ()) -> str:
-    """A short hash of every definition that ``roots`` run through.
+def fingerprint(roots: Iterable[str], skip: Iterable[str] = (), gpu: bool = False) -> str:
+    """A short hash of every definition that ``roots`` run through, on a GPU or on the CPU.
 
     A root is ``"clustlib.module:name"``; any other text is hashed as it is.
     """
     roots = list(roots)
-    found = closure([Definition(*root.split(":")) for root in roots if _DOTTED.match(root)], skip)
+    found = closure([Definition(*root.split(":")) for root in roots if _DOTTED.match(root)], skip, gpu=gpu)
     digest = hashlib.sha256()
     for text in sorted(root for root in roots if not _DOTTED.match(root)):
         digest.update(text.encode())
     for definition in sorted(found):
-        digest.update(f"{definition.module}:{definition.name}{_text(definition)}".encode())
+        digest.update(f"{definition.module}:{definition.name}{_text(definition, gpu)}".encode())
     return digest.hexdigest()[:16]
 
 

@@ -17,7 +17,7 @@ def embed(dataset: str, seed: int = 0) -> dict[str, np.ndarray]:
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(artifacts, "folder", lambda: tmp_path)
-    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params: "sources")
+    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params, gpu=False: "sources")
     calls.clear()
     return tmp_path
 
@@ -37,7 +37,7 @@ def test_made_once_and_read_back():
 
 def test_made_again_by_other_sources(monkeypatch):
     records.artifact(embed, dataset="digits")
-    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params: "others")
+    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params, gpu=False: "others")
     records.artifact(embed, dataset="digits")
     assert len(calls) == 2
 
@@ -69,3 +69,17 @@ def test_a_misspelt_parameter_is_refused():
 def test_the_key_is_the_records():
     records.artifact(embed, dataset="digits", seed=2)
     assert runs.key_of(embed, {"dataset": "digits", "seed": 2}) == "embed/digits/embed.seed-2"
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_made_again_where_what_made_it_has_changed(gpu, monkeypatch):
+    monkeypatch.setattr(artifacts.provenance, "on_gpu", lambda made: gpu)
+    marks = {False: "cpu-1", True: "gpu-1"}
+    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params, gpu=False: marks[gpu])
+    records.artifact(embed, dataset="digits")
+    marks[not gpu] = "other"  # what it was not made by does not matter
+    records.artifact(embed, dataset="digits")
+    assert len(calls) == 1
+    marks[gpu] = "other"
+    records.artifact(embed, dataset="digits")
+    assert len(calls) == 2

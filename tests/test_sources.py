@@ -8,7 +8,7 @@ from clustlib import sources
 
 
 def forget() -> None:
-    for cached in (sources._read, sources._named, sources._text):
+    for cached in (sources._read, sources._statements, sources._named, sources._text):
         cached.cache_clear()
 
 
@@ -128,3 +128,39 @@ def test_every_row_and_notebook_can_be_traced():
         assert len(runs.fingerprint(experiments.cluster_pixels, {"method": label})) == 16
     for notebook in all_notebooks():
         assert notebook.files()
+
+
+def test_a_run_on_the_cpu_does_not_go_through_what_a_gpu_does(package):
+    before = mark()
+    package(
+        "kernels/core.py",
+        """
+        from clustlib._device import on_gpu
+
+        SCALE = 2
+
+        def knn(x):
+            if on_gpu(x):
+                from clustlib.kernels.other import linkage
+
+                return linkage(x)
+            return helper(x) * SCALE
+
+        def helper(x):
+            if on_gpu(x) and x > 0:
+                x = -x
+            else:
+                return x
+        """,
+    )
+    assert mark() == before
+    names = [{d.name for d in sources.closure([sources.Definition("clustlib.run", "fit")], gpu=g)} for g in (0, 1)]
+    assert "linkage" not in names[0] and "linkage" in names[1]
+
+
+def test_a_run_on_a_gpu_does(package):
+    text = "def knn(x):\n    if on_gpu(x):\n        return {}\n    return x\n"
+    package("kernels/core.py", text.format(1))
+    here, there = (sources.fingerprint(["clustlib.run:fit"], gpu=gpu) for gpu in (False, True))
+    package("kernels/core.py", text.format(2))
+    assert here == mark() and there != sources.fingerprint(["clustlib.run:fit"], gpu=True)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clustlib._device import on_gpu_with_triton
 from clustlib.errors import UsageError
 
 PRODUCTS = ("float32", "bfloat16")
@@ -126,11 +127,17 @@ def update_coefficients(
         torch.mm(x, basis.T, out=numerator)
         torch.mm(factor(h), gram, out=denominator)
         # Σ ½ h (h (W Wᵀ + l2) ) - h (x Wᵀ) + l1 h: Eq. (2) less ½ |x|²
-        torch.add(denominator, numerator, alpha=-2, out=terms)
-        terms.add_(2 * penalty.l1).mul_(h)
-        value += 0.5 * float(terms.sum(dtype=torch.float64)) + 0.5 * _squared_norm(X[start : start + rows])
-        torch.add(denominator, penalty.l1, out=terms)
-        h.mul_(numerator).div_(terms.clamp_min_(_TINY))
+        if on_gpu_with_triton(h):
+            from clustlib.kernels.cuda.scaled_coefficients import scale_coefficients
+
+            value += 0.5 * scale_coefficients(h, numerator, denominator, penalty.l1, _TINY)
+            value += 0.5 * _squared_norm(X[start : start + rows])
+        else:
+            torch.add(denominator, numerator, alpha=-2, out=terms)
+            terms.add_(2 * penalty.l1).mul_(h)
+            value += 0.5 * float(terms.sum(dtype=torch.float64)) + 0.5 * _squared_norm(X[start : start + rows])
+            torch.add(denominator, penalty.l1, out=terms)
+            h.mul_(numerator).div_(terms.clamp_min_(_TINY))
         if statistics is not None:
             turned = factor(h).T
             _add_product(statistics.HX, turned, x)

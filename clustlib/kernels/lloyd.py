@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clustlib._device import on_gpu_with_triton
 from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
 
@@ -41,17 +42,20 @@ def kmeans(
 
     Parameters
     ----------
-    rows : (N, d) float32, finite.
+    rows : (N, d) float32, finite. A tensor on a GPU is clustered there, and labels and centroids are tensors beside it.
     split : what becomes of an empty cluster. "released": faiss takes a donor with a probability that grows with its
         size and moves both centroids by 1/1024; "paper" (Section 3.3): a non-empty cluster at random, its centroid
         with a small random perturbation. Either way an assignment after the last iteration may leave empty clusters.
-    backend : "faiss" (on the GPU where ``device`` is one and faiss has GPUs), "torch", or "auto": faiss if it is
-        installed and ``split="released"``.
+    backend : "faiss" (on the GPU where ``device`` is one and faiss has GPUs), "torch", or "auto": on a GPU the kernels
+        of :mod:`clustlib.kernels.cuda`; on the CPU faiss if it is installed and ``split="released"``.
+    device : where rows of the host are clustered; what does not fit half of a GPU's free memory comes over in batches.
 
     Raises
     ------
     ValueError : more clusters than rows, an unknown choice, NaN.
     """
+    if on_gpu_with_triton(rows if isinstance(rows, Tensor) else device) and backend != "faiss":
+        return _kmeans_on_gpu(rows, n_clusters, n_iter, seed, split, device)
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     check_n_clusters(n_clusters, len(rows))
     if split not in ("released", "paper"):
@@ -102,6 +106,23 @@ def _kmeans_faiss(rows: np.ndarray, start: np.ndarray, n_iter: int, device: torc
     return Clusters(labels[:, 0].astype(np.int64), centroids, objective)
 
 
+def _kmeans_on_gpu(
+    rows: Any, n_clusters: int, n_iter: int, seed: int, split: Split, device: str | torch.device
+) -> Clusters:
+    """:func:`kmeans` on the device of a tensor, or on ``device`` with rows of the host."""
+    from clustlib.kernels.cuda.lloyd import kmeans as on_device
+
+    options: Any = {"n_iter": n_iter, "seed": seed, "split": split}
+    if isinstance(rows, Tensor):
+        found: Any = on_device(rows, n_clusters, **options)
+        return Clusters(*found)
+    points = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
+    if points.nbytes < torch.cuda.mem_get_info(device)[0] // 2:  # else in batches
+        points = points.to(device)
+    labels, centroids, objective = on_device(points, n_clusters, device=device, **options)
+    return Clusters(labels.cpu().numpy(), centroids.cpu().numpy(), objective)
+
+
 def lloyd(
     rows: Tensor,
     centroids: Tensor,
@@ -120,6 +141,10 @@ def lloyd(
     -------
     labels (n,) int64, centroids (k, d), and the mean squared distance at each assignment but the last.
     """
+    if on_gpu_with_triton(rows):
+        from clustlib.kernels.cuda.lloyd import lloyd as on_device
+
+        return on_device(rows, centroids, n_iter, split=split, seed=seed, total=total)
     generator = np.random.RandomState(1234 if split == "released" else seed)
     k, d = centroids.shape
     n_rows = int(total(torch.tensor(len(rows), device=rows.device)))

@@ -17,6 +17,7 @@ import numba
 import numpy as np
 from numba import njit
 
+from clustlib._device import on_gpu
 from clustlib._validation import check_features
 from clustlib.errors import UsageError
 
@@ -55,20 +56,25 @@ def knn(X: Any, k: int, *, backend: str = "auto", device: str = "auto") -> tuple
         Where candidates are searched: NumPy's matrix product (each block serves both its rows and its columns),
         ``faiss.IndexFlatL2``, or torch. "auto" takes torch on a GPU and "blocks" otherwise.
     device : {"auto", "cpu", "cuda", ...}
-        Device of the torch backend; "auto" is CUDA where there is one.
+        Device of the torch backend; "auto" is CUDA where there is one. A tensor on a GPU is searched there.
 
     Returns
     -------
     indices : (N, k) int32
         Ordered by (squared distance, index). A point is excluded by its index, so a duplicate of it is a neighbour.
     d2 : (N, k) float32
-        Squared Euclidean distances, in squared units of ``X``.
+        Squared Euclidean distances, in squared units of ``X``. Arrays; of a tensor on a GPU, tensors beside it.
 
     Raises
     ------
     ValueError
         NaN, infinite, empty or badly shaped input; ``k`` outside [1, N - 1]; an unknown backend.
     """
+    if on_gpu(X):
+        from clustlib.kernels.torch_neighbours import nearest_neighbours
+
+        found: Any = nearest_neighbours(X, k)
+        return found[0], found[1].float()
     indices, d2 = _exact_knn(check_features(X), k, backend, device)
     return indices, d2.astype(np.float32)
 
@@ -89,7 +95,8 @@ def affinity_graph(
 
     Parameters
     ----------
-    X : (N, D) array, or the pair (indices, d2) that :func:`knn` returns
+    X : (N, D) array or tensor, or the pair (indices, d2) that :func:`knn` returns. The graph of a tensor on a GPU is
+        made there and consists of tensors.
     n_neighbors : int
         K_s of the paper. With a pair, its first ``n_neighbors`` columns are used.
     a : float
@@ -113,6 +120,11 @@ def affinity_graph(
         indices, d2 = X
         indices, d2 = _check_neighbours(indices, d2, n_neighbors)
     else:
+        if on_gpu(X):
+            from clustlib.kernels.torch_neighbours import affinities
+
+            edges: Any = affinities(X, n_neighbors, a, variant)
+            return KnnGraph(*edges)
         X = check_features(X)
         wanted = min(max(n_neighbors, 3), len(X) - 1) if variant == "released" else n_neighbors
         _check_k(n_neighbors, len(X))
@@ -157,6 +169,8 @@ def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.nda
     """:func:`knn` on checked input, with float64 distances."""
     n, dim = X.shape
     _check_k(k, n)
+    if on_gpu(device) and backend in ("auto", "torch"):
+        return _neighbours_on_gpu(X, k, device)
     search = _backend(backend, device)
     m = min(n - 1, k + max(8, k // 2))
     # Distances do not change with the origin, but the rounding error of |x|^2 + |y|^2 - 2xy grows with it.
@@ -208,6 +222,17 @@ def _has_cuda_driver() -> bool:
     except OSError:
         return False
     return True
+
+
+def _neighbours_on_gpu(X: np.ndarray, k: int, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`_exact_knn` on the device, of points on the host."""
+    import torch
+
+    from clustlib import _device
+    from clustlib.kernels.torch_neighbours import nearest_neighbours
+
+    indices, d2 = nearest_neighbours(torch.from_numpy(X).to(_device.resolve(device)), k)
+    return indices.cpu().numpy(), d2.cpu().numpy()
 
 
 # ------------------------------------------------------------------ candidates, in float32

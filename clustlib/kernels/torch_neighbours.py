@@ -1,4 +1,4 @@
-"""Exact k nearest neighbours of tensors, on the device where they are.
+"""Exact k nearest neighbours and the affinity graph of tensors, on the device where they are.
 
 The same result as :func:`clustlib.kernels.knn`, in plain PyTorch. The time of such a search is usually not that of
 its matrix products: ``topk`` over rows of N distances is. Here every distance is read once, for the smallest of each
@@ -20,7 +20,7 @@ def nearest_neighbours(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Parameters
     ----------
-    points : (N, D) float32, float16 or bfloat16 on any device, finite
+    points : (N, D) float64, float32, float16 or bfloat16 on any device, finite
     k : number of neighbours, 1 <= k <= N - 1
 
     Returns
@@ -40,8 +40,9 @@ def nearest_neighbours(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     n, dim = _checked(points, k)
     m = min(n - 1, k + max(8, k // 2))
-    points = points.float()
-    centred = points - points.mean(dim=0, dtype=torch.float64).float()  # products of large numbers cancel badly
+    points = points if points.dtype == torch.float64 else points.float()
+    # products of large numbers cancel badly
+    centred = (points - points.mean(dim=0, dtype=torch.float64).to(points.dtype)).float()
     norm2 = torch.linalg.vecdot(centred, centred)
     if not bool((norm2 <= 1e37).all()):  # False for NaN too
         raise UsageError("features are not finite, or so large that their squared distances overflow float32")
@@ -60,9 +61,26 @@ def nearest_neighbours(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return indices, d2
 
 
+def affinities(points: Tensor, n_neighbors: int, a: float, variant: str) -> tuple[Tensor, Tensor, float]:
+    """Eq. (4) of JULE: indices (N, K) int32, weights (N, K) float64 and the squared bandwidth.
+
+    See :func:`clustlib.kernels.affinity_graph`, which checks ``a`` and ``variant``.
+    """
+    n, _ = _checked(points, n_neighbors)
+    wanted = min(max(n_neighbors, 3), n - 1) if variant == "released" else n_neighbors
+    indices, d2 = nearest_neighbours(points, wanted)
+    sigma2 = a * float(d2.mean())
+    if variant == "released":
+        from clustlib.kernels.neighbours import _magnified  # not above: it needs numba, which a bare GPU machine lacks
+
+        sigma2 = _magnified(sigma2, d2[:, :1].max().cpu().numpy())
+    indices, d2 = indices[:, :n_neighbors].contiguous(), d2[:, :n_neighbors]
+    return indices, torch.exp(-d2 / sigma2) if sigma2 > 0 else torch.ones_like(d2), sigma2
+
+
 def _checked(points: Tensor, k: int) -> tuple[int, int]:
-    if points.ndim != 2 or points.dtype not in (torch.float32, torch.float16, torch.bfloat16) or not points.shape[1]:
-        raise UsageError(f"points must be (N, D) of a float type up to float32, got {points.dtype} {points.shape}")
+    if points.ndim != 2 or not points.is_floating_point() or not points.shape[1]:
+        raise UsageError(f"points must be (N, D) of a floating type, got {points.dtype} {tuple(points.shape)}")
     n, dim = points.shape
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n - 1:
         raise UsageError(f"the number of neighbours must be an integer from 1 to {n - 1} for {n} points, got {k!r}")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clustlib import _paths
+from clustlib.records import provenance
 from clustlib.records.runs import bind, fingerprint, identity_of, key_of
 from clustlib.records.store import lock
 
@@ -21,7 +22,13 @@ def folder() -> Path:
     return Path(pooch.os_cache("clustlib")) / "artifacts"
 
 
-def _read(path: Path, wanted: str) -> dict[str, np.ndarray] | None:
+def _made_by(fn: Callable, params: dict[str, Any], gpu: bool) -> str:
+    """What a file must say of itself to stand for ``fn(**params)``: parameters, sources and, if it was one, the GPU."""
+    found = {"params": identity_of(params), "sources": fingerprint(fn, params, gpu)}
+    return json.dumps(found | {"gpu": True} if gpu else found, sort_keys=True)
+
+
+def _read(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     """The arrays of a file made by the same parameters and sources; None where there is no such file."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
@@ -31,7 +38,7 @@ def _read(path: Path, wanted: str) -> dict[str, np.ndarray] | None:
     except Exception:  # half a file, a flipped bit: an artifact can always be made again
         warnings.warn(f"{path} is damaged: made again", stacklevel=3)
         return None
-    return arrays if str(arrays.pop("_made_by", "")) == wanted else None
+    return arrays if str(arrays.pop("_made_by", "")) in wanted else None
 
 
 def artifact(fn: Callable[..., dict[str, np.ndarray]], **params: Any) -> dict[str, np.ndarray]:
@@ -44,12 +51,13 @@ def artifact(fn: Callable[..., dict[str, np.ndarray]], **params: Any) -> dict[st
     params = bind(fn, params)
     key = key_of(fn, params)
     path = folder() / f"{key}.npz"
-    wanted = json.dumps({"params": identity_of(params), "sources": fingerprint(fn, params)}, sort_keys=True)
+    on_cpu, on_gpu = (_made_by(fn, params, gpu) for gpu in (False, True))
     with lock(path.with_suffix(".lock")):
-        arrays = _read(path, wanted)
+        arrays = _read(path, (on_cpu, on_gpu))
         if arrays is None:
             arrays = fn(**params)
-            _keep(path, {**arrays, "_made_by": np.array(wanted)})
+            made_by = on_gpu if provenance.on_gpu(provenance.environment()) else on_cpu
+            _keep(path, {**arrays, "_made_by": np.array(made_by)})
     return arrays
 
 

@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from clustlib import _paths
 
@@ -61,6 +62,11 @@ def device() -> str:
     if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_allocated() > 0:
         return str(torch.cuda.get_device_name())
     return cpu()
+
+
+def on_gpu(made: dict[str, Any]) -> bool:
+    """Whether a measurement with this :func:`environment` was made on a GPU."""
+    return made["device"] != made["cpu"]
 
 
 def reset_peak_memory() -> None:

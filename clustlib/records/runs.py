@@ -73,15 +73,19 @@ def key_of(fn: Callable, params: dict[str, Any]) -> str:
     return f"{_slug(params.get('method', fn.__name__))}/{_slug(params.get('dataset', 'no-data'))}/{'.'.join(parts)}"
 
 
-def fingerprint(fn: Callable, params: dict[str, Any]) -> str:
-    """The hash of the definitions that this run goes through (see :mod:`clustlib.sources`).
+def fingerprint(fn: Callable, params: dict[str, Any], gpu: bool = False) -> str:
+    """The hash of the definitions that this run goes through on the CPU, or on a GPU (see :mod:`clustlib.sources`).
 
     A function whose parameters choose the code (a method's name) lists that code, and any settings
     that come with it as plain text, in ``fn.uses(params)``.
     """
     uses = getattr(fn, "uses", None)
     roots = [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
-    return sources.fingerprint(roots, skip=_NOT_TRACED)
+    return sources.fingerprint(roots, skip=_NOT_TRACED, gpu=gpu)
+
+
+def _sources_changed(record: Record, fn: Callable, params: dict[str, Any]) -> bool:
+    return record.sources != fingerprint(fn, params, gpu=provenance.on_gpu(record.provenance))
 
 
 def identity_of(params: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def identity_of(params: dict[str, Any]) -> dict[str, Any]:
 
 def is_stale(record: Record, fn: Callable, params: dict[str, Any], store: Store) -> bool:
     """Whether the record was made by other parameters or sources, or (quick profile) other versions."""
-    if identity_of(record.params) != identity_of(params) or record.sources != fingerprint(fn, params):
+    if identity_of(record.params) != identity_of(params) or _sources_changed(record, fn, params):
         return True
     return store.profile == "quick" and record.provenance["versions"] != provenance.versions()
 
@@ -103,7 +107,7 @@ def changed(record: Record) -> bool:
         fn = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
         return True
-    return record.sources != fingerprint(fn, record.params)
+    return _sources_changed(record, fn, record.params)
 
 
 def _split(result: dict[str, Any], key: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -138,7 +142,8 @@ def _compute(fn: Callable, params: dict[str, Any], key: str, store: Store) -> Re
         "peak_memory_mb": provenance.peak_memory_mb(),
         "dataset_sha256": _dataset_checksum(params),
     }
-    return store.write(key, params, metrics, arrays, seconds=seconds, provenance=made, sources=fingerprint(fn, params))
+    through = fingerprint(fn, params, gpu=provenance.on_gpu(made))
+    return store.write(key, params, metrics, arrays, seconds=seconds, provenance=made, sources=through)
 
 
 def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **params: Any) -> Record:

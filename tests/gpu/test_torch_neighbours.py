@@ -89,7 +89,16 @@ def test_other_layouts_and_types(device):
     wanted = nearest_neighbours(x, 5)
     for same in (x.T.contiguous().T, torch.cat([x, x], dim=1)[:, :8], torch.repeat_interleave(x, 2, dim=0)[::2]):
         assert torch.equal(nearest_neighbours(same, 5)[0], wanted[0])
-    assert torch.equal(nearest_neighbours(x.half(), 5)[0], nearest_neighbours(x.half().float(), 5)[0])
+    for other in (x.half(), x.bfloat16()):
+        assert torch.equal(nearest_neighbours(other, 5)[0], nearest_neighbours(other.float(), 5)[0])
+
+
+def test_float64_is_ranked_as_it_is(device):
+    x = np.random.default_rng(2).normal(size=(80, 3)) * 1e-9 + np.arange(80)[:, None] // 40  # float32 sees two points
+    indices, d2 = nearest_neighbours(torch.from_numpy(x).to(device), 4)
+    wanted, distances = exact(x, 4)
+    np.testing.assert_array_equal(indices.cpu().numpy(), wanted)
+    np.testing.assert_allclose(d2.cpu().numpy(), distances, rtol=1e-12)
 
 
 def test_what_cannot_be_right_is_refused(device):
@@ -100,6 +109,6 @@ def test_what_cannot_be_right_is_refused(device):
     for bad in (float("nan"), float("inf"), 1e30):
         with pytest.raises(UsageError, match="not finite"):
             nearest_neighbours(torch.where(torch.arange(20, device=device).view(10, 2) == 5, bad, x), 3)
-    for shape in (x[0], x.double(), x.int(), x[:, :0]):
+    for shape in (x[0], x.int(), x[:, :0]):
         with pytest.raises(UsageError, match=r"\(N, D\)"):
             nearest_neighbours(shape, 1)

@@ -6,7 +6,7 @@ that do not fit the device stay on the host and come over in batches, which chan
 else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
 from clustlib.kernels.cuda.cluster_sums import cluster_sums
 from clustlib.kernels.cuda.nearest_centre import nearest_centre
-from clustlib.kernels.lloyd import Split, _split_empty, starting_rows
+from clustlib.kernels.lloyd import Split, _identity, _split_empty, starting_rows
 
 _BATCH = 1 << 20  # points that come over from the host at once
 
@@ -72,21 +72,39 @@ def kmeans(
     _check(points, n_clusters, split)
     if start is None:
         start = points[torch.from_numpy(starting_rows(len(points), n_clusters, seed)).to(points.device)]
-    centroids = start.to(where, torch.float32)
+    return DeviceClusters(
+        *lloyd(points, start.to(where), n_iter, split=split, seed=seed, precision=precision, batch=batch)
+    )
+
+
+def lloyd(
+    points: Tensor,
+    centroids: Tensor,
+    n_iter: int,
+    *,
+    split: Split = "released",
+    seed: int = 0,
+    precision: str = "float32",
+    total: Callable[[Tensor], Tensor] = _identity,
+    batch: int = _BATCH,
+) -> tuple[Tensor, Tensor, list[float]]:
+    """The iterations of :func:`clustlib.kernels.lloyd.lloyd` where the centroids are; ``total`` sums over processes."""
+    where, centroids = centroids.device, centroids.float()
     generator = np.random.RandomState(seed)
+    n_points = int(total(torch.tensor(len(points), device=where)))
     objective: list[float] = []
     for _ in range(n_iter):
         before = centroids
-        sums, sizes, total = _step(points, centroids, where, precision, batch)
-        objective.append(total / len(points))
+        sums, sizes, distance = (total(part) for part in _step(points, centroids, precision, batch))
+        objective.append(float(distance) / n_points)
         centroids = sums / sizes.clamp(min=1)[:, None]
         if split == "released":
             generator = np.random.RandomState(1234)  # faiss seeds its splits anew in every iteration
-        centroids = _split_empty(centroids, sizes.cpu().numpy(), len(points), split, generator)
+        centroids = _split_empty(centroids, sizes.cpu().numpy(), n_points, split, generator)
         if torch.equal(centroids, before):
             break
     labels = [_nearest(part, centroids, precision)[0].to(points.device) for part in _parts(points, where, batch)]
-    return DeviceClusters(torch.cat(labels), centroids, objective)
+    return torch.cat(labels), centroids, objective
 
 
 def _check(points: Tensor, n_clusters: int, split: str) -> None:
@@ -113,18 +131,16 @@ def _nearest(part: Tensor, centroids: Tensor, precision: str) -> tuple[Tensor, T
     return nearest_centre(part, centroids.to(part.dtype), precision)
 
 
-def _step(
-    points: Tensor, centroids: Tensor, where: torch.device, precision: str, batch: int
-) -> tuple[Tensor, Tensor, float]:
+def _step(points: Tensor, centroids: Tensor, precision: str, batch: int) -> tuple[Tensor, Tensor, Tensor]:
     """Sums (k, d) and sizes (k,) of the clusters around the centroids, and the sum of squared distances to them."""
-    k = len(centroids)
+    k, where = len(centroids), centroids.device
     sums = torch.zeros(centroids.shape, dtype=torch.float32, device=where)
     sizes = torch.zeros(k, dtype=torch.int64, device=where)
-    total = torch.zeros((), dtype=torch.float64, device=where)
+    distance = torch.zeros((), dtype=torch.float64, device=where)
     for part in _parts(points, where, batch):
         labels, d2 = _nearest(part, centroids, precision)
         own, counts = cluster_sums(part, labels, k)
         sums += own
         sizes += counts
-        total += d2.sum(dtype=torch.float64)
-    return sums, sizes, float(total)
+        distance += d2.sum(dtype=torch.float64)
+    return sums, sizes, distance
