@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clustlib._device import on_gpu_with_triton
+from clustlib._device import on_gpu, on_gpu_with_triton
 from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
 
@@ -54,7 +54,7 @@ def kmeans(
     ------
     ValueError : more clusters than rows, an unknown choice, NaN.
     """
-    if on_gpu_with_triton(rows if isinstance(rows, Tensor) else device) and backend != "faiss":
+    if on_gpu(rows if isinstance(rows, Tensor) else device) and backend != "faiss":
         return _kmeans_on_gpu(rows, n_clusters, n_iter, seed, split, device)
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     check_n_clusters(n_clusters, len(rows))
@@ -106,21 +106,35 @@ def _kmeans_faiss(rows: np.ndarray, start: np.ndarray, n_iter: int, device: torc
     return Clusters(labels[:, 0].astype(np.int64), centroids, objective)
 
 
+def check_points(points: Tensor, n_clusters: int, split: str) -> None:
+    """Refuse what :func:`kmeans` cannot cluster, before it is copied anywhere."""
+    if points.ndim != 2 or points.dtype not in (torch.float32, torch.bfloat16):
+        raise UsageError(f"points must be (N, d) in float32 or bfloat16, got {points.dtype} {tuple(points.shape)}")
+    check_n_clusters(n_clusters, len(points))
+    if split not in ("released", "paper"):
+        raise UsageError(f'split must be "released" or "paper", got {split!r}')
+    if not all(bool(part.isfinite().all()) for part in points.split(_BLOCK)):
+        raise UsageError("features contain NaN or infinite values")
+
+
 def _kmeans_on_gpu(
     rows: Any, n_clusters: int, n_iter: int, seed: int, split: Split, device: str | torch.device
 ) -> Clusters:
     """:func:`kmeans` on the device of a tensor, or on ``device`` with rows of the host."""
-    from clustlib.kernels.cuda.lloyd import kmeans as on_device
+    given = isinstance(rows, Tensor)
+    points = rows if given else torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
+    where = points.device if given else torch.device(device)
+    check_points(points, n_clusters, split)
+    start = points[torch.from_numpy(starting_rows(len(points), n_clusters, seed)).to(points.device)].to(where)
+    if on_gpu_with_triton(where):
+        from clustlib.kernels.cuda.lloyd import lloyd as iterations
 
-    options: Any = {"n_iter": n_iter, "seed": seed, "split": split}
-    if isinstance(rows, Tensor):
-        found: Any = on_device(rows, n_clusters, **options)
-        return Clusters(*found)
-    points = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
-    if points.nbytes < torch.cuda.mem_get_info(device)[0] // 2:  # else in batches
-        points = points.to(device)
-    labels, centroids, objective = on_device(points, n_clusters, device=device, **options)
-    return Clusters(labels.cpu().numpy(), centroids.cpu().numpy(), objective)
+        fits = given or points.nbytes < torch.cuda.mem_get_info(where)[0] // 2
+        found = iterations(points.to(where) if fits else points, start, n_iter, split=split, seed=seed)
+    else:
+        found = lloyd(points.to(where).float(), start.float(), n_iter, split=split, seed=seed)
+    labels, centroids = (part if given else part.cpu().numpy() for part in found[:2])
+    return Clusters(labels, centroids, found[2])
 
 
 def lloyd(

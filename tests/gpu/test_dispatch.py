@@ -22,6 +22,7 @@ def treated_as_gpu(monkeypatch, device):
     if device.type == "cpu":
         monkeypatch.setattr(neighbours, "on_gpu", yes)
         monkeypatch.setattr(gsnmf, "on_gpu_with_triton", yes)
+        monkeypatch.setattr(lloyd, "on_gpu", yes)
         monkeypatch.setattr(lloyd, "on_gpu_with_triton", yes)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 40, 1 << 40))
         monkeypatch.setattr(_device, "resolve", lambda name: torch.device("cpu"))
@@ -74,6 +75,23 @@ def test_k_means_of_a_tensor_and_of_rows_of_the_host(split, device, treated_as_g
         np.testing.assert_array_equal(np.asarray(torch.as_tensor(found.labels).cpu()), labels.numpy())
         np.testing.assert_allclose(np.asarray(torch.as_tensor(found.centroids).cpu()), centroids, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(found.objective, objective, rtol=1e-4)
+
+
+def test_k_means_without_triton(device, treated_as_gpu, monkeypatch):
+    x = points(120, 4)
+    options = {"n_iter": 5, "seed": 1}
+    wanted = kernels.kmeans(x, 6, device=device, **options)
+    monkeypatch.setattr(lloyd, "on_gpu_with_triton", lambda what: False)
+    for rows in (x, torch.from_numpy(x).to(device)):
+        found = kernels.kmeans(rows, 6, device=device, **options)
+        np.testing.assert_array_equal(torch.as_tensor(found.labels).cpu().numpy(), wanted.labels)
+
+
+@pytest.mark.parametrize("rows", [points(4, 3), np.full((9, 3), np.nan, np.float32), points(9, 3)[0]])
+def test_k_means_refuses_what_cannot_be_right(rows, device, treated_as_gpu):
+    for there in (rows, torch.from_numpy(rows).to(device)):
+        with pytest.raises(ValueError, match=r"more than the 4|NaN|\(N, d\)"):
+            kernels.kmeans(there, 5, device=device)
 
 
 def plain_lloyd(rows, start, n_iter, **options):

@@ -13,11 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clustlib._validation import check_n_clusters
-from clustlib.errors import UsageError
 from clustlib.kernels.cuda.cluster_sums import cluster_sums
 from clustlib.kernels.cuda.nearest_centre import nearest_centre
-from clustlib.kernels.lloyd import Split, _identity, _split_empty, starting_rows
+from clustlib.kernels.lloyd import Split, _identity, _split_empty, check_points, starting_rows
 
 _BATCH = 1 << 20  # points that come over from the host at once
 
@@ -69,7 +67,7 @@ def kmeans(
     points on the host, those of one batch.
     """
     where = torch.device(device) if device is not None else points.device
-    _check(points, n_clusters, split)
+    check_points(points, n_clusters, split)  # the precision is refused by the first assignment
     if start is None:
         start = points[torch.from_numpy(starting_rows(len(points), n_clusters, seed)).to(points.device)]
     return DeviceClusters(
@@ -105,17 +103,6 @@ def lloyd(
             break
     labels = [_nearest(part, centroids, precision)[0].to(points.device) for part in _parts(points, where, batch)]
     return torch.cat(labels), centroids, objective
-
-
-def _check(points: Tensor, n_clusters: int, split: str) -> None:
-    """Refuse what no step would; the precision is refused by the first assignment."""
-    if points.ndim != 2 or points.dtype not in (torch.float32, torch.bfloat16):
-        raise UsageError(f"points must be (N, d) in float32 or bfloat16, got {points.dtype} {tuple(points.shape)}")
-    check_n_clusters(n_clusters, len(points))
-    if split not in ("released", "paper"):
-        raise UsageError(f'split must be "released" or "paper", got {split!r}')
-    if not all(bool(part.isfinite().all()) for part in points.split(_BATCH)):
-        raise UsageError("features contain NaN or infinite values")
 
 
 def _parts(points: Tensor, where: torch.device, batch: int) -> Iterator[Tensor]:
