@@ -133,8 +133,8 @@ def _kmeans_on_gpu(
         found = iterations(points.to(where) if fits else points, start, n_iter, split=split, seed=seed)
     else:
         found = lloyd(points.to(where).float(), start.float(), n_iter, split=split, seed=seed)
-    labels, centroids = (part if given else part.cpu().numpy() for part in found[:2])
-    return Clusters(labels, centroids, found[2])
+    kept: list[Any] = [part if given else part.cpu().numpy() for part in found[:2]]
+    return Clusters(kept[0], kept[1], found[2])
 
 
 def lloyd(
