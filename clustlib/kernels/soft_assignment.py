@@ -6,14 +6,13 @@ device's kernels have to provide.
 """
 
 from collections.abc import Callable
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from clustlib._device import on_gpu_with_triton
 from clustlib.kernels.boosting import kl_terms, library
 
 
@@ -56,14 +55,9 @@ def plain_gradients(
     return by_codes, by_centers
 
 
-@cache
-def _has_triton() -> bool:
-    return find_spec("triton") is not None
-
-
 def _pair(Z: torch.Tensor, centers: torch.Tensor) -> tuple[Callable, Callable]:
     """Both passes: Triton's where they can serve, else PyTorch's."""
-    if Z.is_cuda and _has_triton():
+    if on_gpu_with_triton(Z):
         from clustlib.kernels.cuda import soft_assignment as fused
 
         if fused.serves(Z, centers):

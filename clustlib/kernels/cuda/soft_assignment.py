@@ -10,7 +10,8 @@ import triton.language as tl
 
 from clustlib.kernels.cuda._layout import rows_contiguous
 
-MOST_CLUSTERS = 256  # a tile holds all of a sample's scores
+MOST_CLUSTERS = 128  # a tile holds all of a sample's scores; twice as many no longer fit the registers
+_PROGRAMS = 512  # of the gradients: enough to fill a large GPU several times over
 
 
 @triton.jit
@@ -46,31 +47,33 @@ def _scores(
 
 @triton.jit
 def _gradients(
-    codes, centres, scores, u, target, by_codes, by_centres, n, k, dim, v, stride_z,
+    codes, centres, scores, u, target, by_codes, by_centres, n, k, dim, v, stride_z, programs,
     BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    block = tl.program_id(0)
-    rows = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    own = tl.program_id(0)
     columns = tl.arange(0, BLOCK_K)
-    at = rows.to(tl.int64)[:, None] * k + columns[None, :]
-    inside = (rows[:, None] < n) & (columns[None, :] < k)
-    r = tl.load(target + at, mask=inside, other=0.0)
-    s = tl.load(scores + at, mask=inside, other=0.0)
-    far = tl.load(u + at, mask=inside, other=1.0)
-    force = (1 + v) / v * (r - s) / far
-    by_row, by_column = tl.sum(force, axis=1), tl.sum(force, axis=0)
-    for d0 in range(0, dim, BLOCK_D):
-        d = d0 + tl.arange(0, BLOCK_D)
-        z_at = rows.to(tl.int64)[:, None] * stride_z + d[None, :]
-        z_in = (rows[:, None] < n) & (d[None, :] < dim)
-        c_in = (columns[:, None] < k) & (d[None, :] < dim)
-        z = tl.load(codes + z_at, mask=z_in, other=0.0)
-        c = tl.load(centres + columns[:, None] * dim + d[None, :], mask=c_in, other=0.0)
-        pull = by_row[:, None] * z - tl.dot(force, c, input_precision="ieee")  # Eq. (4)
-        tl.store(by_codes + rows.to(tl.int64)[:, None] * dim + d[None, :], pull, mask=z_in)
-        push = by_column[:, None] * c - tl.dot(tl.trans(force), z, input_precision="ieee")  # Eq. (5), this block's part
-        part = (block.to(tl.int64) * k + columns[:, None]) * dim + d[None, :]
-        tl.store(by_centres + part, push, mask=c_in)
+    for row0 in range(own * BLOCK_N, n, programs * BLOCK_N):
+        rows = row0 + tl.arange(0, BLOCK_N)
+        at = rows.to(tl.int64)[:, None] * k + columns[None, :]
+        inside = (rows[:, None] < n) & (columns[None, :] < k)
+        r = tl.load(target + at, mask=inside, other=0.0)
+        s = tl.load(scores + at, mask=inside, other=0.0)
+        far = tl.load(u + at, mask=inside, other=1.0)
+        force = (1 + v) / v * (r - s) / far
+        by_row, by_column = tl.sum(force, axis=1), tl.sum(force, axis=0)
+        for d0 in range(0, dim, BLOCK_D):
+            d = d0 + tl.arange(0, BLOCK_D)
+            z_at = rows.to(tl.int64)[:, None] * stride_z + d[None, :]
+            z_in = (rows[:, None] < n) & (d[None, :] < dim)
+            c_in = (columns[:, None] < k) & (d[None, :] < dim)
+            z = tl.load(codes + z_at, mask=z_in, other=0.0)
+            c = tl.load(centres + columns[:, None] * dim + d[None, :], mask=c_in, other=0.0)
+            pull = by_row[:, None] * z - tl.dot(force, c, input_precision="ieee")  # Eq. (4)
+            tl.store(by_codes + rows.to(tl.int64)[:, None] * dim + d[None, :], pull, mask=z_in)
+            push = by_column[:, None] * c - tl.dot(tl.trans(force), z, input_precision="ieee")  # Eq. (5), these rows'
+            part = by_centres + (own.to(tl.int64) * k + columns[:, None]) * dim + d[None, :]
+            tl.store(part, tl.load(part, mask=c_in, other=0.0) + push, mask=c_in)
+        tl.debug_barrier()  # another thread may read the part next
 
 
 def serves(codes: torch.Tensor, centres: torch.Tensor) -> bool:
@@ -84,9 +87,9 @@ def scores(codes: torch.Tensor, centres: torch.Tensor, v: float) -> tuple[torch.
     n, k = len(codes), len(centres)
     found, u = (torch.empty((n, k), dtype=torch.float32, device=codes.device) for _ in range(2))
     if n:
-        blocks = _blocks(k, codes.shape[1])
-        _scores[(triton.cdiv(n, blocks["BLOCK_N"]),)](
-            codes, centres, centres.mean(dim=0), found, u, n, k, codes.shape[1], float(v), codes.stride(0), **blocks
+        tile = blocks(k)
+        _scores[(triton.cdiv(n, tile["BLOCK_N"]),)](
+            codes, centres, centres.mean(dim=0), found, u, n, k, codes.shape[1], float(v), codes.stride(0), **tile
         )
     return found, u
 
@@ -94,25 +97,35 @@ def scores(codes: torch.Tensor, centres: torch.Tensor, v: float) -> tuple[torch.
 def gradients(
     codes: torch.Tensor, centres: torch.Tensor, found: torch.Tensor, u: torch.Tensor, target: torch.Tensor, v: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Eq. (4), (N, d), and Eq. (5), (k, d). Workspace: one (k, d) part for every 64 samples, added in a fixed order."""
+    """Eq. (4), (N, d), and Eq. (5), (k, d).
+
+    Workspace: at most 512 parts of Eq. (5), (k, d) each, which together stay in the second-level cache for ten or
+    twenty clusters; they are added in a fixed order.
+    """
     codes, centres = rows_contiguous(codes), centres.contiguous()
     n, k, dim = len(codes), len(centres), codes.shape[1]
-    blocks = _blocks(k, dim)
-    programs = triton.cdiv(n, blocks["BLOCK_N"])
+    tile = blocks(k)
+    programs = min(_PROGRAMS, triton.cdiv(n, tile["BLOCK_N"]))
     by_codes = torch.empty((n, dim), dtype=torch.float32, device=codes.device)
-    parts = torch.empty((programs, k, dim), dtype=torch.float32, device=codes.device)
+    parts = torch.zeros((programs, k, dim), dtype=torch.float32, device=codes.device)
     if n:
         _gradients[(programs,)](
             codes, centres, found.contiguous(), u.contiguous(), target.float().contiguous(), by_codes, parts,
-            n, k, dim, float(v), codes.stride(0), **blocks,
+            n, k, dim, float(v), codes.stride(0), programs, **tile,
         )  # fmt: skip
     return by_codes, parts.sum(dim=0)
 
 
-def _blocks(k: int, dim: int) -> dict[str, int]:
-    """Samples, clusters and features of a tile; a side of a product is at least 16."""
+def blocks(k: int) -> dict[str, int]:
+    """Samples, clusters and features of a tile, and warps; both sides of a product are at least 16.
+
+    With these, a thread needs at most 128 registers up to 32 clusters, and none spills to memory up to 128.
+    """
+    clusters = max(16, triton.next_power_of_2(k))
     return {
-        "BLOCK_N": 64,
-        "BLOCK_K": max(16, triton.next_power_of_2(k)),
-        "BLOCK_D": min(32, max(16, triton.next_power_of_2(dim))),
+        "BLOCK_N": 64 if clusters <= 32 else 32,
+        "BLOCK_K": clusters,
+        "BLOCK_D": 32,
+        "num_warps": 8,
+        "num_stages": 1,
     }
