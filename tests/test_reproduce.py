@@ -126,7 +126,8 @@ def test_plain_python_writes_the_same_result_as_jupyter(book):
 
 def test_plain_python_needs_no_jupyter(book):
     """The protocol runs where papermill, Jupyter, faiss, pooch and Snakemake cannot be imported."""
-    write_notebook(book, "jule", "table-03", PARAMETERS, "from clustlib import experiments, records, results\n", FINISH)
+    imports = "from clustlib import experiments, records, results\ndisplay('what Jupyter shows', 1)\n"
+    write_notebook(book, "jule", "table-03", PARAMETERS, imports, FINISH)
     script = """
 import sys
 for name in ("papermill", "nbformat", "IPython", "ipykernel", "faiss", "pooch", "snakemake", "jupyter_core"):

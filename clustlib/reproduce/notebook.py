@@ -175,7 +175,7 @@ def execute_plain(notebook: Notebook, parameters: dict[str, Any]) -> None:
     """Run a notebook's code cells as plain Python: no Jupyter needed, the same records written."""
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.chdir(notebook.path.parent)
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace: dict[str, Any] = {"__name__": "__main__", "display": lambda *shown: None}  # which Jupyter provides
     for number, cell in enumerate(notebook.code_cells(), start=1):
         exec(compile(_source(cell), f"{notebook.name}, code cell {number}", "exec"), namespace)
         if "parameters" in cell["metadata"].get("tags", []):

@@ -1,0 +1,54 @@
+"""The rows of Tables 3 and 10 on pixels of unit length, and on centred ones."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from clustlib import datasets, kernels
+from clustlib.errors import UsageError
+from clustlib.experiments import pixels
+
+
+def reference(images):
+    """The mean image taken off and every row scaled to unit length, in float64."""
+    rows = images.images.reshape(len(images), -1).astype(np.float64)
+    rows -= rows.mean(axis=0)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_centred_rows():
+    images = datasets.load("digits")
+    rows = pixels.centred(images)
+    assert rows.dtype == np.float32 and rows.shape == (len(images), 64)
+    np.testing.assert_allclose(rows, reference(images), atol=1e-6)
+
+
+def test_an_image_that_is_the_mean_stays_zero():
+    images = datasets.load("digits").take(4, 0)
+    same = dataclasses.replace(images, images=np.repeat(images.images[:1], 4, axis=0))
+    assert not pixels.centred(same).any()
+
+
+@pytest.mark.parametrize("method", ["AC-GDL", "K-means"])
+def test_only_the_pixels_differ(method):
+    images = datasets.load("digits")
+    found = pixels.cluster_centred_pixels("digits", method, seed=1)
+    plain = pixels.cluster_pixels("digits", method, seed=1)
+    model = pixels.estimator(pixels.ROWS[method], 10, random_state=1, variant="released", device="auto")
+    np.testing.assert_array_equal(found["labels"], model.fit(pixels.centred(images)).labels_)
+    assert set(found) == set(plain) and found["accuracy"] != plain["accuracy"]
+
+
+def test_initial_clusters_are_those_of_the_graph():
+    for centre in (False, True):
+        rows = pixels.centred(datasets.load("digits")) if centre else datasets.load("digits").pixels("l2")
+        wanted = kernels.initial_clusters(kernels.affinity_graph(rows)).max() + 1
+        assert pixels.initial_clusters("digits", centre)["initial_clusters"] == wanted
+
+
+def test_what_cannot_be_right_is_refused():
+    with pytest.raises(UsageError, match="NMF-LP"):
+        pixels.cluster_centred_pixels.check("digits", "NMF-LP")
+    with pytest.raises(UsageError, match="variant"):
+        pixels.cluster_centred_pixels.check("digits", "AC-GDL", variant="both")
