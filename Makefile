@@ -11,7 +11,7 @@ TORCH := 2.13.0
 TORCHVISION := 0.28.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help env book test lint lab reproduce bands bench clean
+.PHONY: help env book test lint lab reproduce bands bench bench-all clean
 
 help:
 	@sed -n '1,2p' Makefile
@@ -55,7 +55,14 @@ lab: $(READY)
 bands: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m clustlib.reproduce bands
 
-bench: $(READY)
+# On a GPU machine that has torch and triton of its own, nothing is installed, and the GPU alone is measured.
+BARE := import sys, torch, triton, sklearn; sys.exit(not torch.cuda.is_available())
+bench:
+	@if [ ! -e $(READY) ] && $(PYTHON) -c "$(BARE)" 2>/dev/null; \
+	  then PYTHONPATH=. $(PYTHON) benchmarks/gpu.py; \
+	  else $(MAKE) --no-print-directory bench-all; fi
+
+bench-all: $(READY)
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
 
 clean:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,20 @@ def test_the_gpu_benchmark_says_where_there_is_no_gpu(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     assert done.returncode == 0 and "no CUDA device" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_the_gpu_benchmark_needs_torch_triton_and_scikit_learn_only(tmp_path):
+    """A GPU machine may have nothing else, and no way to get it."""
+    pytest.importorskip("triton", reason="needs triton")
+    script = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
+    absent = ["pandas", "tqdm", "matplotlib", "seaborn", "numba", "faiss", "pooch", "hypothesis", "papermill", "PIL"]
+    arguments = [str(script), "--small", "--device", "cpu", "--no-tests", "--folder", str(tmp_path)]
+    code = (
+        f"import runpy, sys\nsys.modules.update(dict.fromkeys({absent}))\nsys.argv = {arguments}\n"
+        f"runpy.run_path({str(script)!r}, run_name='__main__')"
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(script.parents[1])}
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, cwd=script.parent, env=environment, capture_output=True, text=True, check=False)
+    assert "DBC is left out" in done.stdout, done.stderr
+    assert {row["kernel"] for row in json.loads((tmp_path / "gpu.json").read_text())["rows"]} >= {"GSNMF update"}

@@ -47,7 +47,8 @@ def kmeans(
         size and moves both centroids by 1/1024; "paper" (Section 3.3): a non-empty cluster at random, its centroid
         with a small random perturbation. Either way an assignment after the last iteration may leave empty clusters.
     backend : "faiss" (on the GPU where ``device`` is one and faiss has GPUs), "torch", or "auto": on a GPU the kernels
-        of :mod:`clustlib.kernels.cuda`; on the CPU faiss if it is installed and ``split="released"``.
+        of :mod:`clustlib.kernels.cuda` (:func:`clustlib.kernels.cuda.lloyd.kmeans` has more choices: the precision of
+        the products, the start, the size of a batch); on the CPU faiss if it is installed and ``split="released"``.
     device : where rows of the host are clustered; what does not fit half of a GPU's free memory comes over in batches.
 
     Raises

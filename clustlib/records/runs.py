@@ -7,16 +7,17 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from tqdm.auto import tqdm
 
 from clustlib import sources
 from clustlib.errors import DataMissing, PackageMissing, RecordCorrupt, UsageError
 from clustlib.records import provenance
 from clustlib.records.store import Record, Store, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RECOMPUTE = ("never", "missing", "stale", "all")
 # A data set is pinned by its checksum in the record, so its loaders are not part of a run's sources.
@@ -203,12 +204,14 @@ class Runs(list):
         """Those that have none, each with its reason."""
         return [outcome for outcome in self if isinstance(outcome, Missing)]
 
-    def cells(self, **metrics: str) -> pd.DataFrame:
+    def cells(self, **metrics: str) -> "pd.DataFrame":
         """One row per run and metric, ready for ``published.compare``.
 
         ``metrics`` maps the table's metric names to the records': ``cells(nmi="nmi_geometric")``.
         Columns: dataset, method, metric, value, seed, seconds (``Record.run_seconds``), device, reason.
         """
+        import pandas as pd  # here, so that timings can be taken where there is none
+
         return pd.DataFrame(self._rows(metrics), columns=CELL_COLUMNS)
 
     def _rows(self, metrics: dict[str, str]) -> Iterator[tuple]:
@@ -264,6 +267,8 @@ def grid(
     if check:
         for combination in chosen:
             check(**combination)
+    from tqdm.auto import tqdm
+
     bar = tqdm(chosen, desc=fn.__name__.replace("_", " "), unit="run", leave=False)
     runs = Runs()
     for combination in bar:

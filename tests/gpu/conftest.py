@@ -1,6 +1,7 @@
 """The GPU kernels: compiled where there is CUDA, else under Triton's interpreter on small inputs."""
 
 import os
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -9,6 +10,14 @@ CUDA = torch.cuda.is_available()
 if not CUDA:
     os.environ.setdefault("TRITON_INTERPRET", "1")
 pytest.importorskip("triton", reason="needs triton")
+
+# a bare GPU machine may have torch, triton and scikit-learn only
+_NEEDS = {
+    "test_dispatch.py": ["numba"],
+    "test_on_the_device.py": ["numba"],
+    "test_torch_neighbours.py": ["numba", "hypothesis"],
+}
+collect_ignore = [name for name, packages in _NEEDS.items() if not all(map(find_spec, packages))]
 
 
 @pytest.fixture
