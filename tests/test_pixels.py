@@ -7,7 +7,7 @@ import pytest
 
 from clustlib import datasets, kernels
 from clustlib.errors import UsageError
-from clustlib.experiments import pixels
+from clustlib.experiments import jule_centred, pixels
 
 
 def reference(images):
@@ -52,3 +52,25 @@ def test_what_cannot_be_right_is_refused():
         pixels.cluster_centred_pixels.check("digits", "NMF-LP")
     with pytest.raises(UsageError, match="variant"):
         pixels.cluster_centred_pixels.check("digits", "AC-GDL", variant="both")
+
+
+def test_jule_is_shown_images_less_their_mean():
+    images = datasets.load("digits")
+    wanted = images.images / 255 - (images.images / 255).mean(axis=0)
+    shown = jule_centred.shown(images)
+    assert shown.dtype == np.float32
+    np.testing.assert_allclose(shown, wanted, atol=1e-6)
+
+
+def test_jule_on_centred_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(jule_centred.records.artifacts, "folder", lambda: tmp_path)
+    monkeypatch.setattr(jule_centred, "checkpoint_of", lambda fn, params: None)
+    shared = {"dataset": "digits", "epochs": 1, "device": "cpu"}
+    fits = {seed: jule_centred.train_centred(seed=seed, **shared) for seed in (0, 1)}
+    again = jule_centred.train_centred(seed=0, **shared)
+    assert all(np.array_equal(fits[0][name], again[name]) for name in ("OURS-SF", "OURS-RC", "nmi"))
+    assert not np.array_equal(fits[0]["OURS-RC"], fits[1]["OURS-RC"])
+    record = jule_centred.cluster_centred(method="OURS-RC", seed=1, **shared)
+    np.testing.assert_array_equal(record["labels"], fits[1]["OURS-RC"])
+    with pytest.raises(UsageError, match="method"):
+        jule_centred.cluster_centred.check("digits", "AC-GDL")
