@@ -37,7 +37,7 @@ class Specimen:
 
     name: str
     kernel: Any
-    types: dict[str, str]
+    types: dict[str, str]  # an argument that is not named is a 32-bit integer
     tile: dict[str, Any]
     aligned: tuple[str, ...] = ()  # integers that are multiples of 16, as the runtime finds out
 
@@ -46,39 +46,25 @@ def specimens(capability: int) -> Iterator[Specimen]:
     """Every kernel at the sizes of the papers."""
     from clustlib.kernels.cuda import cluster_sums, nearest_centre, scaled_coefficients, soft_assignment
 
-    integers = dict.fromkeys(("n", "k", "dim", "width", "parts", "programs"), "i32")
     for precision in nearest_centre.PRECISIONS:
         for dim in (256, 4096) if precision == "bfloat16" else (256,):
             tile = nearest_centre.blocks(precision, dim, SHARED[capability])
             own = "*bf16" if precision == "bfloat16" else "*fp32"
-            types = {
-                **integers,
-                "points": own,
-                "centres": own,
-                "half_norm2": "*fp32",
-                "labels": "*i32",
-                "values": "*fp32",
-            }
+            types = {"points": own, "centres": own, "half_norm2": "*fp32", "labels": "*i32", "values": "*fp32"}
             fixed = {"PRECISION": "tf32" if precision == "tf32" else "ieee", "WIDEN": False}
             name = f"nearest centre, {precision}, {dim} features"
             yield Specimen(name, nearest_centre._nearest, types, {**tile, **fixed}, ("dim", "stride_x", "stride_c"))
-    sums = {**integers, "points": "*fp32", "order": "*i64", "start": "*i64", "sums": "*fp32"}
-    tile = {"BLOCK_R": 32, "BLOCK_D": 128, "num_warps": 4}
-    yield Specimen("cluster sums", cluster_sums._segment_sums, sums, tile, ("dim", "stride_x"))
+    types = {"points": "*fp32", "order": "*i64", "start": "*i64", "sums": "*fp32"}
+    yield Specimen("cluster sums", cluster_sums._segment_sums, types, cluster_sums.blocks(256), ("dim", "stride_x"))
+    short = {"float32": "*fp32", "bfloat16": "*bf16", "float64": "*fp64"}
     for own, products in (("float32", "float32"), ("float32", "bfloat16"), ("float64", "float64")):
-        short = {"float32": "*fp32", "bfloat16": "*bf16", "float64": "*fp64"}
-        tables = {
-            "h": short[own],
-            "constants": short[own],
-            "numerator": short[products],
-            "denominator": short[products],
-        }
-        types = {**integers, **tables, "terms": "*fp64"}
+        types = dict.fromkeys(("h", "constants"), short[own]) | {"terms": "*fp64"}
+        types |= dict.fromkeys(("numerator", "denominator"), short[products])
         strides = ("width", "stride_h", "stride_n", "stride_d")
         name = f"GSNMF coefficients, {own}, products {products}"
         yield Specimen(name, scaled_coefficients._scale, types, scaled_coefficients.blocks(1024), strides)
     tables = ("codes", "centres", "origin", "scores", "u", "target", "by_codes", "by_centres")
-    types = {**integers, **dict.fromkeys(tables, "*fp32"), "v": "fp32"}
+    types = dict.fromkeys(tables, "*fp32") | {"v": "fp32"}
     for k in (10, 100):
         for name, kernel in (("scores", soft_assignment._scores), ("gradients", soft_assignment._gradients)):
             yield Specimen(f"soft assignment, {name}, {k} clusters", kernel, types, soft_assignment.blocks(k))

@@ -51,6 +51,11 @@ def on_gpu(what: Any) -> bool:
     return bool(getattr(what, "is_cuda", False)) or getattr(what, "type", None) == "cuda"
 
 
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
 def on_gpu_with_triton(what: Any) -> bool:
     """:func:`on_gpu`, where the kernels written in Triton can be compiled too."""
-    return on_gpu(what) and find_spec("triton") is not None
+    return on_gpu(what) and _has_triton()

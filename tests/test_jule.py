@@ -15,6 +15,7 @@ from clustlib.kernels import KnnGraph, MergeTree, graph_linkage, initial_cluster
 from clustlib.methods import JULE
 from clustlib.methods._images import unit_rows
 from clustlib.methods._unrolling import clusters_after, cut, standing_out
+from clustlib.methods.jule import principal_components
 
 DIGITS = datasets.load("digits").take(300, 0)
 FAST = {"epochs": 1, "n_neighbors": 10, "unrolling_rate": 0.5}
@@ -34,6 +35,17 @@ def test_periods_follow_the_unrolling_rate(rate, expected):
     while found[-1] > 10:
         found.append(clusters_after(found[-1], rate, 10))
     assert found == expected
+
+
+@pytest.mark.parametrize("n_samples, dim", [(200, 12), (12, 200), (12, 12), (50, 1)])
+def test_components_of_the_stages_are_those_of_a_decomposition_in_float64(n_samples, dim):
+    features = np.random.default_rng(0).normal(3, np.linspace(1, 9, dim), (n_samples, dim)).astype(np.float32)
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:3].T * np.sign([row[np.abs(row).argmax()] for row in axes[:3]])
+    found = principal_components(features, 3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, centred @ axes, rtol=1e-3, atol=1e-3)
 
 
 def test_binary_rounding_adds_no_merge():

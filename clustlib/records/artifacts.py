@@ -4,6 +4,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from clustlib import _paths
 from clustlib.records import provenance
 from clustlib.records.runs import bind, fingerprint, identity_of, key_of
 from clustlib.records.store import lock
+
+_GPU = '"made on a GPU": true'
 
 
 def folder() -> Path:
@@ -25,10 +28,10 @@ def folder() -> Path:
 def _made_by(fn: Callable, params: dict[str, Any], gpu: bool) -> str:
     """What a file must say of itself to stand for ``fn(**params)``: parameters, sources and, if it was one, the GPU."""
     found = {"params": identity_of(params), "sources": fingerprint(fn, params, gpu)}
-    return json.dumps(found | {"gpu": True} if gpu else found, sort_keys=True)
+    return json.dumps(found | {"made on a GPU": True} if gpu else found, sort_keys=True)
 
 
-def _read(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+def _read(path: Path, made_by: Callable[[bool], str]) -> dict[str, np.ndarray] | None:
     """The arrays of a file made by the same parameters and sources; None where there is no such file."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
@@ -38,7 +41,8 @@ def _read(path: Path, wanted: tuple[str, ...]) -> dict[str, np.ndarray] | None:
     except Exception:  # half a file, a flipped bit: an artifact can always be made again
         warnings.warn(f"{path} is damaged: made again", stacklevel=3)
         return None
-    return arrays if str(arrays.pop("_made_by", "")) in wanted else None
+    found = str(arrays.pop("_made_by", ""))
+    return arrays if found == made_by(_GPU in found) else None
 
 
 def artifact(fn: Callable[..., dict[str, np.ndarray]], **params: Any) -> dict[str, np.ndarray]:
@@ -51,13 +55,13 @@ def artifact(fn: Callable[..., dict[str, np.ndarray]], **params: Any) -> dict[st
     params = bind(fn, params)
     key = key_of(fn, params)
     path = folder() / f"{key}.npz"
-    on_cpu, on_gpu = (_made_by(fn, params, gpu) for gpu in (False, True))
+    made_by = partial(_made_by, fn, params)
     with lock(path.with_suffix(".lock")):
-        arrays = _read(path, (on_cpu, on_gpu))
+        arrays = _read(path, made_by)
         if arrays is None:
             arrays = fn(**params)
-            made_by = on_gpu if provenance.on_gpu(provenance.environment()) else on_cpu
-            _keep(path, {**arrays, "_made_by": np.array(made_by)})
+            gpu = provenance.on_gpu(provenance.environment())
+            _keep(path, {**arrays, "_made_by": np.array(made_by(gpu))})
     return arrays
 
 

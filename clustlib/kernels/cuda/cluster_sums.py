@@ -56,11 +56,14 @@ def cluster_sums(points: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[to
     start = torch.zeros(k + 1, dtype=torch.int64, device=points.device)
     torch.cumsum(counts, 0, out=start[1:])
     order = torch.argsort(labels, stable=True)
-    block_d = min(128, max(16, triton.next_power_of_2(dim)))
-    columns = triton.cdiv(dim, block_d)
+    tile = blocks(dim)
+    columns = triton.cdiv(dim, tile["BLOCK_D"])
     parts = max(1, _PROGRAMS // (k * columns)) if points.is_cuda else 2  # the interpreter runs one after the other
     sums = torch.empty((parts, k, dim), dtype=torch.float32, device=points.device)
-    _segment_sums[(k, columns, parts)](
-        points, order, start, sums, dim, points.stride(0), parts, k, BLOCK_R=32, BLOCK_D=block_d, num_warps=4
-    )
+    _segment_sums[(k, columns, parts)](points, order, start, sums, dim, points.stride(0), parts, k, **tile)
     return sums.sum(dim=0), counts
+
+
+def blocks(dim: int) -> dict[str, int]:
+    """Points and features of a tile, and warps."""
+    return {"BLOCK_R": 32, "BLOCK_D": min(128, max(16, triton.next_power_of_2(dim))), "num_warps": 4}
