@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from clustlib.errors import UsageError
 from clustlib.kernels import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
+from clustlib.kernels.triplets import _with_random, _with_random_on_gpu
 
 labellings = st.lists(st.integers(0, 5), min_size=1, max_size=24)
 
@@ -42,6 +43,16 @@ def test_every_pair_of_a_cluster_has_different_negatives_of_others(labels, n_neg
     for anchor, row in zip(found.anchor.tolist(), found.negative.tolist()):
         assert len(set(row)) == k
         assert all(labels[n] != labels[anchor] for n in row)
+
+
+@settings(max_examples=60, deadline=None)
+@given(labellings, st.integers(1, 30), st.integers(0, 99))
+def test_the_same_random_numbers_give_the_same_triplets_on_every_device(labels, n_negatives, seed):
+    y = torch.tensor(labels)
+    loops = _with_random(y, n_negatives, torch.Generator().manual_seed(seed))
+    tensors = _with_random_on_gpu(y, n_negatives, torch.Generator().manual_seed(seed))
+    for ours, other in zip(loops, tensors):
+        assert ours.dtype == other.dtype and torch.equal(ours, other)
 
 
 def test_every_other_image_is_equally_likely():

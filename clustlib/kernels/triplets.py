@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numba import njit
+
+from clustlib._device import on_gpu
 from clustlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,37 +67,106 @@ def sample_triplets(
         An unknown name, fewer than one negative, or "nearest" without distances.
     """
     _check(n_negatives, negatives, distances)
-    import torch
-
-    order = torch.argsort(labels, stable=True)
-    _, rank, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
-    k = min(n_negatives, len(sizes) - 1)
-    anchor, positive = torch.nonzero(torch.triu(rank[:, None] == rank, 1), as_tuple=True)
-    if k == 0:
-        anchor, positive = anchor[:0], positive[:0]
     if negatives == "nearest":
         assert distances is not None
-        apart = distances.detach().masked_fill(rank[:, None] == rank, torch.inf)
-        return Triplets(anchor, positive, apart.topk(k, largest=False).indices[anchor])
-    starts = sizes.cumsum(0) - sizes
-    return Triplets(anchor, positive, _draw_others(order, starts, sizes, rank[anchor], k, generator))
+        return _with_nearest(labels, n_negatives, distances)
+    if on_gpu(labels):
+        return _with_random_on_gpu(labels, n_negatives, generator)
+    return _with_random(labels, n_negatives, generator)
 
 
-def _draw_others(
-    order: Tensor, starts: Tensor, sizes: Tensor, cluster: Tensor, k: int, generator: Generator | None
-) -> Tensor:
-    """``k`` different images outside each of the clusters ``cluster`` (P,), without a loop and without rejection.
+def _with_random(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:
+    """Two compiled loops: of a batch of 100, the 20 operations of :func:`_with_random_on_gpu` are all overhead."""
+    import torch
+
+    order, rank, starts, anchor, positive = _pairs(labels.numpy())
+    k = min(n_negatives, len(starts) - 2)  # starts has one line more than there are clusters
+    if k == 0:
+        anchor, positive = anchor[:0], positive[:0]
+    uniform = torch.rand(len(anchor), generator=generator)
+    negative = _others(order, starts, rank[anchor], uniform.numpy(), k)
+    return Triplets(torch.from_numpy(anchor), torch.from_numpy(positive), torch.from_numpy(negative))
+
+
+@njit(cache=True, nogil=True)
+def _pairs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The images in the order of clusters, the cluster of each from 0, where each starts there, and all pairs of one.
+
+    Returns
+    -------
+    order, rank : (B,); starts : (C + 1,); anchor, positive : (P,), all int64
+    """
+    n = len(labels)
+    order = np.argsort(labels, kind="mergesort")
+    rank, starts = np.empty(n, np.int64), np.empty(n + 1, np.int64)
+    clusters, pairs = 0, 0
+    for place in range(n):
+        if place == 0 or labels[order[place]] != labels[order[place - 1]]:
+            starts[clusters] = place
+            clusters += 1
+        rank[order[place]] = clusters - 1
+        pairs += place - starts[clusters - 1]
+    starts[clusters] = n
+    anchor, positive = np.empty(pairs, np.int64), np.empty(pairs, np.int64)
+    at = 0
+    for i in range(n):
+        for j in range(i + 1, n):
+            if rank[i] == rank[j]:
+                anchor[at], positive[at] = i, j
+                at += 1
+    return order, rank, starts[: clusters + 1], anchor, positive
+
+
+@njit(cache=True, nogil=True)
+def _others(order: np.ndarray, starts: np.ndarray, cluster: np.ndarray, uniform: np.ndarray, k: int) -> np.ndarray:
+    """``k`` different images (P, k) outside each of the clusters ``cluster`` (P,), without rejection.
 
     In the order of clusters, the m others of a cluster are a circle of m places. The places ``j m // k`` on from a
     random one, for j < k, are all different since m >= k, and each place is as likely as any other.
     """
+    n = len(order)
+    found = np.empty((len(cluster), k), np.int64)
+    for pair in range(len(cluster)):
+        end = starts[cluster[pair] + 1]
+        others = n - (end - starts[cluster[pair]])
+        first = np.int64(uniform[pair] * np.float32(others))
+        for j in range(k):
+            place = first + j * others // k
+            place = end + (place - others if place >= others else place)
+            found[pair, j] = order[place - n if place >= n else place]
+    return found
+
+
+def _with_random_on_gpu(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:
+    """As :func:`_with_random`, to the last image for the same random numbers, without a loop."""
     import torch
 
+    anchor, positive, rank, sizes, k = _pairs_on_device(labels, n_negatives)
+    order = torch.argsort(labels, stable=True)
+    cluster = rank[anchor]
     others = (len(order) - sizes[cluster])[:, None]
     start = (torch.rand(len(cluster), 1, generator=generator, device=order.device) * others).long()
     steps = torch.arange(k, device=order.device) * others // max(k, 1)
-    place = _around(start + steps, others) + (starts + sizes)[cluster][:, None]
-    return order[_around(place, len(order))]
+    place = _around(start + steps, others) + sizes.cumsum(0)[cluster][:, None]
+    return Triplets(anchor, positive, order[_around(place, len(order))])
+
+
+def _with_nearest(labels: Tensor, n_negatives: int, distances: Tensor) -> Triplets:
+    import torch
+
+    anchor, positive, rank, _, k = _pairs_on_device(labels, n_negatives)
+    apart = distances.detach().masked_fill(rank[:, None] == rank, torch.inf)
+    return Triplets(anchor, positive, apart.topk(k, largest=False).indices[anchor])
+
+
+def _pairs_on_device(labels: Tensor, n_negatives: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """All pairs of a cluster, the cluster of each image from 0, the sizes of clusters, and the number of negatives."""
+    import torch
+
+    _, rank, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
+    anchor, positive = torch.nonzero(torch.triu(rank[:, None] == rank, 1), as_tuple=True)
+    k = min(n_negatives, len(sizes) - 1)
+    return (anchor, positive, rank, sizes, k) if k > 0 else (anchor[:0], positive[:0], rank, sizes, k)
 
 
 def _around(place: Tensor, circle: Tensor | int) -> Tensor:
