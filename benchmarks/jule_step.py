@@ -26,9 +26,9 @@ from clustlib.timings import Bar, Timing
 NOTE = (
     "One step of SGD on a batch of 100 images: triplets, forward, loss, backward, update. Medians over the steps, on "
     "one thread, in seconds of the processor, which other work on the machine lengthens less than those of the clock. "
-    "Triplets are drawn by compiled loops on the CPU and by vectorised sampling on a GPU, without rejection; the plain way "
-    "is the released code's plan, nested loops that draw negatives until they differ, in Python. It is quicker where a "
-    "batch has hardly a pair."
+    "Triplets are drawn by compiled loops on the CPU and by vectorised sampling on a GPU, without rejection; the plain "
+    "way is the released code's plan, nested loops that draw negatives until they differ, in Python. It is quicker "
+    "where a batch has hardly a pair."
 )
 BATCH, NEGATIVES, SHARE = 100, 20, 5.0  # the share is in per cent of a step
 SIZES = {"USPS, 16 x 16": (1, 16, 16), "MNIST, 28 x 28": (1, 28, 28)}
