@@ -80,11 +80,12 @@ def test_a_cumulative_mean_is_kept_as_pytorch_keeps_it():
 
 @pytest.mark.parametrize("outputs", [1, 3, 6])
 @pytest.mark.parametrize(("size", "padding"), [((8, 8), 0), ((9, 13), 2)])
-def test_unpooled_deconvolution_is_the_two_layers(outputs, size, padding):
+@pytest.mark.parametrize("filters", [3, 5, 9, (3, 5)])
+def test_unpooled_deconvolution_is_the_two_layers(outputs, size, padding, filters):
     drawn = torch.Generator().manual_seed(2)
     values = torch.randn(5, 4, size[0] // 2, size[1] // 2, generator=drawn)
     switches = torch.randint(0, 4, values.shape, generator=drawn, dtype=torch.uint8)
-    layer = nn.ConvTranspose2d(4, outputs, 5, padding=padding)
+    layer = nn.ConvTranspose2d(4, outputs, filters, padding=padding)
     plain = copy.deepcopy(layer).double()
     x, y = values.clone().requires_grad_(), values.double().requires_grad_()
     found = unpooled_deconvolution(F.relu(x), switches, layer, size)

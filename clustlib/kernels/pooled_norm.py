@@ -17,10 +17,13 @@ from torch.nn import functional as F
 
 from clustlib import _threads
 
+_WORTH = 1 << 20  # values of a map: fewer are done sooner than a second thread has been woken
+
 
 def _by_images(work: Any, *arrays: Any) -> None:
-    """Call ``work(*arrays, low, high)`` on equal parts of the images, one a thread of torch's."""
-    parts = _threads.parts_of(len(arrays[0]), torch.get_num_threads())
+    """Call ``work(*arrays, low, high)`` on equal parts of the images, each on a thread where there is work for it."""
+    threads = min(torch.get_num_threads(), 1 + max(array.size for array in arrays) // _WORTH)
+    parts = _threads.parts_of(len(arrays[0]), threads)
     _threads.in_threads(work, [(*arrays, *part) for part in parts])
 
 

@@ -5,6 +5,7 @@ filter to the output. For few output channels, which leave a dense transposed co
 several times faster than making the map.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,53 +17,67 @@ from torch.nn import functional as F
 from clustlib import _threads
 
 FEW = 4  # output channels up to which the sparse pass is the faster one
+NARROW = 5  # widest filter that it pays to unroll
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _stamp(values, switches, filters, padded, low, high):
-    """Add ``value * filter`` to the padded output at every value's place."""
-    _, channels, rows, columns = values.shape
-    outputs, tall, wide = filters.shape[1:]
-    for n in range(low, high):
-        for c in range(channels):
-            for i in range(rows):
-                for j in range(columns):
-                    value = values[n, c, i, j]
-                    if value == 0:
-                        continue
-                    at = switches[n, c, i, j]
-                    top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
-                    for o in range(outputs):
-                        for a in range(tall):
-                            line, weights = padded[n, o, top + a], filters[c, o, a]
-                            for b in range(wide):
-                                line[left + b] += value * weights[b]
+@cache
+def _loops(known: int) -> tuple[Any, Any]:
+    """The loops for square filters of a known width, or of any size (0).
+
+    Where the compiler knows that a filter is narrow it unrolls the innermost loops, which then take a third less.
+    """
+
+    @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    def stamp(values, switches, filters, padded, low, high):
+        """Add ``value * filter`` to the padded output at every value's place."""
+        _, channels, rows, columns = values.shape
+        tall, wide = (known or filters.shape[2]), (known or filters.shape[3])
+        for n in range(low, high):
+            for c in range(channels):
+                for i in range(rows):
+                    for j in range(columns):
+                        value = values[n, c, i, j]
+                        if value == 0:
+                            continue
+                        at = switches[n, c, i, j]
+                        top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
+                        for o in range(filters.shape[1]):
+                            for a in range(tall):
+                                line, weights = padded[n, o, top + a], filters[c, o, a]
+                                for b in range(wide):
+                                    line[left + b] += value * weights[b]
+
+    @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    def gather(values, switches, filters, upstream, by_values, by_filters, low, high):
+        """The gradients by the values that are not 0 and by the filters (summed over these images)."""
+        _, channels, rows, columns = values.shape
+        tall, wide = (known or filters.shape[2]), (known or filters.shape[3])
+        for n in range(low, high):
+            for c in range(channels):
+                for i in range(rows):
+                    for j in range(columns):
+                        value = values[n, c, i, j]
+                        by_values[n, c, i, j] = 0
+                        if value == 0:
+                            continue
+                        at = switches[n, c, i, j]
+                        top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
+                        total = np.float32(0)
+                        for o in range(filters.shape[1]):
+                            for a in range(tall):
+                                line, weights, sums = upstream[n, o, top + a], filters[c, o, a], by_filters[c, o, a]
+                                for b in range(wide):
+                                    gradient = line[left + b]
+                                    total += gradient * weights[b]
+                                    sums[b] += value * gradient
+                        by_values[n, c, i, j] = total
+
+    return stamp, gather
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _gather(values, switches, filters, upstream, by_values, by_filters, low, high):
-    """The gradients by the values that are not 0 and by the filters (summed over these images)."""
-    _, channels, rows, columns = values.shape
-    outputs, tall, wide = filters.shape[1:]
-    for n in range(low, high):
-        for c in range(channels):
-            for i in range(rows):
-                for j in range(columns):
-                    value = values[n, c, i, j]
-                    by_values[n, c, i, j] = 0
-                    if value == 0:
-                        continue
-                    at = switches[n, c, i, j]
-                    top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
-                    total = np.float32(0)
-                    for o in range(outputs):
-                        for a in range(tall):
-                            line, weights, sums = upstream[n, o, top + a], filters[c, o, a], by_filters[c, o, a]
-                            for b in range(wide):
-                                gradient = line[left + b]
-                                total += gradient * weights[b]
-                                sums[b] += value * gradient
-                    by_values[n, c, i, j] = total
+def _loops_of(filters: np.ndarray) -> tuple[Any, Any]:
+    tall, wide = filters.shape[2:]
+    return _loops(wide if tall == wide <= NARROW else 0)
 
 
 class _UnpooledDeconvolution(torch.autograd.Function):
@@ -72,8 +87,9 @@ class _UnpooledDeconvolution(torch.autograd.Function):
         sides = [side + width - 1 for side, width in zip(size, w.shape[2:])]
         padded = np.empty((len(v), w.shape[1], *sides), np.float32)
         padded[:] = bias.detach().numpy()[:, None, None]
+        stamp, _ = _loops_of(w)
         parts = _threads.parts_of(len(v), torch.get_num_threads())
-        _threads.in_threads(_stamp, [(v, s, w, padded, *part) for part in parts])
+        _threads.in_threads(stamp, [(v, s, w, padded, *part) for part in parts])
         ctx.kept, ctx.padding = (v, s, w), padding
         return F.pad(torch.from_numpy(padded), [-padding] * 4)
 
@@ -82,10 +98,11 @@ class _UnpooledDeconvolution(torch.autograd.Function):
     def backward(ctx: Any, upstream: torch.Tensor) -> Any:
         v, s, w = ctx.kept
         gradient = F.pad(upstream, [ctx.padding] * 4).contiguous().numpy()
+        _, gather = _loops_of(w)
         parts = _threads.parts_of(len(v), torch.get_num_threads())
         by_values, by_filters = np.empty_like(v), np.zeros((len(parts), *w.shape), np.float32)
         calls = [(v, s, w, gradient, by_values, sums, *part) for sums, part in zip(by_filters, parts)]
-        _threads.in_threads(_gather, calls)
+        _threads.in_threads(gather, calls)
         by_bias = upstream.sum((0, 2, 3))
         return torch.from_numpy(by_values), None, torch.from_numpy(by_filters.sum(0)), by_bias, None, None
 
