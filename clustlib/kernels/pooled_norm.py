@@ -4,6 +4,9 @@ The three are monotone or inverted in the input of a window, so the largest of i
 negative scale) decides what comes out, and only that one is normalised. Going back, batch normalisation's
 gradient is one multiple of the input plus a constant, to which the pooled gradients are added at their
 switches. The map is read twice forward and read and written once backward; PyTorch's three layers do so ten times.
+
+Which windows a ReLU lets through nobody can guess, a processor's branch prediction neither: the loops load
+first and choose between two values after, which compiles to a selection, and take a half of the time.
 """
 
 from typing import Any
@@ -76,11 +79,10 @@ def _pooled_sums(upstream, pooled, switches, maps, mean, rstd, sums, low, high):
             plain, weighted = np.float32(0), np.float32(0)
             for i in range(rows):
                 for j in range(columns):
-                    if pooled[n, c, i, j] > 0:
-                        at = switches[n, c, i, j]
-                        gradient = upstream[n, c, i, j]
-                        plain += gradient
-                        weighted += gradient * (maps[n, c, 2 * i + (at >> 1), 2 * j + (at & 1)] - mean[c])
+                    at, arriving = switches[n, c, i, j], upstream[n, c, i, j]
+                    gradient = arriving if pooled[n, c, i, j] > 0 else np.float32(0)
+                    plain += gradient
+                    weighted += gradient * (maps[n, c, 2 * i + (at >> 1), 2 * j + (at & 1)] - mean[c])
             sums[n, c, 0], sums[n, c, 1] = plain, weighted * rstd[c]
 
 
@@ -96,9 +98,8 @@ def _spread(upstream, pooled, switches, maps, slope, offset, scale, downstream, 
                     sink[i, j] = slope[c] * source[i, j] + offset[c]
             for i in range(rows):
                 for j in range(columns):
-                    if pooled[n, c, i, j] > 0:
-                        at = switches[n, c, i, j]
-                        sink[2 * i + (at >> 1), 2 * j + (at & 1)] += scale[c] * upstream[n, c, i, j]
+                    at, arriving = switches[n, c, i, j], scale[c] * upstream[n, c, i, j]
+                    sink[2 * i + (at >> 1), 2 * j + (at & 1)] += arriving if pooled[n, c, i, j] > 0 else np.float32(0)
 
 
 def _statistics(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
