@@ -34,7 +34,8 @@ NOTE = (
     "forward and backward."
 )
 LEAST = 1.5
-PLAIN = "plain PyTorch, DataLoader"
+PLAIN, OURS = "plain PyTorch, DataLoader", "clustlib"
+STAGES = ("stage I", "stage II")
 
 
 def plain_side(count: int) -> Callable[[], list[float]]:
@@ -103,7 +104,7 @@ def convolutions(steps: int) -> list[Callable[[], None]]:
 def row(name: str, count: int, seconds: list[list[float]], plain: list[list[float]]) -> dict[str, Any]:
     """A side's shortest epochs, and the median over the rounds of how many times faster than the plain side's."""
     line: dict[str, Any] = {"side": name, "images": count, "threads": torch.get_num_threads()}
-    for stage, spent, slow in zip(("stage I", "stage II"), zip(*seconds), zip(*plain)):
+    for stage, spent, slow in zip(STAGES, zip(*seconds), zip(*plain)):
         ratios = np.divide(slow, spent)
         line[f"{stage}, s"] = round(min(spent), 3)
         line[f"{stage}, times faster"] = round(float(np.median(ratios)), 2)
@@ -124,7 +125,7 @@ def main() -> None:
     target = boosted_target(soft_assign(torch.randn(count, 120), centers))
     sides = {
         PLAIN: plain_side(count),
-        "clustlib": clocked(our_stages(images, target, centers)),
+        OURS: clocked(our_stages(images, target, centers)),
         "the convolutions alone": clocked(convolutions(-(-count // BATCH))),
     }
     seconds: dict[str, list[list[float]]] = {name: [] for name in sides}
@@ -133,18 +134,16 @@ def main() -> None:
     for _ in range(rounds):
         for name, run in sides.items():
             seconds[name].append(run())
-    rows = [row(name, count, found, seconds[PLAIN]) for name, found in seconds.items()]
-    for line in rows:
+    rows = {name: row(name, count, found, seconds[PLAIN]) for name, found in seconds.items()}
+    for line in rows.values():
         print(", ".join(f"{key}: {value}" for key, value in line.items()), flush=True)
-    ours = rows[1]
-    works = {
-        "an epoch of stage I": ours["stage I, times faster"],
-        "an epoch of stage II": ours["stage II, times faster"],
-    }
-    bars = [Bar(work, "speed-up", "times", LEAST, ratio, at_least=True) for work, ratio in works.items()]
+    bars = [
+        Bar(f"an epoch of {stage}", "speed-up", "times", LEAST, rows[OURS][f"{stage}, times faster"], at_least=True)
+        for stage in STAGES
+    ]
     for bar in bars:
         print(f"{bar.work}: {bar.measured} times as fast as the plain way, at least {bar.limit}: {bar.held}")
-    Timing("dbc-epoch", "An epoch of DBC", NOTE, rows, bars).save(chosen.folder)
+    Timing("dbc-epoch", "An epoch of DBC", NOTE, [*rows.values()], bars).save(chosen.folder)
 
 
 if __name__ == "__main__":
