@@ -1,8 +1,13 @@
 """Input checks that every estimator shares; each failure is one clear ``ValueError``."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+
+from clustlib.errors import UsageError
+
+_LARGEST = 4e18  # length of a row: a squared distance is at most 4 times its square, and float32 holds 3.4e38
 
 
 def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, nonnegative: bool = False) -> np.ndarray:
@@ -13,8 +18,8 @@ def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, n
     Raises
     ------
     ValueError
-        Wrong rank, empty, NaN or infinite, negative where that is not allowed, fewer samples than
-        ``minimum`` or than ``n_clusters``.
+        Wrong rank, empty, NaN or infinite, so large that squared distances overflow float32, negative where
+        that is not allowed, fewer samples than ``minimum`` or than ``n_clusters``.
     """
     if hasattr(X, "detach"):  # a torch tensor, without importing torch
         X = X.detach().cpu().numpy()
@@ -28,6 +33,8 @@ def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, n
     X = np.ascontiguousarray(X, dtype=X.dtype if X.dtype in (np.float32, np.float64) else np.float32)
     if not np.isfinite(X).all():
         raise ValueError("features contain NaN or infinite values")
+    if max(X.max(), -X.min()) > _LARGEST / X.shape[1] ** 0.5:
+        raise ValueError("features are too large: their squared distances overflow float32")
     if nonnegative and X.min() < 0:
         raise ValueError("features must be non-negative")
     if len(X) < minimum:
@@ -37,8 +44,12 @@ def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, n
     return X
 
 
-def check_images(X: Any, n_clusters: int | None = None, *, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def check_images(
+    X: Any, n_clusters: int | None = None, *, shape: tuple[int, ...] | None = None, minimum: int = 1
+) -> np.ndarray:
     """Return ``X`` as a C-contiguous (N, C, H, W) array, uint8 as it is, everything else as float32.
+
+    (N, H, W) becomes one channel.
 
     Parameters
     ----------
@@ -47,15 +58,17 @@ def check_images(X: Any, n_clusters: int | None = None, *, shape: tuple[int, ...
     Raises
     ------
     ValueError
-        Wrong rank or shape, empty, NaN or infinite, fewer images than ``n_clusters``.
+        Wrong rank or shape, empty, NaN or infinite, fewer images than ``minimum`` or than ``n_clusters``.
     """
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
     X = np.asarray(X)
     if X.dtype.kind not in "fiub":
         raise ValueError(f"images must be numbers, got dtype {X.dtype}")
+    if X.ndim == 3:
+        X = X[:, None]
     if X.ndim != 4:
-        raise ValueError(f"images must have shape (n_images, channels, height, width), got {X.shape}")
+        raise ValueError(f"images must have shape (N, C, H, W) or (N, H, W), got {X.shape}")
     if X.size == 0:
         raise ValueError(f"there are no images in an array of shape {X.shape}")
     if shape is not None and X.shape[1:] != tuple(shape):
@@ -63,14 +76,21 @@ def check_images(X: Any, n_clusters: int | None = None, *, shape: tuple[int, ...
     X = np.ascontiguousarray(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32)
     if not np.isfinite(X).all():
         raise ValueError("images contain NaN or infinite values")
+    if len(X) < minimum:
+        raise ValueError(f"needs at least {minimum} images, got {len(X)}")
     if n_clusters is not None:
         check_n_clusters(n_clusters, len(X))
     return X
 
 
+def check_integer(name: str, value: Any, least: int) -> None:
+    """Raise :class:`UsageError` unless ``value`` is an integer from ``least`` on."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise UsageError(f"{name} must be an integer from {least} on, got {value!r}")
+
+
 def check_n_clusters(n_clusters: int, n_samples: int) -> None:
     """Raise ``ValueError`` unless ``n_clusters`` is an integer between 1 and ``n_samples``."""
-    if isinstance(n_clusters, bool) or not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:
-        raise ValueError(f"n_clusters must be a positive integer, got {n_clusters!r}")
+    check_integer("n_clusters", n_clusters, 1)
     if n_clusters > n_samples:
         raise ValueError(f"n_clusters={n_clusters} is more than the {n_samples} samples")

@@ -31,7 +31,7 @@ def with_nan(images: np.ndarray) -> np.ndarray:
 
 
 IMAGES = [
-    (lambda X: X[:, 0], r"shape \(n_images, channels, height, width\), got \(200, 8, 8\)"),
+    (lambda X: X[0, 0], r"shape \(N, C, H, W\) or \(N, H, W\), got \(8, 8\)"),
     (lambda X: X[:0], "no images in an array of shape"),
     (with_nan, "NaN or infinite"),
     (lambda X: X.astype(np.float64) * 1e300, "NaN or infinite"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clustlib import kernels, metrics
 from clustlib.errors import UsageError
+from clustlib.kernels import _lloyd_parts
 from clustlib.kernels import lloyd as lloyd_module
 from clustlib.kernels.lloyd import assign, lloyd
 from clustlib.kernels.sampling import draw_epoch, largest_share
@@ -145,7 +146,7 @@ class TestKMeans:
 
     def test_against_a_plain_reference(self):
         rows = blobs(300, 4, 5).astype(np.float64)
-        centroids = rows[lloyd_module.starting_rows(300, 5, 0)].copy()
+        centroids = rows[_lloyd_parts.starting_rows(300, 5, 0)].copy()
         for _ in range(7):
             labels = ((rows[:, None] - centroids) ** 2).sum(-1).argmin(1)
             centroids = np.stack([rows[labels == j].mean(0) for j in range(5)])

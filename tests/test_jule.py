@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from clustlib import datasets, metrics
 from clustlib.errors import UsageError
 from clustlib.kernels import KnnGraph, MergeTree, graph_linkage, initial_clusters
 from clustlib.methods import JULE
-from clustlib.methods._images import unit_rows
+from clustlib.methods._unit_rows import unit_rows
 from clustlib.methods._unrolling import clusters_after, cut, standing_out
 from clustlib.methods.jule import principal_components
 
@@ -130,6 +131,25 @@ def test_small_clusters_take_no_place_in_the_result():
     assert np.bincount(cut(tree, 2, features, 0)).tolist() == [16, 1]
     assert cut(tree, 2, features, 1).tolist() == [0] * 8 + [1] * 9
     assert np.bincount(cut(tree, 2, features, 99)).tolist() == [16, 1]  # nothing is large enough: as it is
+
+
+@pytest.mark.parametrize(("small", "smallest"), [("throughout", 40), ("absorb", 1), ("keep", 1)])
+def test_throughout_a_small_cluster_takes_no_place_after_any_period(small, smallest):
+    children = np.array([[0, 1], [2, 3], [5, 6], [4, 7]])  # leaf 4, one far sample, is merged last
+    tree = MergeTree(np.repeat(np.arange(5, dtype=np.int32), [40, 40, 40, 40, 1]), children, np.ones(4), np.ones(4))
+    features = np.concatenate([np.repeat([[0.0], [1.0], [8.0], [9.0]], 40, axis=0), [[7.0]]]).astype(np.float32)
+    merging = SimpleNamespace(graph=lambda rows: None, tree=lambda *given: tree)
+    state = {
+        "n_clusters": 5,
+        "labels": tree.initial,
+        "period": 0,
+        "history": [],
+        "stages": [],
+        "loss": 0.0,
+        "seconds": 0.0,
+    }
+    JULE(2, unrolling_rate=0.4, small=small)._merge(state, features, merging, None)
+    assert state["n_clusters"] == 3 and np.bincount(state["labels"]).min() == smallest
 
 
 def isolated_pair() -> tuple[KnnGraph, np.ndarray, np.ndarray]:

@@ -8,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 
 _NORMS = ("l2", "unit", None)
-
-
-def _whole(value: Any, what: str, minimum: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
-        raise UsageError(f"{what} must be an integer from {minimum} on, got {value!r}")
-    return int(value)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,7 +127,8 @@ class ImageSet:
         UsageError
             ``n`` below 1 or above the number of images, or a seed that is not a non-negative integer.
         """
-        n, seed = _whole(n, "n", 1), _whole(seed, "seed", 0)
+        check_integer("n", n, 1)
+        check_integer("seed", seed, 0)
         if n > len(self):
             raise UsageError(f"{self.name} has {len(self):,} images, cannot take {n:,}")
         drawn = np.random.default_rng(seed).permutation(len(self))[:n]

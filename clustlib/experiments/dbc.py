@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, metrics, records
-from clustlib.errors import UsageError
+from clustlib._validation import check_integer
 from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
@@ -281,8 +281,8 @@ def _check(known: tuple[str, ...]) -> Callable[..., None]:
         choose("data set", dataset, datasets.names())
         choose("method", method, known)
         for name, value, least in (("seed", seed, 0), ("pretrain_epochs", pretrain_epochs, 0), ("epochs", epochs, 1)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise UsageError(f"{name} must be an integer from {least} on, got {value!r}")
+            if value is not None:
+                check_integer(name, value, least)
 
     return check
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, records
-from clustlib.errors import PackageMissing, UsageError
+from clustlib._validation import check_integer
+from clustlib.errors import PackageMissing
 from clustlib.experiments._checks import check_seed
 from clustlib.experiments.scores import scores
 from clustlib.published.tables import choose
@@ -189,8 +190,8 @@ def _check(
     choose("method", method, METHODS)
     check_seed(seed)
     for name, value in (("pretrain_epochs", pretrain_epochs), ("epochs", epochs)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise UsageError(f"{name} must be an integer from 1 on, got {value!r}")
+        if value is not None:
+            check_integer(name, value, 1)
 
 
 cluster.check = _check  # type: ignore[attr-defined]

@@ -1,7 +1,5 @@
 """DeepCluster at a scale that fits one core: what is trained, once per setting and seed, and what is read off it."""
 
-import hashlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustlib import _paths, datasets, metrics, records
+from clustlib import datasets, metrics, records
 from clustlib.errors import UsageError
+from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments._checks import check_seed
 from clustlib.published.tables import choose
 
@@ -108,26 +107,18 @@ def train(
     ``weights.<name>``; with clusters also ``history.<name>`` an epoch, ``clusters`` (n,), ``embedding`` (n, m),
     ``final_nmi_labels`` and ``final_nmi_previous``; ``seconds``.
     """
+    file = checkpoint_of(train, locals())
     setting, data = SETTINGS[method], datasets.load(dataset)
     index = draw_images(data.labels, n_images, setting.draw)
     images, labels = enlarged(data.images[index]), data.labels[index]
     clock = time.perf_counter()
     if setting.training == "clusters":
-        file = _checkpoint(
-            {"dataset": dataset, "method": method, "seed": seed, "n": n_images, "k": per_class, "w": width}
-        )
         found = _cluster(setting, images, labels, seed, epochs, per_class, width, batch_size, device, file)
         file.unlink(missing_ok=True)
     else:
         rounds = epochs if setting.training == "labels" else 0
         found = _supervise(setting, images, labels, seed, rounds, width, batch_size, device)
     return {**found, "seconds": np.array(time.perf_counter() - clock)}
-
-
-def _checkpoint(params: Mapping[str, Any]) -> Path:
-    """Where a training keeps its state until it is done: a killed reproduction goes on from there."""
-    digest = hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()[:16]
-    return _paths.build("checkpoints") / f"deepcluster-{params['dataset']}-{digest}.pt"
 
 
 def _cluster(

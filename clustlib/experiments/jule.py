@@ -1,16 +1,16 @@
 """JULE's own runs: its rows in tables 3 and 10, and what tables 4 and 11 and the figures make of its features."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clustlib import _paths, datasets, records
-from clustlib.errors import UsageError
+from clustlib import datasets, records
+from clustlib._validation import check_integer
+from clustlib.experiments._checkpoints import checkpoint_of
+from clustlib.experiments._checks import check_seed
 from clustlib.experiments.pixels import cluster_pixels, estimator
-from clustlib.experiments.scores import scores
+from clustlib.experiments.scores import compact, scores
 from clustlib.published.tables import choose
-from clustlib.records.runs import fingerprint, key_of
 from clustlib.rows import DETERMINISTIC, JULE_VARIANTS, OURS, ROWS, UNROLLING
 
 PARTS = ("training", "feature", "graph", "merge")  # of the seconds in JULE's history
@@ -45,7 +45,7 @@ def train_jule(
     per line of the history ``n_clusters``, ``nmi``, ``accuracy``, ``loss`` and the seconds by part;
     ``stage_labels`` (S, N) and ``stage_components`` (S, N, 3); ``training_seconds`` and ``triplet_seconds``.
     """
-    checkpoint = _checkpoint_of(locals())
+    checkpoint = checkpoint_of(train_jule, locals())
     from clustlib.methods import JULE
 
     images = datasets.load(dataset)
@@ -74,12 +74,6 @@ def train_jule(
         **parts,
         **weights,
     }
-
-
-def _checkpoint_of(params: dict[str, Any]) -> Path:
-    """The file of a fit that is under way, named after its parameters and sources: changed code begins anew."""
-    name = key_of(train_jule, params).replace("/", "-")
-    return _paths.build("checkpoints") / f"{name}.{fingerprint(train_jule, params)}.pt"
 
 
 def _column(history: list[dict[str, Any]], name: str) -> np.ndarray:
@@ -127,7 +121,7 @@ def joint_clustering(
         **{f"{part}_seconds": float(fit[f"{part}_seconds"].sum()) for part in PARTS},
         "triplet_seconds": float(fit["triplet_seconds"]),
         "fit_seconds": float(fit["seconds"]),
-        "labels": found.astype(np.min_scalar_type(int(found.max()))),
+        "labels": compact(found),
         "period_n_clusters": fit["n_clusters"].astype(np.int32),
         "period_nmi": fit["nmi"].astype(np.float32),
         "period_loss": fit["loss"].astype(np.float32),
@@ -180,7 +174,7 @@ def cluster_learned(
         features = features - features.min()
     model = estimator(ROWS[method], len(np.unique(truth)), random_state=seed, variant=variant, device=device)
     found = model.fit(features).labels_
-    return {**scores(truth, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
+    return {**scores(truth, found), "labels": compact(found)}
 
 
 def stages(
@@ -211,9 +205,8 @@ def stages(
 def check_fit(dataset: str, seed: int = 0, epochs: int = 20, **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
-    for name, value, least in (("seeds", seed, 0), ("epochs", epochs, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{name} must be integers from {least} on, got {value!r}")
+    check_seed(seed)
+    check_integer("epochs", epochs, 1)
 
 
 def _check_joint(dataset: str, method: str, variant: str = "default", **others: Any) -> None:

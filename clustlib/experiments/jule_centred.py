@@ -8,7 +8,7 @@ from clustlib import datasets, records
 from clustlib.experiments import jule
 from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments._checks import check_seed
-from clustlib.experiments.scores import scores
+from clustlib.experiments.scores import compact, scores
 from clustlib.published.tables import choose
 from clustlib.rows import OURS
 
@@ -51,7 +51,7 @@ def cluster_centred(
     return {
         **scores(datasets.load(dataset).labels, found),
         "fit_seconds": float(fit["seconds"]),
-        "labels": found.astype(np.min_scalar_type(int(found.max()))),
+        "labels": compact(found),
         "period_n_clusters": fit["n_clusters"].astype(np.int32),
         "period_nmi": fit["nmi"].astype(np.float32),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from clustlib import datasets, metrics, plots, records
-from clustlib.errors import UsageError
+from clustlib._validation import check_integer
 from clustlib.experiments import stand_ins
 from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments.jule import check_fit, settings, train_jule, uses_fit
@@ -296,11 +296,9 @@ def panels(runs: records.Runs) -> "Figure | str":
 def _check(dataset: str, method: str, dimension: int = 2, **others: Any) -> None:
     choose("method", method, METHODS)
     check_fit(dataset, **others)
-    counts = {name: others.get(name, 4) for name in ("autoencoder_epochs", "autoencoder_width", "nca_images")}
-    for name, value in {"dimensions": dimension, **counts}.items():
-        least = 4 if name == "autoencoder_width" else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{name} must be integers from {least} on, got {value!r}")
+    check_integer("dimension", dimension, 1)
+    for name, least in (("autoencoder_epochs", 1), ("autoencoder_width", 4), ("nca_images", 1)):
+        check_integer(name, others.get(name, least), least)
 
 
 def _uses_narrow(params: dict[str, Any]) -> list[str]:

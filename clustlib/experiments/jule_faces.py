@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clustlib import datasets, records
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 from clustlib.experiments import stand_ins
 from clustlib.experiments._checkpoints import checkpoint_of
@@ -231,9 +232,7 @@ def _check(dataset: str, method: str, target: str = "lfw", **others: Any) -> Non
     if dataset == "lfw" or target == "ytf":
         raise UsageError("LFW is tested on and YouTube Faces learned from, not the other way round")
     for name, least in (("n_train", 0), ("softmax_epochs", 1), ("n_folds", 2)):
-        value = others.get(name, 2)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{name} must be integers from {least} on, got {value!r}")
+        check_integer(name, others.get(name, 2), least)
     if not 0 < others.get("crop", 0.5) <= 1:
         raise UsageError(f"crop must be above 0 and at most 1, got {others['crop']!r}")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clustlib import datasets, records
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 from clustlib.experiments import stand_ins
 from clustlib.experiments._checkpoints import checkpoint_of
@@ -206,9 +207,7 @@ def _check(dataset: str, method: str, **others: Any) -> None:
     check_fit(dataset, **{name: others[name] for name in ("seed", "epochs") if name in others})
     choose("method", method, METHODS)
     for name in ("n_patches", "n_codes", "n_clusters"):
-        value = others.get(name, 2)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 2:
-            raise UsageError(f"{name} must be integers from 2 on, got {value!r}")
+        check_integer(name, others.get(name, 2), 2)
     if not all(size.isdecimal() and int(size) > 0 for size in others.get("sizes", "1").split()):
         raise UsageError(f'sizes must be numbers of images such as "5000 10000", got {others["sizes"]!r}')
 

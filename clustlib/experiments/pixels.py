@@ -8,8 +8,8 @@ import numpy as np
 
 from clustlib import datasets, kernels
 from clustlib.experiments._checks import check_seed
-from clustlib.experiments.scores import scores
-from clustlib.methods._images import unit_rows
+from clustlib.experiments.scores import compact, scores
+from clustlib.methods._unit_rows import unit_rows
 from clustlib.published.tables import choose
 from clustlib.rows import ROWS, Row
 
@@ -40,12 +40,14 @@ def cluster_pixels(
     -------
     nmi_geometric, nmi_max, accuracy, purity, n_clusters (found), and ``labels`` (N,) uint8 or uint16.
     """
-    row = ROWS[method]
     images = datasets.load(dataset)
-    n_clusters = len(np.unique(images.labels))
-    model = estimator(row, n_clusters, random_state=seed, variant=variant, device=device)
-    found = model.fit(images.pixels("l2")).labels_
-    return {**scores(images.labels, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
+    return _clustered(images, images.pixels("l2"), method, random_state=seed, variant=variant, device=device)
+
+
+def _clustered(images: datasets.ImageSet, rows: np.ndarray, method: str, **settings: Any) -> dict[str, Any]:
+    """A row of the table on one vector an image."""
+    found = estimator(ROWS[method], images.n_classes, **settings).fit(rows).labels_
+    return {**scores(images.labels, found), "labels": compact(found)}
 
 
 def centred(images: datasets.ImageSet) -> np.ndarray:
@@ -62,11 +64,8 @@ def cluster_centred_pixels(
 
     NMF-LP needs rows without negative numbers, and is refused.
     """
-    row = ROWS[method]
     images = datasets.load(dataset)
-    model = estimator(row, images.n_classes, random_state=seed, variant=variant, device=device)
-    found = model.fit(centred(images)).labels_
-    return {**scores(images.labels, found), "labels": found.astype(np.min_scalar_type(int(found.max())))}
+    return _clustered(images, centred(images), method, random_state=seed, variant=variant, device=device)
 
 
 def initial_clusters(dataset: str, centre: bool = False) -> dict[str, Any]:

@@ -5,6 +5,11 @@ import numpy as np
 from clustlib import metrics
 
 
+def compact(labels: np.ndarray) -> np.ndarray:
+    """Labels from 0 on in the smallest unsigned integers that hold them."""
+    return labels.astype(np.min_scalar_type(int(labels.max())))
+
+
 def scores(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
     """Every clustering score that the papers' tables print, under one name each."""
     return {

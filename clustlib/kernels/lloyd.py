@@ -10,9 +10,8 @@ from torch import Tensor
 from clustlib._device import on_gpu, on_gpu_with_triton
 from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
+from clustlib.kernels._lloyd_parts import Split, check_points, identity, split_empty, starting_rows
 
-Split = Literal["released", "paper"]
-_EPSILON = 1 / 1024  # relative perturbation of a split centroid, faiss's
 _BLOCK = 1 << 24  # distances held at once by the torch path
 
 
@@ -22,10 +21,6 @@ class Clusters(NamedTuple):
     labels: np.ndarray
     centroids: np.ndarray
     objective: list[float]
-
-
-def _identity(values: Tensor) -> Tensor:
-    return values
 
 
 def kmeans(
@@ -70,11 +65,6 @@ def kmeans(
     return Clusters(found[0].cpu().numpy(), found[1].cpu().numpy(), found[2])
 
 
-def starting_rows(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
-    """The indices of the rows that are the first centroids, all different."""
-    return np.random.default_rng(seed).choice(n_rows, n_clusters, replace=False)
-
-
 def _with_faiss(backend: str, split: str) -> bool:
     if backend not in ("auto", "faiss", "torch"):
         raise UsageError(f'backend must be "auto", "faiss" or "torch", got {backend!r}')
@@ -107,17 +97,6 @@ def _kmeans_faiss(rows: np.ndarray, start: np.ndarray, n_iter: int, device: torc
     return Clusters(labels[:, 0].astype(np.int64), centroids, objective)
 
 
-def check_points(points: Tensor, n_clusters: int, split: str) -> None:
-    """Refuse what :func:`kmeans` cannot cluster, before it is copied anywhere."""
-    if points.ndim != 2 or points.dtype not in (torch.float32, torch.bfloat16):
-        raise UsageError(f"points must be (N, d) in float32 or bfloat16, got {points.dtype} {tuple(points.shape)}")
-    check_n_clusters(n_clusters, len(points))
-    if split not in ("released", "paper"):
-        raise UsageError(f'split must be "released" or "paper", got {split!r}')
-    if not all(bool(part.isfinite().all()) for part in points.split(_BLOCK)):
-        raise UsageError("features contain NaN or infinite values")
-
-
 def _kmeans_on_gpu(
     rows: Any, n_clusters: int, n_iter: int, seed: int, split: Split, device: str | torch.device
 ) -> Clusters:
@@ -145,7 +124,7 @@ def lloyd(
     *,
     split: Split = "released",
     seed: int = 0,
-    total: Callable[[Tensor], Tensor] = _identity,
+    total: Callable[[Tensor], Tensor] = identity,
 ) -> tuple[Tensor, Tensor, list[float]]:
     """The iterations on rows that may be spread over processes: ``total`` sums a tensor over them.
 
@@ -176,7 +155,7 @@ def lloyd(
         centroids = (sums[:, :d] / sizes.clamp(min=1)[:, None]).to(rows.dtype)
         if split == "released":
             generator = np.random.RandomState(1234)  # faiss seeds its splits anew in every iteration
-        centroids = _split_empty(centroids, sizes.cpu().numpy(), n_rows, split, generator)
+        centroids = split_empty(centroids, sizes.cpu().numpy(), n_rows, split, generator)
         if torch.equal(centroids, before):
             break
     return assign(rows, centroids)[0], centroids, objective
@@ -193,40 +172,3 @@ def assign(rows: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
         labels.append(nearest.indices)
         distances.append((nearest.values + (block * block).sum(1)).clamp(min=0))
     return torch.cat(labels), torch.cat(distances)
-
-
-def _split_empty(
-    centroids: Tensor, sizes: np.ndarray, n_rows: int, split: Split, generator: np.random.RandomState
-) -> Tensor:
-    """Give every empty cluster half of another's points (Section 3.3)."""
-    sizes = sizes.astype(np.float32)
-    for empty in np.flatnonzero(sizes == 0):
-        donor = _donor_faiss(sizes, n_rows, generator) if split == "released" else _donor_paper(sizes, generator)
-        if split == "released":
-            sign = torch.ones_like(centroids[donor])
-            sign[1::2] = -1
-            centroids[empty] = centroids[donor] * (1 + _EPSILON * sign)
-            centroids[donor] = centroids[donor] * (1 - _EPSILON * sign)
-        else:
-            noise = torch.from_numpy(generator.standard_normal(centroids.shape[1])).to(centroids)
-            spread = centroids[donor].norm() / centroids.shape[1] ** 0.5
-            centroids[empty] = centroids[donor] + _EPSILON * spread * noise
-        sizes[empty] = sizes[donor] / 2
-        sizes[donor] -= sizes[empty]
-    return centroids
-
-
-def _donor_faiss(sizes: np.ndarray, n_rows: int, generator: np.random.RandomState) -> int:
-    """Walk over the clusters until one is taken, each with probability (size - 1) / (N - k)."""
-    candidate = 0
-    # as many clusters as rows: no cluster has a point to spare, and faiss would walk for ever
-    chances = (sizes - 1) / np.float32(n_rows - len(sizes)) if n_rows > len(sizes) else np.ones_like(sizes)
-    while True:
-        drawn = np.float32(generator.randint(0, 2**32, dtype=np.uint32)) / np.float32(2**32 - 1)
-        if drawn < chances[candidate]:
-            return candidate
-        candidate = (candidate + 1) % len(sizes)
-
-
-def _donor_paper(sizes: np.ndarray, generator: np.random.RandomState) -> int:
-    return int(generator.choice(np.flatnonzero(sizes >= 1)))

@@ -20,10 +20,10 @@ from numba import njit
 from clustlib._device import on_gpu
 from clustlib._validation import check_features
 from clustlib.errors import UsageError
+from clustlib.kernels._neighbour_parts import check_k, magnified, rounding
 
 _BLOCK = 2048  # points a side of one block of distances: 16 MiB, which stays in a level-3 cache
 _GROUP = 64  # distances compared at once before any is looked at
-_TRY_DOUBLINGS = 200  # 2**200 brings any finite bandwidth above any distance float64 can hold apart
 
 
 class KnnGraph(NamedTuple):
@@ -127,25 +127,15 @@ def affinity_graph(
             return KnnGraph(*edges)
         X = check_features(X)
         wanted = min(max(n_neighbors, 3), len(X) - 1) if variant == "released" else n_neighbors
-        _check_k(n_neighbors, len(X))
+        check_k(n_neighbors, len(X))
         indices, d2 = _exact_knn(X, wanted, backend, device)
     bandwidth_d2 = d2 if variant == "released" else d2[:, :n_neighbors]
     sigma2 = a * float(bandwidth_d2.mean())
     if variant == "released":
-        sigma2 = _magnified(sigma2, d2[:, 0])
+        sigma2 = magnified(sigma2, d2[:, 0])
     indices, d2 = indices[:, :n_neighbors], d2[:, :n_neighbors]
     weights = np.exp(-d2 / sigma2) if sigma2 > 0 else np.ones_like(d2)  # Eq. (4)
     return KnnGraph(np.ascontiguousarray(indices, np.int32), np.ascontiguousarray(weights), sigma2)
-
-
-def _magnified(sigma2: float, nearest_d2: np.ndarray) -> float:
-    """Double ``sigma2`` until the weight of every nearest neighbour is at least 1e-5 (gactoolbox)."""
-    if sigma2 > 0:
-        for _ in range(_TRY_DOUBLINGS):
-            if np.exp(-nearest_d2.max() / sigma2) >= 1e-5:
-                break
-            sigma2 *= 2
-    return sigma2
 
 
 def _check_neighbours(indices, d2, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,21 +144,16 @@ def _check_neighbours(indices, d2, n_neighbors: int) -> tuple[np.ndarray, np.nda
         raise ValueError(f"neighbours need integer indices and distances of one shape (N, k), got {indices.shape}")
     if indices.shape[1] < n_neighbors:
         raise ValueError(f"n_neighbors={n_neighbors} is more than the {indices.shape[1]} neighbours given")
-    _check_k(n_neighbors, len(indices))
+    check_k(n_neighbors, len(indices))
     if indices.min() < 0 or indices.max() >= len(indices) or not np.isfinite(d2).all() or d2.min() < 0:
         raise ValueError("neighbours point outside the data or have an impossible distance")
     return indices, d2
 
 
-def _check_k(k: int, n: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n - 1:
-        raise ValueError(f"the number of neighbours must be an integer from 1 to {n - 1} for {n} points, got {k!r}")
-
-
 def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.ndarray, np.ndarray]:
     """:func:`knn` on checked input, with float64 distances."""
     n, dim = X.shape
-    _check_k(k, n)
+    check_k(k, n)
     if on_gpu(device) and backend in ("auto", "torch"):
         return _neighbours_on_gpu(X, k, device)
     search = _backend(backend, device)
@@ -180,10 +165,8 @@ def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.nda
     if not np.isfinite(norm2).all() or norm2.max() > 1e37:
         raise ValueError("features are too large: their squared distances overflow float32")
     candidates, reach = search(centred, norm2, m)
-    # |error| of a float32 distance. The errors of a dot product add up like a random walk of sqrt(D) steps of one
-    # unit roundoff; four standard deviations of it and of the three sums, for the largest norms involved.
-    roundoff = (4 * np.sqrt(dim) + 8) * 2.0**-24
-    error = roundoff * (np.sqrt(norm2) + np.sqrt(norm2.max())) ** 2
+    lengths = np.sqrt(norm2).astype(np.float64)
+    error = rounding(dim) * (lengths + lengths.max()) ** 2
     indices, d2 = np.empty((n, k), np.int32), np.empty((n, k))
     sure = np.empty(n, np.bool_)
     bound = np.full(n, np.inf) if m == n - 1 else reach - error

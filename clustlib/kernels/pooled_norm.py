@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from clustlib import _threads
+from clustlib.kernels._switches import place
 
 _WORTH = 1 << 20  # values of a map: fewer are done sooner than a second thread has been woken
 
@@ -79,10 +80,10 @@ def _pooled_sums(upstream, pooled, switches, maps, mean, rstd, sums, low, high):
             plain, weighted = np.float32(0), np.float32(0)
             for i in range(rows):
                 for j in range(columns):
-                    at, arriving = switches[n, c, i, j], upstream[n, c, i, j]
+                    (y, x), arriving = place(i, j, switches[n, c, i, j]), upstream[n, c, i, j]
                     gradient = arriving if pooled[n, c, i, j] > 0 else np.float32(0)
                     plain += gradient
-                    weighted += gradient * (maps[n, c, 2 * i + (at >> 1), 2 * j + (at & 1)] - mean[c])
+                    weighted += gradient * (maps[n, c, y, x] - mean[c])
             sums[n, c, 0], sums[n, c, 1] = plain, weighted * rstd[c]
 
 
@@ -98,8 +99,8 @@ def _spread(upstream, pooled, switches, maps, slope, offset, scale, downstream, 
                     sink[i, j] = slope[c] * source[i, j] + offset[c]
             for i in range(rows):
                 for j in range(columns):
-                    at, arriving = switches[n, c, i, j], scale[c] * upstream[n, c, i, j]
-                    sink[2 * i + (at >> 1), 2 * j + (at & 1)] += arriving if pooled[n, c, i, j] > 0 else np.float32(0)
+                    (y, x), arriving = place(i, j, switches[n, c, i, j]), scale[c] * upstream[n, c, i, j]
+                    sink[y, x] += arriving if pooled[n, c, i, j] > 0 else np.float32(0)
 
 
 def _statistics(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clustlib.errors import UsageError
+from clustlib.kernels._neighbour_parts import check_k, magnified, rounding
 
 _GROUP = 64  # distances whose minimum is taken before any is looked at
 _ROWS, _COLUMNS = 2048, 1 << 17  # a block of distances: 1 GiB at most
@@ -46,8 +47,7 @@ def nearest_neighbours(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     norm2 = torch.linalg.vecdot(centred, centred)
     if not bool((norm2 <= 1e37).all()):  # False for NaN too
         raise UsageError("features are not finite, or so large that their squared distances overflow float32")
-    # four standard deviations of a sum of D rounded terms, and the three sums; as in clustlib.kernels.neighbours
-    error = (4 * dim**0.5 + 8) * 2.0**-24 * (norm2.sqrt() + norm2.max().sqrt()).square()
+    error = rounding(dim) * (norm2.sqrt() + norm2.max().sqrt()).square()
     indices = torch.empty((n, k), dtype=torch.int32, device=points.device)
     d2 = torch.empty((n, k), dtype=torch.float64, device=points.device)
     for start in range(0, n, _ROWS):
@@ -71,9 +71,7 @@ def affinities(points: Tensor, n_neighbors: int, a: float, variant: str) -> tupl
     indices, d2 = nearest_neighbours(points, wanted)
     sigma2 = a * float(d2.mean())
     if variant == "released":
-        from clustlib.kernels.neighbours import _magnified  # not above: it needs numba, which a bare GPU machine lacks
-
-        sigma2 = _magnified(sigma2, d2[:, :1].max().cpu().numpy())
+        sigma2 = magnified(sigma2, d2[:, :1].max().cpu().numpy())
     indices, d2 = indices[:, :n_neighbors].contiguous(), d2[:, :n_neighbors]
     return indices, torch.exp(-d2 / sigma2) if sigma2 > 0 else torch.ones_like(d2), sigma2
 
@@ -82,8 +80,7 @@ def _checked(points: Tensor, k: int) -> tuple[int, int]:
     if points.ndim != 2 or not points.is_floating_point() or not points.shape[1]:
         raise UsageError(f"points must be (N, D) of a floating type, got {points.dtype} {tuple(points.shape)}")
     n, dim = points.shape
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n - 1:
-        raise UsageError(f"the number of neighbours must be an integer from 1 to {n - 1} for {n} points, got {k!r}")
+    check_k(k, n)
     return n, dim
 
 

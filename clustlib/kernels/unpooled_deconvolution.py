@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from clustlib import _threads
+from clustlib.kernels._switches import place
 
 FEW = 4  # output channels up to which the sparse pass is the faster one
 NARROW = 5  # widest filter that it pays to unroll
@@ -39,8 +40,7 @@ def _loops(known: int) -> tuple[Any, Any]:
                         value = values[n, c, i, j]
                         if value == 0:
                             continue
-                        at = switches[n, c, i, j]
-                        top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
+                        top, left = place(i, j, switches[n, c, i, j])
                         for o in range(filters.shape[1]):
                             for a in range(tall):
                                 line, weights = padded[n, o, top + a], filters[c, o, a]
@@ -60,8 +60,7 @@ def _loops(known: int) -> tuple[Any, Any]:
                         by_values[n, c, i, j] = 0
                         if value == 0:
                             continue
-                        at = switches[n, c, i, j]
-                        top, left = 2 * i + (at >> 1), 2 * j + (at & 1)
+                        top, left = place(i, j, switches[n, c, i, j])
                         total = np.float32(0)
                         for o in range(filters.shape[1]):
                             for a in range(tall):

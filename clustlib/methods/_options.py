@@ -1,18 +1,13 @@
 """What both stages of DBC refuse among their options, before any work is done."""
 
 import math
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 from clustlib.methods._minibatch import OPTIMIZERS
-
-
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Raise :class:`UsageError` unless ``value`` is an integer from ``least`` on."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise UsageError(f"{name} must be an integer from {least} on, got {value!r}")
 
 
 def check_number(name: str, value: Any, *, zero: bool = False) -> None:

@@ -7,8 +7,9 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
+from clustlib._validation import check_integer
 from clustlib.kernels.neighbours import knn
-from clustlib.methods._options import check_choice, check_integer
+from clustlib.methods._options import check_choice
 
 CHOICES = ("distortion", "even")
 SAMPLE = 20_000  # codes that the restarts run on, where there are more

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images
+from clustlib._validation import check_images, check_integer
 from clustlib.errors import UsageError
 from clustlib.kernels.boosting import NORMALISATIONS, boosted_target
 from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
@@ -28,7 +28,7 @@ from clustlib.methods._minibatch import (
     settling,
     shuffled,
 )
-from clustlib.methods._options import check_choice, check_integer, check_number, check_training
+from clustlib.methods._options import check_choice, check_number, check_training
 from clustlib.methods._start import CHOICES, averaged, kmeans_start
 from clustlib.methods.fcae import FCAEFeatures
 

@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 from clustlib import _device, metrics
 from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
-from clustlib.kernels.lloyd import Clusters, Split, kmeans, lloyd, starting_rows
+from clustlib.kernels._lloyd_parts import Split, starting_rows
+from clustlib.kernels.lloyd import Clusters, kmeans, lloyd
 from clustlib.kernels.power_iteration import power_iteration_clusters
 from clustlib.kernels.sampling import Sampler, draw_epoch, largest_share
 from clustlib.methods import _features

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images
+from clustlib._validation import check_images, check_integer
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import Checkpoint, content_hash
 from clustlib.methods._linear_code import whitened_encoder
@@ -26,7 +26,7 @@ from clustlib.methods._minibatch import (
     settle_batch_norm,
     shuffled,
 )
-from clustlib.methods._options import check_choice, check_integer, check_training
+from clustlib.methods._options import check_choice, check_training
 from clustlib.models.fcae import CODES, FCAE
 
 

@@ -6,8 +6,10 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import Checkpoint, content_hash
+from clustlib.methods._unit_rows import unit_rows
 from clustlib.methods.gsnmf import GSNMF
 
 
@@ -154,9 +156,7 @@ class FCN(TransformerMixin, BaseEstimator):
 
     def _check(self) -> None:
         for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} must be an integer of at least 1, got {value!r}")
+            check_integer(name, getattr(self, name), 1)
         if not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
 
@@ -193,9 +193,3 @@ class FCN(TransformerMixin, BaseEstimator):
         self.history_ += tuning.run()
         self.factorisation_.embedding_ = tuning.H.cpu().numpy()
         self.factorisation_.components_ = tuning.W.cpu().numpy()
-
-
-def unit_rows(X: np.ndarray) -> np.ndarray:
-    """Rows scaled to unit Euclidean length, float32; a row of zeros stays."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", X, X, dtype=np.float64))
-    return X / np.where(lengths == 0, 1, lengths).astype(np.float32)[:, None]

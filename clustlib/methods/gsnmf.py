@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features
+from clustlib._validation import check_features, check_integer
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import Checkpoint, content_hash
 
@@ -164,11 +164,8 @@ class GSNMF(TransformerMixin, BaseEstimator):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
         for name in ("n_components", "max_iter", "transform_iter", "batch_size"):
-            value = getattr(self, name)
-            if value is None and name == "batch_size":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} must be an integer of at least 1, got {value!r}")
+            if name != "batch_size" or self.batch_size is not None:
+                check_integer(name, getattr(self, name), 1)
         if not 0 <= self.forget_factor <= 1:
             raise UsageError(f"forget_factor must lie between 0 and 1, got {self.forget_factor!r}")
 

@@ -11,10 +11,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_n_clusters
+from clustlib._validation import check_images, check_integer, check_n_clusters
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import Checkpoint, content_hash
-from clustlib.methods._images import check_images, unit_rows
+from clustlib.methods._unit_rows import unit_rows
 from clustlib.methods._unrolling import Merging, clusters_after, cut, standing_out
 
 
@@ -46,10 +46,11 @@ class JULE(ClusterMixin, BaseEstimator):
         What becomes of a cluster without affinity to any other; the paper does not say. "nearest": it joins the one
         with the nearest centroid. "released" does so only before a period's first merge and while there are more than
         20 ``n_clusters``. "keep": it stays, to the end if need be.
-    small : {"absorb", "keep"}
+    small : {"absorb", "throughout", "keep"}
         What becomes of clusters of at most ``min(n_neighbors, N / (10 n_clusters))`` images, a tenth of the mean, when
-        ``n_clusters`` are left. "absorb": they do not count, and join the one with the nearest centroid. "keep": they
-        take places in the result, as in both released codes.
+        ``n_clusters`` are left. "absorb": they do not count, and join the one with the nearest centroid. "throughout":
+        the same after every period, so that the network is never trained to tell them from the rest. "keep": they take
+        places in the result, as in both released codes.
     chains : {"published", "released"}
         "released" cuts chains of nearest neighbours after 51 images in the initial clusters.
     gamma, margin : float
@@ -119,7 +120,7 @@ class JULE(ClusterMixin, BaseEstimator):
         weight: float = 1.0,
         update: Literal["exact", "paper_fast", "released_fast"] = "exact",
         isolated: Literal["nearest", "released", "keep"] = "nearest",
-        small: Literal["absorb", "keep"] = "absorb",
+        small: Literal["absorb", "throughout", "keep"] = "absorb",
         chains: Literal["published", "released"] = "published",
         gamma: float = 2.0,
         margin: float = 0.2,
@@ -184,8 +185,6 @@ class JULE(ClusterMixin, BaseEstimator):
         self._check_parameters()
         images = check_images(images, self.n_clusters, minimum=3)
         truth = self._check_truth(y, len(images))
-        if self.n_clusters is not None:
-            check_n_clusters(self.n_clusters, len(images))
         kept = Checkpoint(self.checkpoint, self._identity(images))
         training, merging = self._training(images), self._merging()
         state = kept.load()
@@ -205,9 +204,7 @@ class JULE(ClusterMixin, BaseEstimator):
 
     def transform(self, images: Any, layer: Literal["top", "top-1", "top-2"] = "top") -> np.ndarray:
         """Features (N, D) float32 of images of the size and channels fitted, from the layer named (section 4.2.1)."""
-        images = check_images(images, minimum=1)
-        if images.shape[1:] != self.image_shape_:
-            raise ValueError(f"images must be {self.image_shape_}, as those fitted; got {images.shape[1:]}")
+        images = check_images(images, shape=self.image_shape_)
         return self._training(images, self.network_).features(layer)
 
     def _begin(self, images: np.ndarray, merging: Merging, truth: np.ndarray | None) -> dict[str, Any]:
@@ -274,7 +271,8 @@ class JULE(ClusterMixin, BaseEstimator):
         graph = merging.graph(features) if graph is None else graph
         middle = time.perf_counter()
         tree = merging.tree(graph, state["labels"], features, self.n_clusters or 2)
-        labels = tree.labels(target) if target != self.n_clusters else self._cut(tree, target, features)
+        cuts = target == self.n_clusters or self.small == "throughout"
+        labels = self._cut(tree, target, features) if cuts else tree.labels(target)
         ended = time.perf_counter()
         state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
         seconds = {"graph_seconds": middle - started, "merge_seconds": ended - middle}
@@ -312,7 +310,7 @@ class JULE(ClusterMixin, BaseEstimator):
     def _cut(self, tree: Any, n_clusters: int, features: np.ndarray) -> np.ndarray:
         """The labels of ``n_clusters`` clusters, small ones treated as ``small`` says."""
         tenth = len(features) // (10 * n_clusters)
-        return cut(tree, n_clusters, features, min(self.n_neighbors, tenth) if self.small == "absorb" else 0)
+        return cut(tree, n_clusters, features, 0 if self.small == "keep" else min(self.n_neighbors, tenth))
 
     def _training(self, images: np.ndarray, network: Any = None) -> Any:
         import torch
@@ -346,16 +344,12 @@ class JULE(ClusterMixin, BaseEstimator):
         if not 0 < self.unrolling_rate < 1:
             raise UsageError(f"unrolling_rate must be between 0 and 1, got {self.unrolling_rate!r}")
         for name in ("epochs", "batch_size", "n_neighbors"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} must be a positive integer, got {value!r}")
-        if self.batch_size < 2:
-            raise UsageError(f"batch_size must be at least 2, got {self.batch_size!r}")
+            check_integer(name, getattr(self, name), 2 if name == "batch_size" else 1)
         for name in ("gamma", "margin", "weight_decay", "momentum", "dampening"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)!r}")
-        if self.small not in ("absorb", "keep"):
-            raise UsageError(f"small must be absorb or keep, got {self.small!r}")
+        if self.small not in ("absorb", "throughout", "keep"):
+            raise UsageError(f"small must be absorb, throughout or keep, got {self.small!r}")
         if not self.learning_rate > 0:
             raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
         if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):

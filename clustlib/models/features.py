@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib import _paths
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 
 _BATCH = 8  # small enough for the widest layer to stay in a core's cache
@@ -97,8 +98,7 @@ def _checked(images: Any, size: int) -> np.ndarray:
         raise UsageError(f"images must be numbers, got dtype {images.dtype}")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
         raise UsageError("images contain NaN or infinite values")
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 32:
-        raise UsageError(f"size must be an integer of at least 32 pixels, got {size!r}")
+    check_integer("size", size, 32)
     return images
 
 

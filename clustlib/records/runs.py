@@ -59,7 +59,8 @@ def bind(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
     except TypeError as error:
         raise UsageError(f"{fn.__name__}: {error}") from None
     bound.apply_defaults()
-    return dict(bound.arguments)
+    # a NumPy number would name another key than the plain one, or none at all
+    return {name: v.item() if isinstance(v, np.generic) else v for name, v in bound.arguments.items()}
 
 
 def key_of(fn: Callable, params: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from clustlib.errors import UsageError
+from clustlib.kernels import _lloyd_parts
 from clustlib.kernels import lloyd as plain
 from clustlib.kernels.cuda import lloyd
 from clustlib.kernels.cuda.lloyd import kmeans
@@ -21,7 +22,7 @@ def drawn(n, dim, k, seed=0):
 @pytest.mark.parametrize("split", ["released", "paper"])
 def test_the_same_clusters_as_the_plain_iterations(n, dim, k, split, device):
     x = drawn(n, dim, k)
-    start = x[torch.from_numpy(plain.starting_rows(n, k, 3))]
+    start = x[torch.from_numpy(_lloyd_parts.starting_rows(n, k, 3))]
     labels, centroids, objective = plain.lloyd(x.double(), start.double(), 6, split=split, seed=3)
     ours = kmeans(x.to(device), k, n_iter=6, seed=3, split=split)
     assert torch.equal(ours.labels.cpu(), labels)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clustlib import _device, kernels
-from clustlib.kernels import gsnmf, lloyd, neighbours
+from clustlib.kernels import _lloyd_parts, gsnmf, lloyd, neighbours
 from clustlib.kernels.cuda import lloyd as device_lloyd
 
 
@@ -67,7 +67,7 @@ def test_k_means_of_a_tensor_and_of_rows_of_the_host(split, device, treated_as_g
     options = {"n_iter": 8, "seed": 2, "split": split}
     there = kernels.kmeans(torch.from_numpy(x).to(device), 5, **options)
     from_host = kernels.kmeans(x, 5, device=device, **options)
-    start = torch.from_numpy(x[lloyd.starting_rows(150, 5, 2)])
+    start = torch.from_numpy(x[_lloyd_parts.starting_rows(150, 5, 2)])
     labels, centroids, objective = plain_lloyd(torch.from_numpy(x), start, 8, split=split, seed=2)
     assert isinstance(there.labels, torch.Tensor) and there.labels.device.type == device.type
     assert isinstance(from_host.labels, np.ndarray) and from_host.labels.dtype == np.int64

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, metrics, records
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 from clustlib.experiments._checks import check_seed
 from clustlib.experiments.fcn import protocol
 from clustlib.experiments.fcn.protocol import STAND_IN_CNN
 from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
+from clustlib.experiments.scores import compact
 from clustlib.published.tables import choose
 
 CLUSTERINGS = ("kmeans", "sc")
@@ -70,7 +72,7 @@ def cluster_features(
     for name, model in models.items():
         labels = model.fit(features).labels_
         out |= _scores(truth, labels, name)
-        out[f"labels_{name}"] = labels.astype(np.min_scalar_type(int(labels.max())))
+        out[f"labels_{name}"] = compact(labels)
     history = made["history"]
     return {
         **out,
@@ -161,7 +163,7 @@ def embed_features(
     return {
         "knn_purity": purity,
         "points": points.astype(np.float32),
-        "labels": labels[chosen].astype(np.min_scalar_type(int(labels.max()))),
+        "labels": compact(labels)[chosen],
     }
 
 
@@ -185,9 +187,7 @@ def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
     if settings.get("cnn", STAND_IN_CNN) not in ("efficientnet-lite0", "vgg16", "pixels"):
         raise UsageError(f"cnn must be efficientnet-lite0, vgg16 or pixels, got {settings['cnn']!r}")
     for name in ("n_components", "max_iter", "transform_iter", "epochs"):
-        value = settings.get(name, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UsageError(f"{name} must be an integer of at least 1, got {value!r}")
+        check_integer(name, settings.get(name, 1), 1)
     for name in ("l1", "l2", "l21"):
         if settings.get(name, 0) < 0:
             raise UsageError(f"{name} must not be negative, got {settings[name]!r}")

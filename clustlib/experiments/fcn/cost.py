@@ -43,7 +43,7 @@ def time_updates(
     -------
     slope_N, slope_L, slope_T: slopes of log seconds against log size; and for each the sizes and the seconds.
     """
-    from clustlib.methods.fcn import unit_rows
+    from clustlib.methods._unit_rows import unit_rows
 
     features = unit_rows(protocol.features(protocol.split(dataset, n_images).learn, cnn, size, device=device))
     grids = {name: [int(n) for n in text.split()] for name, text in zip("NLT", (sizes_N, sizes_L, sizes_T))}

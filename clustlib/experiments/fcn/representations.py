@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import _paths
+from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments.fcn import protocol
 from clustlib.experiments.fcn.protocol import STAND_IN_CNN, Split
 
@@ -28,7 +28,7 @@ METHODS = {
     "GSNMF-FCN-FT": f"{_HERE}:fine_tuned_fcn",
 }
 FACTORISED = ("NMF-FCN", "GSNMF-FCN-OTS", "GSNMF-FCN-FT")
-SEEDED = ("AE-CNN", "NNAE-CNN", "EP-CNN", "GSNMF-FCN-FT")  # the others are the same for every seed
+SEEDED = ("LLE-CNN", "AE-CNN", "NNAE-CNN", "EP-CNN", "GSNMF-FCN-FT")  # the others are the same for every seed
 LLE_LIMIT = 5000  # samples: the eigenproblem of locally linear embedding is dense in them
 _OF_FACTORISATION = {
     "l1": 0.05,
@@ -138,7 +138,7 @@ def _features(part: protocol.Part, params: dict[str, Any], hidden: bool = False)
 
 def _unit(split: Split, params: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """l2-normalised CNN features of both parts (section 3.3)."""
-    from clustlib.methods.fcn import unit_rows
+    from clustlib.methods._unit_rows import unit_rows
 
     learn = unit_rows(_features(split.learn, params))
     return learn, learn if split.cluster is split.learn else unit_rows(_features(split.cluster, params))
@@ -206,7 +206,8 @@ def gsnmf_fcn(split: Split, params: dict[str, Any]) -> Represented:
     from clustlib.methods.gsnmf import GSNMF
 
     names = [name for name in GSNMF().get_params() if name in params]
-    model = GSNMF(**{name: params[name] for name in names}, random_state=params["seed"], checkpoint=_checkpoint(params))
+    checkpoint = checkpoint_of(represent, params)
+    model = GSNMF(**{name: params[name] for name in names}, random_state=params["seed"], checkpoint=checkpoint)
     learn, cluster = _unit(split, params)
     model.fit(learn)
     found = model.transform(learn)  # as a new image's are found: a classifier must see one kind of feature
@@ -229,7 +230,7 @@ def fine_tuned_fcn(split: Split, params: dict[str, Any]) -> Represented:
         network=params["cnn"],
         fine_tune=True,
         random_state=params["seed"],
-        checkpoint=_checkpoint(params),
+        checkpoint=checkpoint_of(represent, params),
     )
     inner = _features(split.learn, params, hidden=True)
     model.fit_features(inner)
@@ -245,10 +246,3 @@ def _applied(model: Any, split: Split, params: dict[str, Any]) -> Represented:
     model.fit(learn)
     found = np.asarray(model.transform(learn), np.float32)
     return Represented(found, found if cluster is learn else np.asarray(model.transform(cluster), np.float32))
-
-
-def _checkpoint(params: dict[str, Any]) -> Any:
-    """A file per run, so that a killed reproduction goes on where it was."""
-    from clustlib.records.runs import key_of
-
-    return _paths.build("checkpoints") / "fcn" / f"{key_of(represent, params).replace('/', '_')[:200]}.pt"

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clustlib.kernels._lloyd_parts import Split, check_points, identity, split_empty, starting_rows
 from clustlib.kernels.cuda.cluster_sums import cluster_sums
 from clustlib.kernels.cuda.nearest_centre import nearest_centre
-from clustlib.kernels.lloyd import Split, _identity, _split_empty, check_points, starting_rows
 
 _BATCH = 1 << 20  # points that come over from the host at once
 
@@ -83,7 +83,7 @@ def lloyd(
     split: Split = "released",
     seed: int = 0,
     precision: str = "float32",
-    total: Callable[[Tensor], Tensor] = _identity,
+    total: Callable[[Tensor], Tensor] = identity,
     batch: int = _BATCH,
 ) -> tuple[Tensor, Tensor, list[float]]:
     """The iterations of :func:`clustlib.kernels.lloyd.lloyd` where the centroids are; ``total`` sums over processes."""
@@ -98,7 +98,7 @@ def lloyd(
         centroids = sums / sizes.clamp(min=1)[:, None]
         if split == "released":
             generator = np.random.RandomState(1234)  # faiss seeds its splits anew in every iteration
-        centroids = _split_empty(centroids, sizes.cpu().numpy(), n_points, split, generator)
+        centroids = split_empty(centroids, sizes.cpu().numpy(), n_points, split, generator)
         if torch.equal(centroids, before):
             break
     labels = [_nearest(part, centroids, precision)[0].to(points.device) for part in _parts(points, where, batch)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clustlib._validation import check_integer
 from clustlib.kernels.linkage.initial import in_order_of_appearance
 
 
@@ -44,8 +45,7 @@ class MergeTree:
         ValueError
             ``n_clusters`` is not an integer from 1 to the number of initial clusters.
         """
-        if isinstance(n_clusters, bool) or not isinstance(n_clusters, (int, np.integer)) or n_clusters < 1:
-            raise ValueError(f"n_clusters must be a positive integer, got {n_clusters!r}")
+        check_integer("n_clusters", n_clusters, 1)
         if n_clusters > self.n_leaves:
             raise ValueError(f"n_clusters={n_clusters} is more than the {self.n_leaves} initial clusters")
         merges = self.n_leaves - n_clusters

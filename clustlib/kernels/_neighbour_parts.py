@@ -1,0 +1,34 @@
+"""What a search for neighbours needs on every device, without numba, which a bare GPU machine lacks."""
+
+from typing import Any
+
+import numpy as np
+
+from clustlib.errors import UsageError
+
+_TRY_DOUBLINGS = 200  # 2**200 brings any finite bandwidth above any distance float64 can hold apart
+
+
+def check_k(k: Any, n: int) -> None:
+    """Raise :class:`UsageError` unless ``k`` is a number of other points that each of ``n`` points has."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n - 1:
+        raise UsageError(f"the number of neighbours must be an integer from 1 to {n - 1} for {n} points, got {k!r}")
+
+
+def rounding(dim: int) -> float:
+    """How wrong a float32 squared distance may be, as a share of (|x| + max |y|)^2.
+
+    The errors of a dot product add up like a random walk of sqrt(D) steps of one unit roundoff: four standard
+    deviations of it, and of the three sums.
+    """
+    return (4 * dim**0.5 + 8) * 2.0**-24
+
+
+def magnified(sigma2: float, nearest_d2: np.ndarray) -> float:
+    """Double ``sigma2`` until the weight of every nearest neighbour is at least 1e-5 (gactoolbox)."""
+    if sigma2 > 0:
+        for _ in range(_TRY_DOUBLINGS):
+            if np.exp(-nearest_d2.max() / sigma2) >= 1e-5:
+                break
+            sigma2 *= 2
+    return sigma2
