@@ -337,11 +337,11 @@ def broken(images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("options", "change", "message"),
     [
-        ({}, lambda X: X[:, 0], r"shape \(n_images, channels, height, width\)"),
+        ({}, lambda X: X[0, 0], r"shape \(N, C, H, W\) or \(N, H, W\)"),
         ({}, lambda X: X[:0], "no images"),
         ({}, broken, "NaN"),
         ({}, lambda X: X[:4], "more than the 4 samples"),
-        ({"n_clusters": 0}, lambda X: X, "positive integer"),
+        ({"n_clusters": 0}, lambda X: X, "integer from 1 on"),
         ({"alpha": 0.0}, lambda X: X, "alpha must be positive"),
         ({"decay": 0.0}, lambda X: X, "decay must be above 0"),
         ({"radius": -1.0}, lambda X: X, "radius must be positive"),

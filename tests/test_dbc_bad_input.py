@@ -83,9 +83,9 @@ def test_options_of_the_auto_encoder(digits, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_clusters": 2.5}, "positive integer, got 2.5"),
-        ({"n_clusters": True}, "positive integer, got True"),
-        ({"n_clusters": "4"}, "positive integer, got '4'"),
+        ({"n_clusters": 2.5}, "integer from 1 on, got 2.5"),
+        ({"n_clusters": True}, "integer from 1 on, got True"),
+        ({"n_clusters": "4"}, "integer from 1 on, got '4'"),
         ({"n_clusters": 201}, "more than the 200 samples"),
         ({"alpha": float("nan")}, "alpha must be positive"),
         ({"v": -1.0}, "v must be positive"),

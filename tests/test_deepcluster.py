@@ -140,7 +140,7 @@ class TestFit:
         ("change", "images", "message"),
         [
             ({"n_clusters": 41}, digits(40)[0], "more than the 40 samples"),
-            ({"n_clusters": 0}, digits(40)[0], "positive integer"),
+            ({"n_clusters": 0}, digits(40)[0], "integer from 1 on"),
             ({}, digits(40)[0][0], "must have shape"),
             ({}, np.zeros((0, 1, 8, 8), np.uint8), "must have shape"),
             ({}, np.full((20, 1, 24, 24), np.nan, np.float32), "finite"),

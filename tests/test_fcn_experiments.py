@@ -90,7 +90,7 @@ class TestRows:
         [
             ({"dataset": "digit"}, "did you mean digits"),
             ({"method": "GSNMF"}, "unknown method"),
-            ({"seed": -1}, "seeds"),
+            ({"seed": -1}, "seed must be"),
             ({"cnn": "alexnet"}, "cnn must be"),
             ({"n_components": 0}, "n_components"),
             ({"l1": -1.0}, "l1"),

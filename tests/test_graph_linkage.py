@@ -133,8 +133,8 @@ def test_more_clusters_than_initial_clusters():
         (np.zeros(5), 2, "shape"),
         (np.zeros((2, 2, 2)), 2, "shape"),
         (np.eye(3), 4, "samples"),
-        (np.eye(3), 0, "positive"),
-        (np.eye(3), 1.5, "positive"),
+        (np.eye(3), 0, "from 1 on"),
+        (np.eye(3), 1.5, "from 1 on"),
         (np.eye(30) * 1e25, 2, "too large"),
     ],
 )
