@@ -1,25 +1,36 @@
 """Input checks that every estimator shares; each failure is one clear ``ValueError``."""
 
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from clustlib.errors import UsageError
 
-_LARGEST = 4e18  # length of a row: a squared distance is at most 4 times its square, and float32 holds 3.4e38
+_LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
 
 
-def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, nonnegative: bool = False) -> np.ndarray:
+def check_features(
+    X: Any,
+    n_clusters: int | None = None,
+    *,
+    minimum: int = 1,
+    nonnegative: bool = False,
+    distances: Literal["float32", "float64"] = "float32",
+) -> np.ndarray:
     """Return ``X`` as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
 
     Integers and booleans become float32; Fortran-ordered and strided input is copied.
 
+    Parameters
+    ----------
+    distances : what the caller computes distances in.
+
     Raises
     ------
     ValueError
-        Wrong rank, empty, NaN or infinite, so large that squared distances overflow float32, negative where
-        that is not allowed, fewer samples than ``minimum`` or than ``n_clusters``.
+        Wrong rank, empty, NaN or infinite, so large that squared distances overflow ``distances``, negative
+        where that is not allowed, fewer samples than ``minimum`` or than ``n_clusters``.
     """
     if hasattr(X, "detach"):  # a torch tensor, without importing torch
         X = X.detach().cpu().numpy()
@@ -33,8 +44,8 @@ def check_features(X: Any, n_clusters: int | None = None, *, minimum: int = 1, n
     X = np.ascontiguousarray(X, dtype=X.dtype if X.dtype in (np.float32, np.float64) else np.float32)
     if not np.isfinite(X).all():
         raise ValueError("features contain NaN or infinite values")
-    if max(X.max(), -X.min()) > _LARGEST / X.shape[1] ** 0.5:
-        raise ValueError("features are too large: their squared distances overflow float32")
+    if float(max(X.max(), -X.min())) > _LARGEST[distances] / X.shape[1] ** 0.5:
+        raise ValueError(f"features are too large: their squared distances overflow {distances}")
     if nonnegative and X.min() < 0:
         raise ValueError("features must be non-negative")
     if len(X) < minimum:

@@ -233,10 +233,10 @@ def test_is_an_estimator_that_can_be_cloned():
     "parameters, images, message",
     [
         ({}, np.full((20, 1, 8, 8), np.nan), "NaN"),
-        ({}, np.zeros((0, 1, 8, 8)), "empty"),
+        ({}, np.zeros((0, 1, 8, 8)), "no images"),
         ({}, np.zeros((20, 64)), "shape"),
         ({}, np.array(["a"]), "numbers"),
-        ({"n_clusters": 30}, np.zeros((20, 1, 8, 8)), "at least 30"),
+        ({"n_clusters": 30}, np.zeros((20, 1, 8, 8)), "more than the 20 samples"),
         ({"n_clusters": 0}, DIGITS.images, "n_clusters"),
         ({"n_clusters": 200}, DIGITS.images, "initial clusters"),
         ({"n_clusters": 2}, np.zeros((20, 1, 8, 8)), "initial clusters"),

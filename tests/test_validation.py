@@ -7,7 +7,7 @@ from clustlib import cluster
 from clustlib._validation import check_features, check_integer
 from clustlib.errors import UsageError
 
-ESTIMATORS = [getattr(cluster, name) for name in cluster.__all__ if isinstance(getattr(cluster, name), type)]
+ESTIMATORS = [getattr(cluster, name) for name in cluster.__all__ if name != "AverageLinkage"]
 
 
 def groups(scale: float) -> np.ndarray:
@@ -21,6 +21,14 @@ def groups(scale: float) -> np.ndarray:
 def test_rows_whose_squared_distances_overflow_are_refused_in_one_line(estimator, bad):
     with pytest.raises(ValueError, match="squared distances overflow float32"):
         estimator(3).fit(groups(bad))
+
+
+@pytest.mark.parametrize("method", ["scipy", "low_memory"])
+def test_average_linkage_computes_in_float64_and_takes_what_that_holds(method):
+    model = cluster.AverageLinkage(3, method=method)
+    assert np.bincount(model.fit(groups(1e37)).labels_).tolist() == [20, 20, 20]
+    with pytest.raises(ValueError, match="squared distances overflow float64"):
+        model.fit(groups(1).astype(np.float64) * 1e160)
 
 
 def test_the_longest_rows_that_are_let_through_have_finite_squared_distances():

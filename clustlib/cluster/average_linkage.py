@@ -63,7 +63,7 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
         MemoryError
             ``method="scipy"`` and its tables would exceed ``max_memory``; the message says by how much.
         """
-        X = check_features(X, self.n_clusters)
+        X = check_features(X, self.n_clusters, distances="float64")
         self.history_: list[dict[str, int]] = []
         self.linkage_matrix_ = self._linkage(X)
         self.children_ = self.linkage_matrix_[:, :2].astype(np.int64)
