@@ -52,7 +52,7 @@ JULE_VARIANTS: dict[str, dict[str, Any]] = {
     "isolated-kept": {"isolated": "keep"},
     "released-rescue": {"isolated": "released"},
     "small-kept": {"small": "keep"},
-    "small-absorbed-throughout": {"small": "throughout"},
+    "small-absorbed-at-the-end": {"small": "absorb"},
     "cut-chains": {"chains": "released"},
     "batch-statistics": {"statistics": "batch"},
     "reset-rate": {"reset_rate": True},

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from clustlib._device import on_gpu
 from clustlib.errors import UsageError
 from clustlib.kernels import sample_triplets, squared_distances, weighted_triplet_loss
 from clustlib.models import JuleNet
+
+if TYPE_CHECKING:
+    from clustlib.methods._captured_epoch import CapturedEpoch
 
 _EXTRACT = 500  # images a batch when only features are wanted
 PRECISIONS = ("float32", "bfloat16")
@@ -68,6 +72,7 @@ class TripletTraining:
         self.drawing = torch.Generator(device).manual_seed(seed)
         self.iteration = 0
         self.triplet_seconds = 0.0
+        self.captured: CapturedEpoch | None = None
         self.optimiser = torch.optim.SGD(
             self.network.parameters(),
             descent.rate,
@@ -89,9 +94,28 @@ class TripletTraining:
         self.network.train()
         clusters = torch.from_numpy(np.asarray(labels, np.int64)).to(self.device)
         order = torch.randperm(len(clusters), generator=self.shuffling).to(self.device)
+        if on_gpu(self.device) and self.loss.negatives == "random" and self.descent.momentum > 0:
+            return self._captured_epoch(clusters, order)
         losses = [self._step(index, clusters[index]) for index in order.split(self.descent.batch_size)]
         found = torch.stack([loss for loss in losses if loss is not None] or [torch.zeros(())])
         return float(found.mean())
+
+    def _captured_epoch(self, clusters: torch.Tensor, order: torch.Tensor) -> float:
+        """:meth:`epoch` by replays of CUDA graphs; what begins the momentum is a step without."""
+        from clustlib.methods._captured_epoch import CapturedEpoch
+
+        losses, first = [], 0
+        batches = order.split(self.descent.batch_size)
+        while not self.optimiser.state and first < len(batches):
+            losses.append(self._step(batches[first], clusters[batches[first]]))
+            first += 1
+        begun = [float(loss) for loss in losses if loss is not None]
+        if first == len(batches):
+            return sum(begun) / max(len(begun), 1)
+        if self.captured is None:
+            self.captured = CapturedEpoch(self, len(order))
+        found, n = self.captured.run(clusters, order, first)
+        return (found + sum(begun)) / max(n + len(begun), 1)
 
     def _step(self, index: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """One step of SGD; the batch's loss, or None where the batch has no triplets.
@@ -163,3 +187,4 @@ class TripletTraining:
         self.drawing.set_state(state["drawing"].cpu())
         self.iteration = state["iteration"]
         self.triplet_seconds = state["triplet_seconds"]
+        self.captured = None  # it holds the tensors that the optimiser had before

@@ -46,11 +46,11 @@ class JULE(ClusterMixin, BaseEstimator):
         What becomes of a cluster without affinity to any other; the paper does not say. "nearest": it joins the one
         with the nearest centroid. "released" does so only before a period's first merge and while there are more than
         20 ``n_clusters``. "keep": it stays, to the end if need be.
-    small : {"absorb", "throughout", "keep"}
-        What becomes of clusters of at most ``min(n_neighbors, N / (10 n_clusters))`` images, a tenth of the mean, when
-        ``n_clusters`` are left. "absorb": they do not count, and join the one with the nearest centroid. "throughout":
-        the same after every period, so that the network is never trained to tell them from the rest. "keep": they take
-        places in the result, as in both released codes.
+    small : {"throughout", "absorb", "keep"}
+        What becomes of clusters of at most ``min(n_neighbors, N / (10 C))`` images, a tenth of the mean, when a period
+        has left C clusters. "throughout": they do not count, and join the one with the nearest centroid, so that the
+        network is never trained to tell a handful from the rest. "absorb": the same, only when ``n_clusters`` are left.
+        "keep": they take places in the result, as in both released codes.
     chains : {"published", "released"}
         "released" cuts chains of nearest neighbours after 51 images in the initial clusters.
     gamma, margin : float
@@ -120,7 +120,7 @@ class JULE(ClusterMixin, BaseEstimator):
         weight: float = 1.0,
         update: Literal["exact", "paper_fast", "released_fast"] = "exact",
         isolated: Literal["nearest", "released", "keep"] = "nearest",
-        small: Literal["absorb", "throughout", "keep"] = "absorb",
+        small: Literal["throughout", "absorb", "keep"] = "throughout",
         chains: Literal["published", "released"] = "published",
         gamma: float = 2.0,
         margin: float = 0.2,

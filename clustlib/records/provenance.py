@@ -44,7 +44,10 @@ def cpu() -> str:
 
 @cache
 def commit() -> str:
-    """The checkout's commit, with ``+`` where tracked files differ from it; empty outside git."""
+    """The checkout's commit, with ``+`` where tracked files differ from it.
+
+    Outside git, as in a copy on a GPU node, what ``CLUSTLIB_COMMIT`` says.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(_paths.root()), *arguments], capture_output=True, text=True, check=True)
@@ -53,7 +56,7 @@ def commit() -> str:
     try:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return os.environ.get("CLUSTLIB_COMMIT", "")
 
 
 def device() -> str:
