@@ -91,7 +91,7 @@ class CapturedEpoch:
         grads = [p.grad for p in self.parameters]
         torch._foreach_zero_(grads)
         if size > 1:
-            uniform = self.uniform[self.step, : size * (size - 1) // 2]
+            uniform = self.uniform.index_select(0, self.step[None])[0, : size * (size - 1) // 2]
             features = training._forward(training.batch(index))
             found, n_triplets = padded_triplet_loss(
                 features, self.clusters[index], uniform, loss.n_negatives, loss.gamma, loss.margin,
