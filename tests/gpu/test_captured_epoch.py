@@ -10,7 +10,7 @@ from clustlib.models import JuleNet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are captured on a CUDA device only")
 
-N = 34  # three batches of ten and one of four
+N = 38  # three batches of ten and one of eight: each has triplets
 
 
 def training(n_negatives=20, **how):
