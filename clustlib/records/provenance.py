@@ -44,10 +44,12 @@ def cpu() -> str:
 
 @cache
 def commit() -> str:
-    """The checkout's commit, with ``+`` where tracked files differ from it.
+    """The checkout's commit, with ``+`` where tracked files differ from it; empty outside git.
 
-    Outside git, as in a copy on a GPU node, what ``CLUSTLIB_COMMIT`` says.
+    ``CLUSTLIB_COMMIT`` says it for a copy of a checkout, as on a GPU node without its history.
     """
+    if given := os.environ.get("CLUSTLIB_COMMIT"):
+        return given
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(_paths.root()), *arguments], capture_output=True, text=True, check=True)
@@ -56,7 +58,7 @@ def commit() -> str:
     try:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("CLUSTLIB_COMMIT", "")
+        return ""
 
 
 def device() -> str:
