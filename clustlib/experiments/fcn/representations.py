@@ -151,10 +151,11 @@ def cnn_features(split: Split, params: dict[str, Any]) -> Represented:
 
 
 def pca(split: Split, params: dict[str, Any]) -> Represented:
-    """Principal components."""
+    """Principal components, as many as there are images to learn from or activations where more are asked for."""
     from sklearn.decomposition import PCA
 
-    return _applied(PCA(params["n_components"], svd_solver="full"), split, params)
+    n_components = min(params["n_components"], *_unit(split, params)[0].shape)
+    return _applied(PCA(n_components, svd_solver="full"), split, params)
 
 
 def locally_linear(split: Split, params: dict[str, Any]) -> Represented:
