@@ -104,10 +104,8 @@ def _split_as_stated(centroids: Tensor, sizes: np.ndarray, empty: np.ndarray, ge
         spread = centroids[donor].norm().numpy() / rows.dtype.type(width**0.5)
         rows[own] = rows[donor] + _EPSILON * spread * noise
         _halve(sizes, own, donor)
-        if sizes[own] < 1:  # and so is the donor's
-            donors = donors[donors != donor]
-        else:
-            donors = np.insert(donors, np.searchsorted(donors, own), own)
+        both = sizes[own] >= 1  # the halves are equal
+        donors = np.insert(donors, np.searchsorted(donors, own), own) if both else donors[donors != donor]
 
 
 def _halve(sizes: np.ndarray, empty: int, donor: int) -> None:
