@@ -52,7 +52,9 @@ def specimens(capability: int) -> Iterator[Specimen]:
             own = "*bf16" if precision == "bfloat16" else "*fp32"
             types = {"points": own, "centres": own, "half_norm2": "*fp32", "labels": "*i32", "values": "*fp32"}
             name = f"nearest centre, {precision}, {dim} features"
-            yield Specimen(name, nearest_centre._nearest, types, {**tile, "WIDEN": False}, ("dim", "stride_x", "stride_c"))
+            yield Specimen(
+                name, nearest_centre._nearest, types, {**tile, "WIDEN": False}, ("dim", "stride_x", "stride_c")
+            )
     types = {"points": "*fp32", "order": "*i64", "start": "*i64", "sums": "*fp32"}
     yield Specimen("cluster sums", cluster_sums._segment_sums, types, cluster_sums.blocks(256), ("dim", "stride_x"))
     short = {"float32": "*fp32", "bfloat16": "*bf16", "float64": "*fp64"}

@@ -1,7 +1,8 @@
 """The nearest centre of every point: of the N x k distances, few or none are in memory at a time.
 
 Products of 11 or 8 bits come from the tensor cores, and a kernel of our own finds the least while they are in
-registers. Products of 24 bits take so long that a table costs little beside them: they are the vendor's, block by block.
+registers. Products of 24 bits take so long that a table costs little beside them: the vendor's library makes them,
+block by block.
 """
 
 import torch
@@ -13,6 +14,7 @@ from clustlib.kernels.cuda._layout import rows_contiguous
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 _FEATURES = {"tf32": 32, "bfloat16": 64}  # of a tile, where a point's do not all fit
+_SHARED_90 = 227 << 10  # bytes of shared memory that a program may use on sm_90
 _TABLE = 1 << 24  # distances in memory at a time, in float32
 
 
@@ -94,16 +96,17 @@ def nearest_centre(
 
     Notes
     -----
-    Workspace: 8 N + 8 k bytes beside the outputs; the squares of both inputs in float32, first of the centres and last
-    of the points; for "float32" a table of 64 MiB (at least one point's distances), for "bfloat16" bfloat16 copies of
-    both inputs. Points in bfloat16 are multiplied as they are, exactly, whatever the precision.
+    Workspace: 8 N + 8 k bytes beside the outputs, 4 k D for the squares of the centres (8 k D where they are
+    bfloat16), for "float32" a table of at most 64 MiB (or of one point's distances), and for "bfloat16" bfloat16 copies
+    of both inputs. Points in bfloat16 are multiplied as they are, exactly, whatever the precision. "float32" products
+    are PyTorch's, and have 24 bits unless ``torch.backends.cuda.matmul`` was told otherwise.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     if points.ndim != 2 or centres.ndim != 2 or points.shape[1] != centres.shape[1] or not len(centres):
         raise ValueError(f"points (N, D) and centres (k, D) are needed, got {points.shape} and {centres.shape}")
     half_norm2 = centres.float().square().sum(dim=1) / 2
-    exact = points
+    norm2 = torch.linalg.vector_norm(points, dim=1, dtype=torch.float32).square_()
     if precision == "bfloat16":
         points, centres = points.bfloat16(), centres.bfloat16()
     multiplied = "bfloat16" if points.dtype == torch.bfloat16 else precision
@@ -111,8 +114,7 @@ def nearest_centre(
         labels, values = _by_table(points, centres, half_norm2)
     else:
         labels, values = _by_tiles(points, centres, half_norm2, multiplied)
-    d2 = torch.linalg.vecdot(exact.float(), exact.float()).add_(values, alpha=2).clamp_(min=0)
-    return labels.long(), d2
+    return labels.long(), norm2.add_(values, alpha=2).clamp_(min=0)
 
 
 def _by_table(
@@ -123,8 +125,8 @@ def _by_table(
     values = torch.empty(len(points), dtype=torch.float32, device=points.device)
     step = max(1, _TABLE // len(centres))
     for rows in (slice(at, at + step) for at in range(0, len(points), step)):
-        table = torch.addmm(half_norm2, points[rows], centres.T, alpha=-1)
-        torch.min(table, dim=1, out=(values[rows], labels[rows]))
+        # not kept by a name: the next block's table would be made while this one still lives
+        torch.min(torch.addmm(half_norm2, points[rows], centres.T, alpha=-1), dim=1, out=(values[rows], labels[rows]))
     return labels, values
 
 
@@ -148,20 +150,23 @@ def _by_tiles(
 def blocks(precision: str, dim: int, shared: int) -> dict[str, int | bool]:
     """The tile, warps and pipeline stages, for products in a precision and a number of features.
 
-    Points that come again for every tile of centres cost as much of the second-level cache's bandwidth as the centres
-    do. Where ``shared``, the bytes of shared memory that a program may use, holds all features of 256 bfloat16 points
-    and of twice 64 centres (256 features on sm_90, 128 on sm_80), the points stay.
+    All centres come to a program from the second-level cache, in about the time of the products with 128 bfloat16
+    points: more points to a program hide it. Points that come again for every tile of centres cost as much. Where ``shared``, the bytes
+    of shared memory that a program may use, holds all features of a tile of bfloat16 points and of twice 64 centres
+    (256 features on sm_90 and sm_80), the points stay.
     """
     width = max(16, triton.next_power_of_2(dim))
-    if precision == "bfloat16" and 2 * width * (256 + 2 * 64) <= shared:
-        tile: dict[str, int | bool] = {"BLOCK_N": 256, "BLOCK_K": 64, "BLOCK_D": width, "RESIDENT": True}
+    # up to sm_89, products take their factors from registers, and those of 256 points would spill
+    points = 256 if shared >= _SHARED_90 else 128
+    if precision == "bfloat16" and 2 * width * (points + 2 * 64) <= shared:
+        tile: dict[str, int | bool] = {"BLOCK_N": points, "BLOCK_K": 64, "BLOCK_D": width, "RESIDENT": True}
         return {**tile, "HALVINGS": 3, "num_warps": 8, "num_stages": 2}
-    tile = {"BLOCK_N": 256, "BLOCK_K": 128, "BLOCK_D": min(_FEATURES[precision], width), "RESIDENT": False}
+    tile = {"BLOCK_N": points, "BLOCK_K": 128, "BLOCK_D": min(_FEATURES[precision], width), "RESIDENT": False}
     return {**tile, "HALVINGS": 4, "num_warps": 8, "num_stages": 3}
 
 
 def shared_memory(device: torch.device) -> int:
     """The bytes of shared memory that a program may use; of sm_90 where there is no GPU to ask."""
     if device.type != "cuda":
-        return 227 << 10
+        return _SHARED_90
     return int(getattr(torch.cuda.get_device_properties(device), "shared_memory_per_block_optin", 99 << 10))
