@@ -121,6 +121,56 @@ def in_step(n: int, call) -> None:
             done.result()
 
 
+def split_one_by_one(centroids, sizes, n_rows, split, generator):
+    """The split of empty clusters with one random number at a time and every step in torch."""
+    sizes = sizes.astype(np.float32)
+    for empty in np.flatnonzero(sizes == 0):
+        if split == "released":
+            spare = np.float32(n_rows - len(sizes)) if n_rows > len(sizes) else None
+            chances = np.ones_like(sizes) if spare is None else (sizes - 1) / spare
+            donor = 0
+            while not np.float32(generator.randint(0, 2**32, dtype=np.uint32)) / np.float32(2**32 - 1) < chances[donor]:
+                donor = (donor + 1) % len(sizes)
+            sign = torch.ones_like(centroids[donor])
+            sign[1::2] = -1
+            centroids[empty] = centroids[donor] * (1 + sign / 1024)
+            centroids[donor] = centroids[donor] * (1 - sign / 1024)
+        else:
+            donor = int(generator.choice(np.flatnonzero(sizes >= 1)))
+            noise = torch.from_numpy(generator.standard_normal(centroids.shape[1])).to(centroids)
+            spread = centroids[donor].norm() / centroids.shape[1] ** 0.5
+            centroids[empty] = centroids[donor] + spread / 1024 * noise
+        sizes[empty] = sizes[donor] / 2
+        sizes[donor] -= sizes[empty]
+    return centroids
+
+
+class TestSplit:
+    @settings(max_examples=60, deadline=None)
+    @given(st.integers(0, 2**31), st.integers(1, 50), st.integers(1, 40), st.floats(0, 1), st.integers(1, 30))
+    @pytest.mark.parametrize("split", ["released", "paper"])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_the_same_bits_as_one_by_one(self, split, dtype, seed, k, d, share, most):
+        rng = np.random.default_rng(seed)
+        sizes = rng.integers(0, most, k) * (rng.random(k) < share)
+        sizes[rng.integers(k)] += max(0, k - sizes.sum())
+        centroids = torch.from_numpy(rng.normal(size=(k, d))).to(dtype)
+        one, other = (np.random.RandomState(seed) for _ in range(2))
+        n_rows = int(sizes.sum())
+        wanted = split_one_by_one(centroids.clone(), sizes, n_rows, split, one)
+        assert torch.equal(_lloyd_parts.split_empty(centroids, sizes, n_rows, split, other), wanted)
+        if split == "paper":  # goes on with the same generator in the next iteration
+            assert one.random_sample() == other.random_sample()
+
+    def test_the_same_bits_where_random_numbers_come_in_several_parts(self, monkeypatch):
+        monkeypatch.setattr(_lloyd_parts, "_AHEAD", 7)
+        sizes = np.r_[np.zeros(60, int), np.arange(1, 61)]
+        centroids = torch.from_numpy(blobs(120, 5, 4))
+        arguments = sizes, int(sizes.sum()), "released"
+        wanted = split_one_by_one(centroids.clone(), *arguments, np.random.RandomState(1234))
+        assert torch.equal(_lloyd_parts.split_empty(centroids, *arguments, np.random.RandomState(1234)), wanted)
+
+
 class TestKMeans:
     def test_torch_takes_the_same_steps_as_faiss(self):
         pytest.importorskip("faiss")

@@ -1,10 +1,14 @@
 """Nearest centres and cluster sums against float64, over shapes that fit no block."""
 
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 import torch
 
 from clustlib.errors import UsageError
+from clustlib.kernels.cuda import cluster_sums as sums_module
+from clustlib.kernels.cuda import nearest_centre as module
 from clustlib.kernels.cuda.cluster_sums import cluster_sums
 from clustlib.kernels.cuda.nearest_centre import nearest_centre
 
@@ -45,10 +49,24 @@ def test_float32_finds_the_nearest(device, large):
     torch.testing.assert_close(d2.cpu().double(), wanted.min(dim=1).values, rtol=1e-4, atol=1e-4)
 
 
-def test_among_equal_centres_the_first_wins(device):
-    x, c = drawn(40, 6, 8, device=device)
-    labels, _ = nearest_centre(x, torch.cat([c, c, c]))
-    assert int(labels.max()) < 6
+@pytest.mark.parametrize("precision", list(BITS))
+@pytest.mark.parametrize("copies", [3, 60])
+def test_among_equal_centres_the_first_wins(precision, copies, device):
+    rng = np.random.default_rng(0)  # small integers: every product and sum is exact
+    x, c = (torch.tensor(rng.integers(-3, 4, (n, 8)), dtype=torch.float32, device=device) for n in (300, 6))
+    labels, d2 = nearest_centre(x, torch.cat([c] * copies), precision)
+    wanted = torch.tensor(exact(x, c).numpy().argmin(axis=1))
+    assert torch.equal(labels.cpu(), wanted)
+    torch.testing.assert_close(d2.cpu().double(), exact(x, c).min(dim=1).values, rtol=1e-5, atol=1e-4)
+
+
+def test_float32_in_several_tables(device, monkeypatch):
+    x, c = drawn(90, 7, 12, device=device)
+    wanted = nearest_centre(x, c)
+    monkeypatch.setattr(module, "_TABLE", 50)
+    labels, d2 = nearest_centre(x, c)
+    assert torch.equal(labels, wanted[0])
+    torch.testing.assert_close(d2, wanted[1])
 
 
 def test_strided_and_transposed_input(device):
@@ -74,8 +92,9 @@ def test_what_cannot_be_right_is_refused(device):
         nearest_centre(x, c[:0])
     with pytest.raises(ValueError, match="labels must have shape"):
         cluster_sums(x, torch.zeros(9, dtype=torch.int64, device=device), 3)
-    with pytest.raises(ValueError, match="below 3"):
-        cluster_sums(x, torch.full((10,), 3, device=device), 3)
+    for wrong in (-1, 3, 1 << 16):
+        with pytest.raises(ValueError, match="below 3"):
+            cluster_sums(x, torch.full((10,), wrong, device=device), 3)
 
 
 @pytest.mark.parametrize(("n", "k", "dim"), [(1, 1, 1), (50, 7, 3), (333, 5, 130), (90, 80, 20), (64, 64, 16)])
@@ -88,6 +107,19 @@ def test_cluster_sums(n, k, dim, device):
     torch.testing.assert_close(sums.cpu().double(), wanted, rtol=1e-5, atol=1e-5 * n**0.5)
     again, _ = cluster_sums(x, labels, k)
     assert torch.equal(sums, again)
+
+
+@pytest.mark.parametrize("k", [(1 << 15) - 1, 1 << 15])
+def test_more_clusters_than_narrow_labels_hold(k, device, monkeypatch):
+    monkeypatch.setattr(sums_module, "_segment_sums", MagicMock())  # only what is sorted is looked at
+    labels = torch.tensor([k - 1, 0, k - 1, 5], device=device)
+    _, counts = cluster_sums(torch.ones((4, 2), device=device), labels, k)
+    assert counts[[0, 5, k - 1]].tolist() == [1, 1, 2] and int(counts.sum()) == 4
+
+
+def test_sums_of_no_points(device):
+    sums, counts = cluster_sums(torch.empty((0, 4), device=device), torch.empty(0, dtype=torch.int64, device=device), 3)
+    assert sums.shape == (3, 4) and not sums.any() and counts.tolist() == [0, 0, 0]
 
 
 def test_sums_of_strided_points(device):

@@ -35,21 +35,21 @@ def taken(work):
 @pytest.mark.parametrize(("precision", "copies"), [("float32", 0), ("tf32", 0), ("bfloat16", 2 * (N + K) * D)])
 def test_nearest_centre(precision, copies):
     points, centres = drawn(N, D), drawn(K, D, seed=1)
-    squares = 4 * (N + 2 * K) * D  # |x|^2 and |c|^2 are the sums of products that PyTorch may write out
-    outputs = 12 * N
-    assert (
-        taken(lambda: nearest_centre(points, centres, precision)) <= outputs + 8 * N + 4 * K + copies + squares + SLACK
-    )
+    table = 64 << 20 if precision == "float32" else 0
+    stated = 12 * N + 8 * N + 8 * K + 4 * K * D + copies + table
+    assert taken(lambda: nearest_centre(points, centres, precision)) <= stated + SLACK < 4 * N * K
 
 
 def test_cluster_sums():
     points, labels = drawn(N, D), torch.randint(K, (N,), device="cuda")
-    assert taken(lambda: cluster_sums(points, labels, K)) <= 4 * K * D + 8 * K + 32 * N + 4 * D * (K + 1024) + SLACK
+    stated = 4 * K * D + 8 * K + max(30 * N, 10 * N + 16 * K + 4096 * D)
+    assert taken(lambda: cluster_sums(points, labels, K)) <= stated + SLACK
 
 
 def test_kmeans_holds_no_table_of_distances():
     points = drawn(N, D)
-    stated = 56 * N + 8 * K * D + 32 * N + 4 * D * (K + 1024) + 4 * N * D
+    sums = 30 * N + 16 * K + 4096 * D
+    stated = 24 * K * D + 12 * N + max(8 * N + 8 * K + 4 * K * D + (64 << 20), sums)
     assert taken(lambda: kmeans(points, K, n_iter=2)) <= stated + SLACK < 4 * N * K
 
 
@@ -62,8 +62,8 @@ def test_neighbours():
 def test_soft_assignment():
     codes, centres = drawn(N, D).requires_grad_(), drawn(10, D, seed=1).requires_grad_()
     target = torch.softmax(drawn(N, 10, seed=2), dim=1)
-    tables = 5 * 4 * N * 10  # S, u, and what the loss makes of both and the target
-    stated = tables + codes.nbytes + centres.nbytes * (512 + 3)
+    # at the end: S and u, the gradient by the codes, and the same times the loss's own; before, the parts by centres
+    stated = 2 * 4 * N * 10 + 2 * codes.nbytes + centres.nbytes * (512 + 3)
 
     def pair():
         return torch.autograd.grad(kernels.boosted_kl(codes, centres, target), [codes, centres])

@@ -44,24 +44,27 @@ def cluster_sums(points: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[to
 
     Notes
     -----
-    Every point is read once. Workspace: 32 N bytes for the sort, and at most 4 D (k + 1,024) bytes of partial sums.
+    Every point is read once. Workspace: 30 N bytes for the sort (36 N from 32,768 clusters on): the labels, narrow,
+    three times and the points' numbers, 8 bytes each, three times; then 10 N (12 N) bytes, 16 k, and at most 4,096 D of
+    partial sums.
     """
     if labels.shape != points.shape[:1]:
         raise ValueError(f"labels must have shape ({len(points)},), got {tuple(labels.shape)}")
     points = rows_contiguous(points)
     dim = points.shape[1]
-    counts = torch.bincount(labels, minlength=k)
-    if len(counts) > k:
-        raise ValueError(f"labels must be below {k}")
-    start = torch.zeros(k + 1, dtype=torch.int64, device=points.device)
-    torch.cumsum(counts, 0, out=start[1:])
-    order = torch.argsort(labels, stable=True)
+    if len(labels):
+        least, most = torch.stack(labels.aminmax()).tolist()
+        if least < 0 or most >= k:
+            raise ValueError(f"labels must be from 0 and below {k}")
+    narrow = torch.int16 if k < 1 << 15 else torch.int32  # the sort takes a pass for every byte
+    by_label, order = torch.sort(labels.to(narrow), stable=True)
+    start = torch.searchsorted(by_label, torch.arange(k + 1, dtype=narrow, device=points.device))
     tile = blocks(dim)
     columns = triton.cdiv(dim, tile["BLOCK_D"])
     parts = max(1, _PROGRAMS // (k * columns)) if points.is_cuda else 2  # the interpreter runs one after the other
     sums = torch.empty((parts, k, dim), dtype=torch.float32, device=points.device)
     _segment_sums[(k, columns, parts)](points, order, start, sums, dim, points.stride(0), parts, k, **tile)
-    return sums.sum(dim=0), counts
+    return sums.sum(dim=0) if parts > 1 else sums[0], start.diff()
 
 
 def blocks(dim: int) -> dict[str, int]:

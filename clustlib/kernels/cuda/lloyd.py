@@ -63,8 +63,9 @@ def kmeans(
 
     Notes
     -----
-    Workspace beside the points: 56 N + 8 k d bytes and what :func:`cluster_sums` and :func:`nearest_centre` state; with
-    points on the host, those of one batch.
+    Workspace beside the points: 24 k d bytes; the larger of what :func:`nearest_centre` states and, with 12 N bytes for
+    labels and distances, of what :func:`cluster_sums` states; with points on the host, those of one batch, and the
+    batch.
     """
     where = torch.device(device) if device is not None else points.device
     check_points(points, n_clusters, split)  # the precision is refused by the first assignment
