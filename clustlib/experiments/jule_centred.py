@@ -10,7 +10,7 @@ from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments._checks import check_seed
 from clustlib.experiments.scores import compact, scores
 from clustlib.published.tables import choose
-from clustlib.rows import JULE_VARIANTS, OURS
+from clustlib.rows import OURS
 
 
 def shown(images: datasets.ImageSet) -> np.ndarray:
@@ -20,19 +20,14 @@ def shown(images: datasets.ImageSet) -> np.ndarray:
 
 
 def train_centred(
-    dataset: str,
-    seed: int = 0,
-    variant: str = "default",
-    epochs: int = 20,
-    precision: str = "float32",
-    device: str = "auto",
+    dataset: str, seed: int = 0, epochs: int = 20, precision: str = "float32", device: str = "auto"
 ) -> dict[str, np.ndarray]:
     """As :func:`clustlib.experiments.jule.train_jule`, on centred images; a killed fit goes on at its last epoch."""
     checkpoint = checkpoint_of(train_centred, locals())
     from clustlib.methods import JULE
 
     images = datasets.load(dataset)
-    chosen = jule.settings(dataset, variant, epochs=epochs) | {"precision": precision, "device": device}
+    chosen = jule.settings(dataset, epochs=epochs) | {"precision": precision, "device": device}
     model = JULE(images.n_classes, random_state=seed, checkpoint=checkpoint, **chosen)
     model.fit(shown(images), images.labels)
     history = {name: np.array([line[name] for line in model.history_]) for name in ("n_clusters", "nmi", "accuracy")}
@@ -41,13 +36,7 @@ def train_centred(
 
 
 def cluster_centred(
-    dataset: str,
-    method: str,
-    seed: int = 0,
-    variant: str = "default",
-    epochs: int = 20,
-    precision: str = "float32",
-    device: str = "auto",
+    dataset: str, method: str, seed: int = 0, epochs: int = 20, precision: str = "float32", device: str = "auto"
 ) -> dict[str, Any]:
     """JULE's labels on centred images against the classes.
 
@@ -57,8 +46,7 @@ def cluster_centred(
     -------
     The scores of the labels; ``fit_seconds``; ``labels`` (N,); by period ``n_clusters`` and ``nmi``.
     """
-    run = {"variant": variant, "epochs": epochs, "precision": precision, "device": device}
-    fit = records.artifact(train_centred, dataset=dataset, seed=seed, **run)
+    fit = records.artifact(train_centred, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
     found = fit[method]
     return {
         **scores(datasets.load(dataset).labels, found),
@@ -69,13 +57,11 @@ def cluster_centred(
     }
 
 
-def _check(dataset: str, method: str, seed: int = 0, variant: str = "default", **_: Any) -> None:
+def _check(dataset: str, method: str, seed: int = 0, **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, OURS)
-    choose("variant", variant, JULE_VARIANTS)
     check_seed(seed)
 
 
-train_centred.uses = cluster_centred.uses = jule.uses_fit  # type: ignore[attr-defined]
 cluster_centred.check = _check  # type: ignore[attr-defined]
