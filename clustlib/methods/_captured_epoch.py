@@ -20,7 +20,8 @@ class CapturedEpoch:
 
     A graph is captured for each size of batch (the last one of an epoch may be smaller). What a step changes lives in
     the training's own tensors, so that a checkpoint needs nothing from here. Other than in the steps without graphs, a
-    batch without triplets counts in the running statistics of batch normalisation.
+    batch without triplets counts in the running statistics of batch normalisation. Beside the images it takes N B / 2
+    random numbers, for batches of B.
 
     Parameters
     ----------
