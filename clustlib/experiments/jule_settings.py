@@ -25,6 +25,7 @@ _UNSAID = {
     "batch_size": "images a batch",
     "init": "first weights: N(0, 0.01^2)",
     "isolated": "a cluster without affinity to any other joins",
+    "small": "clusters of a handful of images join the nearest, after every period",
     "train_first": "train on the initial clusters before the first merge",
     "train_last": "train on the final clusters too",
     "reset_rate": "learning rate begins anew in each period",
