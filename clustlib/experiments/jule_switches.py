@@ -39,8 +39,8 @@ def switches(profile: str = "paper") -> pd.DataFrame:
     Returns
     -------
     DataFrame of text, one row a name of ``clustlib.rows.JULE_VARIANTS``, in its order. Columns: switch, arguments, and
-    for each data set "<name>: SF / RC" ("0.891 / 0.906 (3)", the number of fits in brackets) and "<name>: s". What has
-    no record says "not run".
+    one a data set: "0.891 / 0.906 (3), 15 s", the number of fits in brackets, with spaces that keep each part on a
+    line. What has no record says "not run".
     """
     found = measured(profile)
     rows = []
@@ -48,7 +48,7 @@ def switches(profile: str = "paper") -> pd.DataFrame:
         row = {"switch": name, "arguments": ", ".join(f"{key}={value}" for key, value in arguments.items()) or "-"}
         for dataset in DATASETS:
             own = found[(found["variant"] == name) & (found["dataset"] == dataset)]
-            row |= {f"{dataset}: SF / RC": _scores(own), f"{dataset}: s": _shortest(own)}
+            row[dataset] = _scores(own)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -57,8 +57,6 @@ def _scores(own: pd.DataFrame) -> str:
     means = own.groupby("method")["nmi"].mean().reindex(OURS)
     if means.isna().all():
         return "not run"
-    return " / ".join("not run" if np.isnan(mean) else f"{mean:.3f}" for mean in means) + f" ({own['seed'].nunique()})"
-
-
-def _shortest(own: pd.DataFrame) -> str:
-    return f"{own['fit_seconds'].min():.0f}" if len(own) else ""
+    scores = " / ".join("not run" if np.isnan(mean) else f"{mean:.3f}" for mean in means)
+    parts = (scores, f"({own['seed'].nunique()}), {own['fit_seconds'].min():.0f} s")
+    return " ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
