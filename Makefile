@@ -47,7 +47,8 @@ lint: $(READY)
 test: lint
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n $(CORES) --dist worksteal
 	@echo "the notebooks, cell outputs compared:"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks -n $(CORES) --dist loadscope -q
+	@# nbval reads a cell's messages when it has ended; a slow cell's progress bars would fill the queue and push out the last
+	@TQDM_MININTERVAL=60 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks -n $(CORES) --dist loadscope -q
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks
