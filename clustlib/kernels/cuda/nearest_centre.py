@@ -152,9 +152,8 @@ def blocks(precision: str, dim: int, shared: int) -> dict[str, int | bool]:
 
     By a count of bytes, not by a clock, all centres come to a program from the second-level cache in about the time of
     the products with 128 bfloat16 points: more points to a program hide it. Points that come again for every tile of
-    centres cost as much. Where
-    ``shared``, the bytes of shared memory that a program may use, holds all features of a tile of bfloat16 points and
-    of twice 64 centres (256 features on sm_90 and sm_80), the points stay.
+    centres cost as much. Where ``shared``, the bytes of shared memory that a program may use, holds all features of a
+    tile of bfloat16 points and of twice 64 centres (256 features on sm_90 and sm_80), the points stay.
     """
     width = max(16, triton.next_power_of_2(dim))
     # up to sm_89, products take their factors from registers, and those of 256 points would spill
