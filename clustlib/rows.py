@@ -98,3 +98,21 @@ DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "batches-of-64": ({}, {"batch_size": 64}),
     "batches-of-1000": ({}, {"batch_size": 1000}),
 }
+
+# What the text of FCN leaves open, one departure from the tables' settings at a time: arguments of the run
+# ``fcn.cluster_features``
+FCN_CHOICES: dict[str, dict[str, Any]] = {
+    "as in the tables": {},
+    "roles of the penalties exchanged": {"l1": 0.02, "l2": 0.05},
+    "W scaled, H scaled back": {"basis_norm": "compensated"},
+    "W bounded in the update": {"basis_norm": "ball"},
+    "W left alone": {"basis_norm": None},
+    "zeros of the start filled": {"init": "nndsvda"},
+    "random start": {"init": "random"},
+    "batches of 256": {"batch_size": 256},
+    "batches of 256, the last one only": {"batch_size": 256, "forget_factor": 0.0},
+    "10 updates": {"max_iter": 10},
+    "200 updates": {"max_iter": 200},
+    "10 updates for a new image": {"transform_iter": 10},
+    "200 updates for a new image": {"transform_iter": 200},
+}

@@ -283,6 +283,19 @@ def test_parity_keeps_counts_off_the_scale_of_shares(comparison):
     assert plots.parity(counts).axes[0].get_xlim()[1] > 1700
 
 
+def test_dots_are_one_row_a_method_with_its_mean():
+    cells = pd.DataFrame({"method": ["b", "a", "b", "c"], "value": [0.5, 0.9, 0.7, nan]})
+    axes = drawn(plots.dots(cells, xlabel="accuracy", baseline="b")).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "a"]
+    points = [list(line.get_xdata()) for line in axes.lines]
+    assert [pytest.approx(found) for found in points] == [[0.5, 0.7], [0.6], [0.9], [0.9]]
+    shaded = axes.patches[0].get_extents().transformed(axes.transData.inverted())
+    assert (shaded.x0, shaded.x1) == pytest.approx((0.5, 0.7)), "the range of the baseline"
+    assert not plots.dots(cells, baseline="c").axes[0].patches, "a baseline without values shades nothing"
+    with pytest.raises(UsageError, match="no value"):
+        plots.dots(cells[3:])
+
+
 def test_empty_figures_say_why(comparison):
     for frame in (comparison.iloc[:0], comparison.assign(ours=None)):
         assert [t.get_text() for t in drawn(plots.parity(frame)).axes[0].texts] == [

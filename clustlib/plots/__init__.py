@@ -5,13 +5,14 @@ Figures are returned, never shown, and are no longer registered with pyplot: a n
 ends its cell, once, and nothing piles up in memory.
 """
 
-from clustlib.plots.figures import embedding, embedding_panels, image_grid, line, merge_choice, shares
+from clustlib.plots.figures import dots, embedding, embedding_panels, image_grid, line, merge_choice, shares
 from clustlib.plots.looks import style
 from clustlib.plots.tables import comparison_table
 from clustlib.plots.verdicts import parity, verdict_bar
 
 __all__ = [
     "comparison_table",
+    "dots",
     "embedding",
     "embedding_panels",
     "image_grid",

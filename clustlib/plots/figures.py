@@ -185,6 +185,35 @@ def shares(parts: Any, names: Sequence[str]) -> "Figure":
     return figure
 
 
+def dots(cells: Any, *, xlabel: str = "", baseline: str | None = None) -> "Figure":
+    """One row per method: a dot for each value and a bar at their mean, in the order of their first appearance.
+
+    Parameters
+    ----------
+    cells : data frame with ``method`` and ``value``; rows without a value are left out.
+    baseline : a method; the range of its values is shaded behind all rows.
+
+    Raises
+    ------
+    UsageError
+        Nothing to draw.
+    """
+    known = cells.dropna(subset=["value"])
+    if known.empty:
+        raise UsageError("there is no value to draw")
+    rows = {str(name): part.to_numpy(float) for name, part in known.groupby("method", sort=False)["value"]}
+    figure, axes = new_figure(8.0, 1.2 + 0.34 * len(rows))
+    if baseline in rows:
+        axes.axvspan(rows[baseline].min(), rows[baseline].max(), color="0.9", zorder=0)
+    for place, values in enumerate(rows.values()):
+        axes.plot(values, [place] * len(values), "o", color="C0", mfc="none")
+        axes.plot([values.mean()], [place], "|", color="C0", markersize=16, markeredgewidth=2.5)
+    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=xlabel)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def embedding_panels(panels: Mapping[str, tuple[Any, Any]], columns: int = 3) -> "Figure":
     """Small embeddings in reading order; ``panels`` maps a title to points (N, 2) and labels (N,).
 
