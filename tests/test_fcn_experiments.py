@@ -136,7 +136,7 @@ class TestTables:
                 fcn.cluster_features, {"dataset": "digits", "method": "GSNMF-FCN-OTS", "seed": seed, **departing}
             )
             key = records.runs.key_of(fcn.cluster_features, params)
-            metrics = dict.fromkeys(fcn.METRICS, value)
+            metrics = {**dict.fromkeys(fcn.METRICS, value), "zeros": 1 - value}
             records.open_store("paper").write(key, params, metrics, {}, seconds=1.0, provenance={}, sources="")
 
         for seed in (0, 1):
@@ -145,6 +145,7 @@ class TestTables:
         found = fcn.choices("paper").set_index("choice")
         assert found.loc["as in the tables", "accuracy_kmeans"] == pytest.approx(0.55)
         assert found.loc["init=random", "nmi_sc"] == pytest.approx(0.7)
+        assert found.loc["init=random", "zeros"] == pytest.approx(0.3)
         assert (found["seeds"] == 2).all()
 
 

@@ -78,7 +78,7 @@ def choices_page() -> str:
     found = fcn.choices("paper")
     if found.empty:
         return "*No choice has been run yet.*\n"
-    shown = found.assign(**found[list(fcn.METRICS)].map("{:.3f}".format), seeds=found["seeds"].astype(str))
+    shown = found.assign(**found.select_dtypes("float").map("{:.3f}".format), seeds=found["seeds"].astype(str))
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 

@@ -80,8 +80,9 @@ def cells_of_settings(runs: Mapping[str, Any], **metrics: str) -> pd.DataFrame:
 def choices(profile: str = "paper") -> pd.DataFrame:
     """What each choice measured: the frozen system's runs that depart from the tables', beside those of the tables.
 
-    Columns: data set, choice, accuracy and NMI under both clusterings (means over seeds), seeds.
+    Columns: data set, choice, accuracy and NMI under both clusterings and the share of zeros (means over seeds), seeds.
     """
+    shown = [*METRICS, "zeros"]
     standard = bind(cluster_features, {"dataset": "", "method": ""})
     store, rows = records.open_store(profile), []
     for key in store.all_keys():
@@ -92,9 +93,9 @@ def choices(profile: str = "paper") -> pd.DataFrame:
         departs = {k: v for k, v in record.params.items() if k not in named and v != standard.get(k)}
         choice = ", ".join(f"{name}={value}" for name, value in departs.items()) or "as in the tables"
         rows.append((record.params["dataset"], bool(departs), choice, record.metrics))
-    frame = pd.DataFrame([(*row[:3], *(row[3][name] for name in METRICS)) for row in rows], columns=[*CHOICE, *METRICS])
+    frame = pd.DataFrame([(*row[:3], *(row[3][name] for name in shown)) for row in rows], columns=[*CHOICE, *shown])
     means = frame.groupby(CHOICE, as_index=False).agg(
-        **{name: (name, "mean") for name in METRICS}, seeds=("accuracy_kmeans", "count")
+        **{name: (name, "mean") for name in shown}, seeds=("accuracy_kmeans", "count")
     )
     departing = means.loc[means["departs"], "data set"].unique()
     return means[means["data set"].isin(departing)].drop(columns="departs")
