@@ -24,6 +24,8 @@ WIDER = {
     **dict.fromkeys(("DeepCluster on ImageNet", "DeepCluster on YFCC100M", "ImageNet labels"), 0.15),
     **dict.fromkeys(("Random", "Random-rgb", "Random-sobel"), 0.15),
     **dict.fromkeys(("1 per class", "3 per class", "clustering phase"), 0.25),
+    **dict.fromkeys(("as on every page", "power iteration clustering", "sampler as released"), 0.15),
+    **dict.fromkeys(("empty clusters as published", "batch norm trained", "batch norm frozen"), 0.15),
     # JULE squeezed into two numbers by a few epochs: rounding decides where its points end
     **dict.fromkeys(("OURS", "OURS (not normalised)", "OURS (final clusters)", "OURS (PCA of 160-D)"), 0.15),
     **dict.fromkeys(("Autoencoder", "conv1", "conv2", "conv1&2", "ip", "Supervised"), 0.1),

@@ -28,6 +28,8 @@ class Setting:
     network: str = "alexnet"
     front: str = "sobel"
     sampler: str = "uniform"
+    clustering: str = "kmeans"
+    split: str = "released"
     draw: str = "curated"  # "curated": as many images of each class; "uncurated": Zipf's law over the classes
 
 
@@ -35,6 +37,8 @@ SETTINGS = {
     "DeepCluster": Setting(),
     "DeepCluster RGB": Setting(front="rgb"),
     "DeepCluster released sampler": Setting(sampler="released"),
+    "DeepCluster published split": Setting(split="paper"),
+    "DeepCluster PIC": Setting(clustering="pic"),
     "DeepCluster uncurated": Setting(draw="uncurated"),
     "DeepCluster VGG-16": Setting(network="vgg16"),
     "Labels": Setting(training="labels"),
@@ -145,6 +149,8 @@ def _cluster(
         epochs=epochs,
         batch_size=batch_size,
         sampler=setting.sampler,  # type: ignore[arg-type]
+        clustering=setting.clustering,  # type: ignore[arg-type]
+        split=setting.split,  # type: ignore[arg-type]
         random_state=seed,
         device=device,
         checkpoint=file,
