@@ -109,6 +109,7 @@ FCN_CHOICES: dict[str, dict[str, Any]] = {
     "W left alone": {"basis_norm": None},
     "zeros of the start filled": {"init": "nndsvda"},
     "random start": {"init": "random"},
+    "random start, no penalties": {"init": "random", "l1": 0.0, "l2": 0.0},
     "batches of 256": {"batch_size": 256},
     "batches of 256, the last one only": {"batch_size": 256, "forget_factor": 0.0},
     "10 updates": {"max_iter": 10},
