@@ -104,6 +104,7 @@ DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 FCN_CHOICES: dict[str, dict[str, Any]] = {
     "as in the tables": {},
     "roles of the penalties exchanged": {"l1": 0.02, "l2": 0.05},
+    "an l2 weight of 1": {"l2": 1.0},
     "W scaled, H scaled back": {"basis_norm": "compensated"},
     "W bounded in the update": {"basis_norm": "ball"},
     "W left alone": {"basis_norm": None},

@@ -296,6 +296,16 @@ def test_dots_are_one_row_a_method_with_its_mean():
         plots.dots(cells[3:])
 
 
+def test_points_have_their_names_beside_them():
+    axes = drawn(plots.points([1, 100], [0.2, 0.4], ["a", "b"], xlabel="components", log=True)).axes[0]
+    assert {text.get_text(): tuple(text.xy) for text in axes.texts} == {"a": (1, 0.2), "b": (100, 0.4)}
+    assert [[*line.get_xdata(), *line.get_ydata()] for line in axes.lines] == [[1, 100, 0.2, 0.4]]
+    assert axes.get_xscale() == "log"
+    for x, y, names in (([], [], []), ([1], [1, 2], ["a"])):
+        with pytest.raises(UsageError, match="one length"):
+            plots.points(x, y, names)
+
+
 def test_empty_figures_say_why(comparison):
     for frame in (comparison.iloc[:0], comparison.assign(ours=None)):
         assert [t.get_text() for t in drawn(plots.parity(frame)).axes[0].texts] == [

@@ -5,7 +5,7 @@ Figures are returned, never shown, and are no longer registered with pyplot: a n
 ends its cell, once, and nothing piles up in memory.
 """
 
-from clustlib.plots.figures import dots, embedding, embedding_panels, image_grid, line, merge_choice, shares
+from clustlib.plots.figures import dots, embedding, embedding_panels, image_grid, line, merge_choice, points, shares
 from clustlib.plots.looks import style
 from clustlib.plots.tables import comparison_table
 from clustlib.plots.verdicts import parity, verdict_bar
@@ -19,6 +19,7 @@ __all__ = [
     "line",
     "merge_choice",
     "parity",
+    "points",
     "shares",
     "style",
     "verdict_bar",

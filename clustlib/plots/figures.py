@@ -214,6 +214,36 @@ def dots(cells: Any, *, xlabel: str = "", baseline: str | None = None) -> "Figur
     return figure
 
 
+def points(x: Any, y: Any, names: Sequence[str], *, xlabel: str = "", ylabel: str = "", log: bool = False) -> "Figure":
+    """One measurement against another, (N,) each; names stand in a column at the right, joined to their points.
+
+    ``log`` is of the x axis.
+
+    Raises
+    ------
+    UsageError
+        Nothing to draw, or lengths that differ.
+    """
+    x, y = _array(x), _array(y)
+    if not len(names) or not x.shape == y.shape == (len(names),):
+        raise UsageError(f"x {x.shape}, y {y.shape} and {len(names)} names must have one length above 0")
+    figure, axes = new_figure(9.0, max(3.0, 0.32 * len(names)))
+    axes.plot(x, y, "o", color="C0")
+    axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    order = np.argsort(y, kind="stable")
+    for place, i in zip(np.linspace(0.03, 0.97, len(names)) if len(names) > 1 else [0.5], order):
+        axes.annotate(
+            names[i],
+            (x[i], y[i]),
+            xytext=(1.04, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=10,
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.7},
+        )
+    return figure
+
+
 def embedding_panels(panels: Mapping[str, tuple[Any, Any]], columns: int = 3) -> "Figure":
     """Small embeddings in reading order; ``panels`` maps a title to points (N, 2) and labels (N,).
 

@@ -4,6 +4,7 @@ from clustlib.experiments.fcn.clustering import classify_features, cluster_featu
 from clustlib.experiments.fcn.cost import multiplications, time_pass, time_updates
 from clustlib.experiments.fcn.representations import METHODS
 from clustlib.experiments.fcn.tables import METRICS, by_dataset, cells_of_settings, choices, compare, penalty_grid
+from clustlib.experiments.fcn.usage import components_in_use
 
 __all__ = [
     "METHODS",
@@ -14,6 +15,7 @@ __all__ = [
     "classify_features",
     "cluster_features",
     "compare",
+    "components_in_use",
     "embed_features",
     "multiplications",
     "penalty_grid",
