@@ -86,6 +86,19 @@ class TestRows:
         assert found["points"].shape == (60, 2) and 0.3 < found["knn_purity"] <= 1
 
     @pytest.mark.parametrize(
+        ("features", "components", "per_image"),
+        [
+            ([[3.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 0, 0]], 2, 1),  # lengths do not count, nor does an empty row
+            ([[1.0, 1, 1, 1], [2, 2, 2, 2]], 4, 4),
+            ([[0.0, 0], [0, 0]], 0, 0),
+        ],
+    )
+    def test_components_in_use(self, monkeypatch, features, components, per_image):
+        monkeypatch.setattr(records, "artifact", lambda *_, **__: {"learn": np.array(features)})
+        found = fcn.components_in_use("digits", "GSNMF-FCN-OTS")
+        assert found == pytest.approx({"components": components, "components_per_image": per_image})
+
+    @pytest.mark.parametrize(
         ("bad", "message"),
         [
             ({"dataset": "digit"}, "did you mean digits"),
