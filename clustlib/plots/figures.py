@@ -208,9 +208,7 @@ def dots(cells: Any, *, xlabel: str = "", baseline: str | None = None) -> "Figur
     for place, values in enumerate(rows.values()):
         axes.plot(values, [place] * len(values), "o", color="C0", mfc="none")
         axes.plot([values.mean()], [place], "|", color="C0", markersize=16, markeredgewidth=2.5)
-    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=xlabel)
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
+    axes.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.5), xlabel=xlabel)
     return figure
 
 
@@ -227,9 +225,16 @@ def points(x: Any, y: Any, names: Sequence[str], *, xlabel: str = "", ylabel: st
     x, y = _array(x), _array(y)
     if not len(names) or not x.shape == y.shape == (len(names),):
         raise UsageError(f"x {x.shape}, y {y.shape} and {len(names)} names must have one length above 0")
-    figure, axes = new_figure(9.0, max(3.0, 0.32 * len(names)))
+    figure, axes = new_figure(9.0, max(3.8, 0.32 * len(names)))
     axes.plot(x, y, "o", color="C0")
-    axes.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if log else "linear")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if log:
+        from matplotlib import ticker
+
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
     order = np.argsort(y, kind="stable")
     for place, i in zip(np.linspace(0.03, 0.97, len(names)) if len(names) > 1 else [0.5], order):
         axes.annotate(
