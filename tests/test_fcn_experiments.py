@@ -10,6 +10,7 @@ from clustlib.errors import UsageError
 from clustlib.experiments import fcn
 from clustlib.experiments.fcn import protocol
 from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
+from clustlib.methods import GSNMF
 
 
 def image_set(name: str, n: int, n_classes: int, split: list[str] | None = None, size: int = 8) -> ImageSet:
@@ -72,6 +73,15 @@ class TestRows:
             assert 0 <= made[name] <= 1
         assert len(made["labels_kmeans"]) == len(made["labels_sc"]) == 120
         assert made["dimension"] == {"CNN": 64, "EP-CNN": 60}.get(method, 8)
+
+    def test_a_finished_fit_leaves_no_checkpoint(self, book, monkeypatch):
+        monkeypatch.setattr("clustlib.methods.gsnmf._SAVE_SECONDS", 0)
+        saved = []
+        fit = GSNMF.fit
+        monkeypatch.setattr(GSNMF, "fit", lambda model, X: (fit(model, X), saved.append(model.checkpoint.is_file()))[0])
+        settings = {"cnn": "pixels", "n_images": 60, "n_components": 4, "max_iter": 3}
+        represent("digits", "GSNMF-FCN-OTS", **settings)
+        assert saved == [True] and not list((book / "_build" / "checkpoints").glob("*"))
 
     def test_fine_tuning_needs_a_network(self, book, monkeypatch):
         monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
