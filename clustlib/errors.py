@@ -20,6 +20,10 @@ class PackageMissing(OneLine, ImportError):
     """An optional package that is not installed; the message says how to install it."""
 
 
+class DeviceMissing(OneLine, RuntimeError):
+    """A kind of device that this machine does not have, for a measurement that means that device."""
+
+
 class DataCorrupt(OneLine, OSError):
     """A file whose content is not what it must be; names the file and both checksums."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clustlib import sources
-from clustlib.errors import DataMissing, PackageMissing, RecordCorrupt, UsageError
+from clustlib.errors import DataMissing, DeviceMissing, PackageMissing, RecordCorrupt, UsageError
 from clustlib.records import provenance
 from clustlib.records.store import Record, Store, open_store
 
@@ -230,14 +230,14 @@ CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "devi
 
 
 def _attempt(fn: Callable, profile: str, recompute: str, params: dict[str, Any]) -> Record | Missing:
-    """One run of a grid: what data, memory, a package or a damaged record forbid costs only this cell."""
+    """One run of a grid: what data, memory, a device, a package or a damaged record forbid costs only this cell."""
     try:
         return run(fn, profile=profile, recompute=recompute, **params)
     except NoRecord as error:
         return Missing(params, str(error))
     except DataMissing:
         return Missing(params, f"needs {params['dataset']}: see the page on data sets")
-    except (MemoryError, PackageMissing, RecordCorrupt) as error:
+    except (MemoryError, DeviceMissing, PackageMissing, RecordCorrupt) as error:
         return Missing(params, str(error))
 
 
@@ -252,7 +252,7 @@ def grid(
     """:func:`run` for every combination of the parameters given as lists, with a progress bar.
 
     ``once`` names the methods that do not depend on the seed: they run with the first seed only.
-    A run that its data, memory or packages do not allow becomes a :class:`Missing` with its reason; a wrong
+    A run that its data, memory, devices or packages do not allow becomes a :class:`Missing` with its reason; a wrong
     parameter stops the grid before any work.
     """
     lists = {name: value if isinstance(value, (list, tuple)) else [value] for name, value in params.items()}

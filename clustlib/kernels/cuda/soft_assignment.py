@@ -17,7 +17,7 @@ _PROGRAMS = 512  # of the gradients: enough to fill a large GPU several times ov
 @triton.jit
 def _scores(
     codes, centres, origin, scores, u, n, k, dim, v, stride_z,
-    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     columns = tl.arange(0, BLOCK_K)
@@ -31,7 +31,7 @@ def _scores(
         z = tl.load(codes + rows.to(tl.int64)[:, None] * stride_z + d[None, :], mask=inside, other=0.0) - shift
         kept = (columns[:, None] < k) & (d[None, :] < dim)
         c = tl.load(centres + columns[:, None] * dim + d[None, :], mask=kept, other=0.0) - shift
-        dots = tl.dot(z, tl.trans(c), dots, input_precision="ieee")
+        dots = tl.dot(z, tl.trans(c), dots, input_precision=PRODUCTS)
         z_norm2 += tl.sum(z * z, axis=1)
         c_norm2 += tl.sum(c * c, axis=1)
     squares = tl.maximum(z_norm2[:, None] - 2 * dots + c_norm2[None, :], 0.0)
@@ -48,10 +48,15 @@ def _scores(
 @triton.jit
 def _gradients(
     codes, centres, scores, u, target, by_codes, by_centres, n, k, dim, v, stride_z, programs,
-    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
+    """Some of the samples, every ``programs``-th tile of them, and some of the features: Eq. (5) stays in registers."""
     own = tl.program_id(0)
+    d = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
     columns = tl.arange(0, BLOCK_K)
+    c_at, c_in = columns[:, None] * dim + d[None, :], (columns[:, None] < k) & (d[None, :] < dim)
+    c = tl.load(centres + c_at, mask=c_in, other=0.0)
+    push = tl.zeros((BLOCK_K, BLOCK_D), tl.float32)
     for row0 in range(own * BLOCK_N, n, programs * BLOCK_N):
         rows = row0 + tl.arange(0, BLOCK_N)
         at = rows.to(tl.int64)[:, None] * k + columns[None, :]
@@ -60,20 +65,12 @@ def _gradients(
         s = tl.load(scores + at, mask=inside, other=0.0)
         far = tl.load(u + at, mask=inside, other=1.0)
         force = (1 + v) / v * (r - s) / far
-        by_row, by_column = tl.sum(force, axis=1), tl.sum(force, axis=0)
-        for d0 in range(0, dim, BLOCK_D):
-            d = d0 + tl.arange(0, BLOCK_D)
-            z_at = rows.to(tl.int64)[:, None] * stride_z + d[None, :]
-            z_in = (rows[:, None] < n) & (d[None, :] < dim)
-            c_in = (columns[:, None] < k) & (d[None, :] < dim)
-            z = tl.load(codes + z_at, mask=z_in, other=0.0)
-            c = tl.load(centres + columns[:, None] * dim + d[None, :], mask=c_in, other=0.0)
-            pull = by_row[:, None] * z - tl.dot(force, c, input_precision="ieee")  # Eq. (4)
-            tl.store(by_codes + rows.to(tl.int64)[:, None] * dim + d[None, :], pull, mask=z_in)
-            push = by_column[:, None] * c - tl.dot(tl.trans(force), z, input_precision="ieee")  # Eq. (5), these rows'
-            part = by_centres + (own.to(tl.int64) * k + columns[:, None]) * dim + d[None, :]
-            tl.store(part, tl.load(part, mask=c_in, other=0.0) + push, mask=c_in)
-        tl.debug_barrier()  # another thread may read the part next
+        z_in = (rows[:, None] < n) & (d[None, :] < dim)
+        z = tl.load(codes + rows.to(tl.int64)[:, None] * stride_z + d[None, :], mask=z_in, other=0.0)
+        pull = tl.sum(force, axis=1)[:, None] * z - tl.dot(force, c, input_precision=PRODUCTS)  # Eq. (4)
+        tl.store(by_codes + rows.to(tl.int64)[:, None] * dim + d[None, :], pull, mask=z_in)
+        push += tl.sum(force, axis=0)[:, None] * c - tl.dot(tl.trans(force), z, input_precision=PRODUCTS)  # Eq. (5)
+    tl.store(by_centres + own.to(tl.int64) * k * dim + c_at, push, mask=c_in)
 
 
 def serves(codes: torch.Tensor, centres: torch.Tensor) -> bool:
@@ -105,18 +102,18 @@ def gradients(
     codes, centres = rows_contiguous(codes), centres.contiguous()
     n, k, dim = len(codes), len(centres), codes.shape[1]
     tile = blocks(k)
-    programs = min(_PROGRAMS, triton.cdiv(n, tile["BLOCK_N"]))
+    across = triton.cdiv(dim, tile["BLOCK_D"])
+    programs = max(1, min(_PROGRAMS // across, triton.cdiv(n, tile["BLOCK_N"])))
     by_codes = torch.empty((n, dim), dtype=torch.float32, device=codes.device)
-    parts = torch.zeros((programs, k, dim), dtype=torch.float32, device=codes.device)
-    if n:
-        _gradients[(programs,)](
-            codes, centres, found.contiguous(), u.contiguous(), target.float().contiguous(), by_codes, parts,
-            n, k, dim, float(v), codes.stride(0), programs, **tile,
-        )  # fmt: skip
+    parts = torch.empty((programs, k, dim), dtype=torch.float32, device=codes.device)
+    _gradients[(programs, across)](
+        codes, centres, found.contiguous(), u.contiguous(), target.float().contiguous(), by_codes, parts,
+        n, k, dim, float(v), codes.stride(0), programs, **tile,
+    )  # fmt: skip
     return by_codes, parts.sum(dim=0)
 
 
-def blocks(k: int) -> dict[str, int]:
+def blocks(k: int) -> dict[str, int | str]:
     """Samples, clusters and features of a tile, and warps; both sides of a product are at least 16.
 
     With these, a thread needs at most 128 registers up to 32 clusters, and none spills to memory up to 128.
@@ -128,4 +125,5 @@ def blocks(k: int) -> dict[str, int]:
         "BLOCK_D": 32,
         "num_warps": 8,
         "num_stages": 1,
+        "PRODUCTS": "ieee",
     }
