@@ -27,7 +27,7 @@ NOTE = (
     "Each kernel of `clustlib.kernels.cuda` was compiled to machine code with the tiles that the library chooses on "
     "that chip; nothing was run. *Registers* are those of a thread, of 255 at most; what does not fit them is "
     "*spilled* to memory. *Products* says which unit multiplies: the tensor cores (wgmma on sm_90, mma before), or the "
-    "ordinary arithmetic (FMA), which float32 products of 24 bits need."
+    "ordinary arithmetic (FMA)."
 )
 
 
@@ -68,7 +68,8 @@ def specimens(capability: int) -> Iterator[Specimen]:
     types = dict.fromkeys(tables, "*fp32") | {"v": "fp32"}
     for k in (10, 100):
         for name, kernel in (("scores", soft_assignment._scores), ("gradients", soft_assignment._gradients)):
-            yield Specimen(f"soft assignment, {name}, {k} clusters", kernel, types, soft_assignment.blocks(k))
+            tile = soft_assignment.blocks(k, name)
+            yield Specimen(f"soft assignment, {name}, {k} clusters", kernel, types, tile)
 
 
 def machine_code(specimen: Specimen, capability: int) -> Any:

@@ -11,7 +11,7 @@ import triton.language as tl
 from clustlib.kernels.cuda._layout import rows_contiguous
 
 MOST_CLUSTERS = 128  # a tile holds all of a sample's scores; twice as many no longer fit the registers
-_PROGRAMS = 512  # of the gradients: enough to fill a large GPU several times over
+_PROGRAMS = 256  # of the gradients: enough to fill a large GPU several times over
 
 
 @triton.jit
@@ -84,7 +84,7 @@ def scores(codes: torch.Tensor, centres: torch.Tensor, v: float) -> tuple[torch.
     n, k = len(codes), len(centres)
     found, u = (torch.empty((n, k), dtype=torch.float32, device=codes.device) for _ in range(2))
     if n:
-        tile = blocks(k)
+        tile = blocks(k, "scores")
         _scores[(triton.cdiv(n, tile["BLOCK_N"]),)](
             codes, centres, centres.mean(dim=0), found, u, n, k, codes.shape[1], float(v), codes.stride(0), **tile
         )
@@ -96,12 +96,12 @@ def gradients(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Eq. (4), (N, d), and Eq. (5), (k, d).
 
-    Workspace: at most 512 parts of Eq. (5), (k, d) each, which together stay in the second-level cache for ten or
+    Workspace: at most 256 parts of Eq. (5), (k, d) each, which together stay in the second-level cache for ten or
     twenty clusters; they are added in a fixed order.
     """
     codes, centres = rows_contiguous(codes), centres.contiguous()
     n, k, dim = len(codes), len(centres), codes.shape[1]
-    tile = blocks(k)
+    tile = blocks(k, "gradients")
     across = triton.cdiv(dim, tile["BLOCK_D"])
     programs = max(1, min(_PROGRAMS // across, triton.cdiv(n, tile["BLOCK_N"])))
     by_codes = torch.empty((n, dim), dtype=torch.float32, device=codes.device)
@@ -113,17 +113,19 @@ def gradients(
     return by_codes, parts.sum(dim=0)
 
 
-def blocks(k: int) -> dict[str, int | str]:
-    """Samples, clusters and features of a tile, and warps; both sides of a product are at least 16.
+def blocks(k: int, kernel: str) -> dict[str, int | str]:
+    """Samples, clusters and features of a tile, warps and products, of "scores" or "gradients".
 
-    With these, a thread needs at most 128 registers up to 32 clusters, and none spills to memory up to 128.
+    Three products of 11 bits on the tensor cores make one of 24. The gradients gain nothing by them, and a tile of
+    more than 32 clusters has no room for their parts in registers. None spills to memory up to 128 clusters.
     """
-    clusters = max(16, triton.next_power_of_2(k))
+    clusters = max(16, triton.next_power_of_2(k))  # both sides of a product are at least 16
+    few, split = clusters <= 32, kernel == "scores" and clusters <= 32
     return {
-        "BLOCK_N": 64 if clusters <= 32 else 32,
+        "BLOCK_N": 64 if few else 32,
         "BLOCK_K": clusters,
-        "BLOCK_D": 32,
-        "num_warps": 8,
+        "BLOCK_D": 64 if few and not split else 32,
+        "num_warps": 4,
         "num_stages": 1,
-        "PRODUCTS": "ieee",
+        "PRODUCTS": "tf32x3" if split else "ieee",
     }
