@@ -30,14 +30,20 @@ def all_cells(found: list[Result]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def verdicts(paper: str, profile: str, fresh: dict[str, pd.DataFrame] | None = None) -> list[Verdict]:
-    """Every claim of a paper on what a profile's notebooks measured; ``fresh`` cells replace the saved ones."""
+def verdicts(
+    paper: str, profile: str, fresh: dict[str, pd.DataFrame] | None = None, key: str | None = None
+) -> list[Verdict]:
+    """Every claim of a paper, or of its table ``key``, on what a profile's notebooks measured.
+
+    ``fresh`` cells replace the saved ones.
+    """
     saved: dict[str, pd.DataFrame] = {}
     for result in results.read(profile, paper):
         if len(result.measured):
             saved |= {str(table): cells for table, cells in result.measured.groupby("table")}
-    cells = {key: frame.dropna(subset=["value"]) for key, frame in {**saved, **(fresh or {})}.items()}
-    return [published.evaluate(claim, cells) for claim in published.claims(paper)]
+    cells = {name: frame.dropna(subset=["value"]) for name, frame in {**saved, **(fresh or {})}.items()}
+    claims = [claim for claim in published.claims(paper) if key is None or key in claim.tables]
+    return [published.evaluate(claim, cells) for claim in claims]
 
 
 def claim_row(paper: str, verdict: Verdict) -> dict[str, str]:
@@ -56,7 +62,7 @@ def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Sty
 
     The HTML book makes this table again when every notebook has run, so that each page shows the same verdicts.
     """
-    return claims_table(paper, key, verdicts(paper, profile, {key: measured}))
+    return claims_table(paper, key, verdicts(paper, profile, {key: measured}, key))
 
 
 def claims_table(paper: str, key: str, found: list[Verdict]) -> Styler:

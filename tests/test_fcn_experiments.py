@@ -6,7 +6,7 @@ import pytest
 
 from clustlib import datasets, records
 from clustlib.datasets import ImageSet
-from clustlib.errors import UsageError
+from clustlib.errors import DeviceMissing, UsageError
 from clustlib.experiments import fcn
 from clustlib.experiments.fcn import protocol
 from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
@@ -175,3 +175,13 @@ class TestTables:
 def test_cost_of_tiny_updates(book):
     made = fcn.time_updates("digits", "20 40", "4 8", "1 2", N=20, L=4, cnn="pixels", n_images=60)
     assert {"slope_N", "slope_L", "slope_T"} <= set(made) and (made["seconds_N"] > 0).all()
+
+
+def test_a_pass_on_a_gpu_that_is_not_there_costs_only_its_cell(book, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DeviceMissing, match="needs a GPU"):
+        fcn.time_pass("digits", where="gpu")
+    runs = records.grid(fcn.time_pass, dataset="digits", where="gpu")
+    assert [missing.reason for missing in runs.missing] == ["needs a GPU"]
+    with pytest.raises(UsageError, match="place"):
+        records.grid(fcn.time_pass, dataset="digits", where="tpu")

@@ -139,6 +139,13 @@ sys.exit(main(["run", "jule/table-03", "--plain"]))
     assert done.returncode == 0, done.stderr
 
 
+def test_a_notebook_does_not_wait_for_the_grammar_of_iris():
+    script = "from clustlib.reproduce import notebook as n; n._without_iri_syntax(); import papermill, sys; "
+    script += "print([name for name in sys.modules if name.startswith('lark')])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_one_clear_line_and_exit_code_2(book):
     write_notebook(book, "jule", "table-03")
     done = run_cli(book, "run", "jule/table-03", "--set", "sede=1")
