@@ -57,11 +57,21 @@ class TestSplit:
 class TestRows:
     def test_runs_that_are_the_same_share_one_artifact(self):
         base = records.runs.bind(represent, {"dataset": "digits", "method": "PCA-CNN"})
-        assert settings_of("PCA-CNN", {**base, "seed": 2, "l1": 9.0, "ae_epochs": 3}) == base
-        assert settings_of("GSNMF-FCN-OTS", {**base, "seed": 2})["seed"] == 0  # NNDSVD needs none
-        assert settings_of("GSNMF-FCN-OTS", {**base, "seed": 2, "init": "random"})["seed"] == 2
-        assert settings_of("GSNMF-FCN-FT", {**base, "seed": 2})["seed"] == 2
-        assert settings_of("NMF-FCN", base)["l1"] == settings_of("NMF-FCN", base)["l2"] == 0
+        assert settings_of("digits", "PCA-CNN", seed=2, l1=9.0, ae_epochs=3) == base
+        assert settings_of("digits", "GSNMF-FCN-OTS", seed=2)["seed"] == 0  # NNDSVD needs none
+        assert settings_of("digits", "GSNMF-FCN-OTS", seed=2, init="random")["seed"] == 2
+        assert settings_of("digits", "GSNMF-FCN-FT", seed=2)["seed"] == 2
+        plain = settings_of("digits", "NMF-FCN", l1=9.0)
+        assert plain["l1"] == plain["l2"] == 0
+        with pytest.raises(UsageError, match="l3"):
+            settings_of("digits", "NMF-FCN", l3=9.0)
+
+    @pytest.mark.parametrize("run", [fcn.cluster_features, fcn.components_in_use])
+    def test_runs_on_top_are_called_like_the_representation(self, run):
+        names = {"dataset": "digits", "method": "CNN", "size": 64}
+        assert records.runs.bind(run, names) == records.runs.bind(represent, names)
+        with pytest.raises(UsageError, match="sise"):
+            records.runs.bind(run, {**names, "sise": 64})
 
     @pytest.mark.parametrize("method", [m for m in METHODS if m != "GSNMF-FCN-FT"])
     def test_every_row_runs_on_pixels(self, book, method, monkeypatch):

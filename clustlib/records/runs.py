@@ -63,6 +63,20 @@ def bind(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
     return {name: v.item() if isinstance(v, np.generic) else v for name, v in bound.arguments.items()}
 
 
+def taking(run: Callable) -> Callable[[Callable], Callable]:
+    """A decorator: the function is called with the parameters of ``run``, by the same names and with its defaults.
+
+    For runs that pass on what another reads; they write ``**settings`` and may use :func:`bind` of ``run``.
+    """
+
+    def decorate(fn: Callable) -> Callable:
+        returned = inspect.signature(fn).return_annotation
+        fn.__signature__ = inspect.signature(run).replace(return_annotation=returned)  # type: ignore[attr-defined]
+        return fn
+
+    return decorate
+
+
 def key_of(fn: Callable, params: dict[str, Any]) -> str:
     """``method/dataset/function.other-parameters.seed-0``: readable, stable, and safe as a path."""
     defaults = {name: p.default for name, p in inspect.signature(fn).parameters.items()}

@@ -13,35 +13,14 @@ from clustlib.experiments.fcn.protocol import STAND_IN_CNN
 from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
 from clustlib.experiments.scores import compact
 from clustlib.published.tables import choose
+from clustlib.records.runs import taking
 
 CLUSTERINGS = ("kmeans", "sc")
 SC_SCALE = 0.5  # bandwidth of the spectral clustering in mean squared distances; the paper gives none
 
 
-def cluster_features(
-    dataset: str,
-    method: str,
-    seed: int = 0,
-    cnn: str = STAND_IN_CNN,
-    size: int = 224,
-    n_components: int = 1024,
-    l1: float = 0.05,
-    l2: float = 0.02,
-    l21: float = 0.0,
-    init: str = "nndsvd",
-    basis_norm: str | None = "unit",
-    batch_size: int | None = None,
-    forget_factor: float = 0.7,
-    max_iter: int = 50,
-    transform_iter: int = 50,
-    products: str = "float32",
-    epochs: int = 5,
-    ae_epochs: int = 200,
-    ep_sets: int = 100,
-    n_images: int | None = None,
-    n_learn: int | None = None,
-    device: str = "auto",
-) -> dict[str, Any]:
+@taking(represent)
+def cluster_features(dataset: str, method: str, seed: int = 0, **settings: Any) -> dict[str, Any]:
     """Learn a representation on one part of a data set, cluster the l2-normalised features of the other (section 4.3).
 
     Parameters
@@ -56,17 +35,17 @@ def cluster_features(
     within 1e-6 of 0), dimension, training_seconds, objective (last one, 0 where there is none); ``labels_kmeans`` and
     ``labels_sc`` (N,) uint8, ``history``.
     """
-    params = settings_of(method, dict(locals()))
+    params = settings_of(dataset, method, seed=seed, **settings)
     made = records.artifact(represent, **params)
-    features = _unit(made.get("cluster", made["learn"]))
-    truth = protocol.split(dataset, n_images, n_learn).cluster.labels
+    features = unit_features(made)
+    truth = protocol.split(dataset, params["n_images"], params["n_learn"]).cluster.labels
     n_clusters = len(np.unique(truth))
     from clustlib.cluster.kmeans import KMeans
     from clustlib.cluster.spectral import SpectralNJW
 
     models: dict[str, Any] = {
         "kmeans": KMeans(n_clusters, n_init=10, random_state=seed),
-        "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=device),
+        "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=params["device"]),
     }
     out: dict[str, Any] = {}
     for name, model in models.items():
@@ -116,7 +95,7 @@ def classify_features(
     from clustlib.transfer.svm import svm_accuracy
 
     settings = {name: value for name, value in locals().items() if name not in ("C", "svm_accuracy")}
-    made = records.artifact(represent, **settings_of(method, {**_defaults(), **settings}))
+    made = records.artifact(represent, **settings_of(**settings))
     split = protocol.split(dataset, n_images, n_learn)
     learn, test = made["learn"], made.get("cluster")
     learn_labels, test_labels = split.learn.labels, split.cluster.labels
@@ -153,8 +132,8 @@ def embed_features(
     settings = {name: value for name, value in dict(locals()).items() if name not in (*of_layout, "of_layout")}
     from sklearn.manifold import TSNE
 
-    made = records.artifact(represent, **settings_of(method, {**_defaults(), **settings}))
-    features = _unit(made.get("cluster", made["learn"]))
+    made = records.artifact(represent, **settings_of(**settings))
+    features = unit_features(made)
     labels = protocol.split(dataset, n_images, n_learn).cluster.labels
     chosen = np.sort(np.random.default_rng(seed).permutation(len(labels))[:n_points])
     perplexity = min(perplexity, (len(chosen) - 1) / 3)
@@ -167,14 +146,9 @@ def embed_features(
     }
 
 
-def _defaults() -> dict[str, Any]:
-    from clustlib.records.runs import bind
-
-    return {name: value for name, value in bind(represent, {"dataset": "", "method": ""}).items()}
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
-    """l2-normalised rows (section 4.3); a row of zeros stays."""
+def unit_features(made: dict[str, np.ndarray]) -> np.ndarray:
+    """The l2-normalised rows of the part that is clustered (section 4.3); a row of zeros stays."""
+    features = made.get("cluster", made["learn"])
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.ascontiguousarray(features / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 

@@ -15,6 +15,7 @@ import numpy as np
 from clustlib.experiments._checkpoints import checkpoint_of
 from clustlib.experiments.fcn import protocol
 from clustlib.experiments.fcn.protocol import STAND_IN_CNN, Split
+from clustlib.records.runs import bind
 
 _HERE = "clustlib.experiments.fcn.representations"
 METHODS = {
@@ -31,19 +32,10 @@ METHODS = {
 FACTORISED = ("NMF-FCN", "GSNMF-FCN-OTS", "GSNMF-FCN-FT")
 SEEDED = ("LLE-CNN", "AE-CNN", "NNAE-CNN", "EP-CNN", "GSNMF-FCN-FT")  # the others are the same for every seed
 LLE_LIMIT = 5000  # samples: the eigenproblem of locally linear embedding is dense in them
-_OF_FACTORISATION = {
-    "l1": 0.05,
-    "l2": 0.02,
-    "l21": 0.0,
-    "init": "nndsvd",
-    "basis_norm": "unit",
-    "batch_size": None,
-    "forget_factor": 0.7,
-    "max_iter": 50,
-    "transform_iter": 50,
-    "products": "float32",
-    "epochs": 5,
-}
+_OF_FACTORISATION = (
+    *("l1", "l2", "l21", "init", "basis_norm", "batch_size", "forget_factor"),
+    *("max_iter", "transform_iter", "products", "epochs"),
+)
 
 
 @dataclass
@@ -115,24 +107,28 @@ def _uses(params: dict[str, Any]) -> list[str]:
 represent.uses = _uses  # type: ignore[attr-defined]
 
 
-def settings_of(method: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that the method does not read at their defaults: runs that are the same share one artifact."""
-    params = dict(params)
+def settings_of(dataset: str, method: str, **settings: Any) -> dict[str, Any]:
+    """All parameters of :func:`represent`: those that are given, and the defaults of the rest.
+
+    What the method does not read is at its default too, so that runs that are the same share one artifact.
+    """
+    standard = bind(represent, {"dataset": dataset, "method": method})
+    params = bind(represent, {"dataset": dataset, "method": method, **settings})
+    unread: list[str] = []
     if method not in FACTORISED:
-        params |= _OF_FACTORISATION
-    if method == "NMF-FCN":
-        params |= {"l1": 0.0, "l2": 0.0, "l21": 0.0}
+        unread += _OF_FACTORISATION
     if method != "GSNMF-FCN-FT":
-        params |= {"epochs": _OF_FACTORISATION["epochs"]}
+        unread.append("epochs")
     if method in ("CNN", "EP-CNN"):
-        params |= {"n_components": 1024}
+        unread.append("n_components")
     if method not in ("AE-CNN", "NNAE-CNN"):
-        params |= {"ae_epochs": 200}
+        unread.append("ae_epochs")
     if method != "EP-CNN":
-        params |= {"ep_sets": 100}
+        unread.append("ep_sets")
     if method not in SEEDED and not (params["batch_size"] or params["init"] == "random"):
-        params |= {"seed": 0}
-    return params
+        unread.append("seed")
+    params |= {name: standard[name] for name in unread}
+    return params | ({"l1": 0.0, "l2": 0.0, "l21": 0.0} if method == "NMF-FCN" else {})
 
 
 def _extract(split: Split, method: str, params: dict[str, Any]) -> None:
@@ -163,8 +159,8 @@ def pca(split: Split, params: dict[str, Any]) -> Represented:
     """Principal components, as many as there are images to learn from or activations where more are asked for."""
     from sklearn.decomposition import PCA
 
-    n_components = min(params["n_components"], *_unit(split, params)[0].shape)
-    return _applied(PCA(n_components, svd_solver="full"), split, params)
+    learn, cluster = _unit(split, params)
+    return _applied(PCA(min(params["n_components"], *learn.shape), svd_solver="full"), learn, cluster)
 
 
 def locally_linear(split: Split, params: dict[str, Any]) -> Represented:
@@ -194,7 +190,7 @@ def autoencoder(split: Split, params: dict[str, Any], nonnegative: bool = False)
         random_state=params["seed"],
         device=params["device"],
     )
-    found = _applied(model, split, params)
+    found = _applied(model, *_unit(split, params))
     found.history = [entry["loss"] for entry in model.history_]
     return found
 
@@ -208,7 +204,7 @@ def ensemble_projection(split: Split, params: dict[str, Any]) -> Represented:
     """100 sets of 30 prototypes: 3,000 dimensions."""
     from clustlib.methods.ensemble_projection import EnsembleProjection
 
-    return _applied(EnsembleProjection(params["ep_sets"], random_state=params["seed"]), split, params)
+    return _applied(EnsembleProjection(params["ep_sets"], random_state=params["seed"]), *_unit(split, params))
 
 
 def gsnmf_fcn(split: Split, params: dict[str, Any]) -> Represented:
@@ -251,8 +247,7 @@ def fine_tuned_fcn(split: Split, params: dict[str, Any]) -> Represented:
     return Represented(found, cluster, history)
 
 
-def _applied(model: Any, split: Split, params: dict[str, Any]) -> Represented:
-    learn, cluster = _unit(split, params)
+def _applied(model: Any, learn: np.ndarray, cluster: np.ndarray) -> Represented:
     model.fit(learn)
     found = np.asarray(model.transform(learn), np.float32)
     return Represented(found, found if cluster is learn else np.asarray(model.transform(cluster), np.float32))
