@@ -154,7 +154,9 @@ def _tests(claim: Claim, wide: pd.DataFrame, per_seed: bool = False) -> pd.DataF
         table = _with_others(claim, wide) if per_seed else _means(claim, wide, names)
         if not others <= set(table):
             continue
-        left, right = (table.eval(match[side], engine="python") for side in ("left", "right"))
+        rows = table.reset_index(drop=True)  # pandas would copy the levels of the index for every column
+        sides = (np.asarray(rows.eval(match[side], engine="python")) for side in ("left", "right"))
+        left, right = (np.broadcast_to(side, len(rows)) for side in sides)  # a side may be a number
         frame = pd.DataFrame({"left": left, "right": right}, index=table.index).dropna()
         frame["holds"] = _COMPARE[match["op"]](frame["left"], frame["right"])
         frame["gain"] = (frame["left"] - frame["right"]) * (1 if ">" in match["op"] else -1)
