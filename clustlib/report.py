@@ -42,8 +42,8 @@ def verdicts(
         if len(result.measured):
             saved |= {str(table): cells for table, cells in result.measured.groupby("table")}
     cells = {name: frame.dropna(subset=["value"]) for name, frame in {**saved, **(fresh or {})}.items()}
-    claims = [claim for claim in published.claims(paper) if key is None or key in claim.tables]
-    return [published.evaluate(claim, cells) for claim in claims]
+    chosen = [claim for claim in published.claims(paper) if key is None or key in claim.tables]
+    return [published.evaluate(claim, cells) for claim in chosen]
 
 
 def claim_row(paper: str, verdict: Verdict) -> dict[str, str]:
