@@ -38,7 +38,6 @@ for profile in ("quick", "paper"):
                 parameters=book.parameters(notebook, profile),
                 notebook=notebook.name,
                 profile=profile,
-            priority: book.priority(profile, notebook)
             threads: workflow.cores if profile == "paper" and COMPUTING else 1
             resources:
                 gpu=1 if profile == "paper" and COMPUTING else 0,

@@ -287,12 +287,6 @@ def test_workflow_runs_each_once_and_then_what_a_change_touches(small_book):
     assert calls(small_book) == sorted([*everything[:3], "quick dashboard", "quick table-02"])
 
 
-def test_one_notebook_compiles_what_the_others_share(small_book):
-    first, second = workflow.notebooks()
-    found = [workflow.priority("quick", first), workflow.priority("paper", second), workflow.priority("quick", second)]
-    assert found == sorted(found, reverse=True) and len(set(found)) == 3
-
-
 def test_one_failing_notebook_costs_only_its_page(small_book):
     path = small_book / "notebooks/jule/table-01.ipynb"
     set_default(path, "value = 0.5", "value = -1")

@@ -19,16 +19,6 @@ def reports() -> list[Notebook]:
     return [notebook for notebook in all_notebooks() if notebook.paper == REPORT]
 
 
-def priority(profile: str, notebook: Notebook) -> int:
-    """What runs first: one notebook of each paper, which compiles its kernels; then replays, which compile nothing.
-
-    The others find the kernels compiled. Started together, each would compile them.
-    """
-    if profile != "quick":
-        return 1
-    return 2 if notebook == next(other for other in all_notebooks() if other.paper == notebook.paper) else 0
-
-
 def executed(profile: str, notebook: Notebook) -> str:
     """The executed copy, relative to the root."""
     return f"_build/{profile}/notebooks/{notebook.name}.ipynb"
