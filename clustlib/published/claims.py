@@ -172,13 +172,13 @@ def _outcome(holds: pd.Series) -> str:
 
 def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int]:
     """One-sided paired t-test that the gain is positive, over runs; NaN with fewer than two different gains."""
-    from scipy.special import stdtr  # Student's distribution; scipy.stats takes a second to import
-
     if per_seed.empty or per_seed["seed"].nunique() < 2:
         return float("nan"), 0
     gains = per_seed.groupby(["dataset", "seed"])["gain"].mean()
     if gains.nunique() < 2:
         return float("nan"), 0
+    from scipy.special import stdtr  # Student's distribution; scipy.stats takes a second to import
+
     return float(stdtr(len(gains) - 1, -gains.mean() / gains.sem())), len(gains)
 
 

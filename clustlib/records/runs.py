@@ -66,7 +66,7 @@ def bind(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
 def taking(run: Callable) -> Callable[[Callable], Callable]:
     """A decorator: the function is called with the parameters of ``run``, by the same names and with its defaults.
 
-    For runs that pass on what another reads; they write ``**settings`` and may use :func:`bind` of ``run``.
+    For runs that pass on what another reads: their own text names what they use, and ``**settings``.
     """
 
     def decorate(fn: Callable) -> Callable:
