@@ -5,6 +5,8 @@ from pandas.io.formats.style import Styler
 
 from clustlib import datasets, published, records, results
 from clustlib.published import VERDICTS, Verdict, summary
+from clustlib.records.freshness import STATES
+from clustlib.records.status import chains
 from clustlib.results import Result
 
 CLAIM_COLUMNS = ["claim", "where", "on our cells", "tests that hold", "on the paper's own cells"]
@@ -114,13 +116,19 @@ def _printed(dataset: str, method: str) -> float:
 
 
 def provenance(found: list[Result], profile: str) -> Styler:
-    """What the records behind the results were made on: device, versions, commit, how many, how many stale."""
+    """What the records behind the results were made on: device, versions, commit, how many; how many in which state."""
     store = records.open_store(profile)
     keys = sorted({key for result in found for key in result.records})
     used = [record for key in keys if (record := store.read(key))]
-    frame = pd.DataFrame([_origin(record) for record in used], columns=["device", "versions", "commit", "stale"])
-    counted = frame.groupby(["device", "versions", "commit"], sort=False)["stale"].agg(records="count", stale="sum")
-    return styled(counted.reset_index(), "provenance")
+    frame = pd.DataFrame([_origin(record) for record in used], columns=["device", "versions", "commit", "state"])
+    made_on = frame.groupby(["device", "versions", "commit"], sort=False)["state"]
+    counted = made_on.value_counts().unstack(fill_value=0).reindex(columns=list(STATES), fill_value=0)
+    return styled(counted.assign(records=counted.sum(axis=1)).reset_index(), "provenance")
+
+
+def carried() -> Styler:
+    """The ledger: each change of the code that left records standing, what showed it, and how many it carries."""
+    return styled(chains(), "provenance")
 
 
 def _origin(record: records.Record) -> dict:
@@ -130,7 +138,7 @@ def _origin(record: records.Record) -> dict:
         "device": made["device"],
         "versions": versions,
         "commit": made["commit"],
-        "stale": records.changed(record),
+        "state": records.judge(record).state,
     }
 
 

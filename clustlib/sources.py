@@ -1,14 +1,16 @@
 """Which of clustlib's definitions a piece of code runs through, read from the source text alone.
 
-Two users: a record stores a hash of the definitions its run went through, so that the dashboard can
-mark records made by sources that have changed since; the workflow lists the files that a notebook
-depends on, so that a change re-runs just what it touches.
+Three users: a record stores the *mark* of the definitions that its run went through, so that a change behind it
+raises an alarm (:mod:`clustlib.records.freshness`); compiled code is kept under the mark of what was compiled
+(:mod:`clustlib.compiled`); the workflow lists the files that a notebook depends on.
 
-The trace follows names: a function's body names other functions, classes, constants and imported
-modules of clustlib; each is followed to its definition, and so on. Docstrings, comments and layout
-do not count, and a run on the CPU does not go through what follows ``if on_gpu(...):`` (see
-:mod:`clustlib._device`). What is reached only through strings (``"clustlib.cluster.kmeans:KMeans"``) is followed
-on request, for registries that name their entries that way.
+The trace follows names: a function's body names other functions, classes, constants and imported modules of
+clustlib; each is followed to its definition, and so on. A run on the CPU does not go through what follows
+``if on_gpu(...):`` (see :mod:`clustlib._device`). What is reached only through strings
+(``"clustlib.cluster.kmeans:KMeans"``) is followed on request, for registries that name their entries that way.
+
+A mark says what is computed, not how it is told: docstrings, comments, layout, annotations, the texts of errors and
+warnings, and the module in which a definition stands do not count.
 """
 
 import ast
@@ -16,14 +18,22 @@ import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "clustlib"
 _GPU_TESTS = ("on_gpu", "on_gpu_with_triton")
-_ROOT = Path(__file__).resolve().parent
 _DOTTED = re.compile(r"^clustlib(\.\w+)+:\w+$")
+_PLACE = re.compile(r"\bclustlib(\.\w+)+:(?=\w)")
+# What computes no number of a run. A data set is pinned by its checksum in the record, so its loaders do not count.
+_NOT_COMPUTING = tuple(
+    f"{PACKAGE}.{name}"
+    for name in ("compiled", "datasets", "errors", "_paths", "published", "records", "reproduce", "results", "sources")
+)
+# Lists of rows and of settings: what a run uses of them is among its roots, by name or as text
+_LISTS = ("rows", "choices", "variants")
+_NEIGHBOURHOOD = 2  # how far around a definition its label looks: it names what it uses, and what that uses
 
 
 class Definition(NamedTuple):
@@ -32,20 +42,14 @@ class Definition(NamedTuple):
     module: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.module}:{self.name}"
+
 
 class _Module(NamedTuple):
     path: Path
     nodes: dict[str, list[ast.stmt]]  # top-level name -> the statements that define it
     imports: dict[str, Definition]  # local name -> what it stands for
-
-
-def _module_path(module: str) -> Path | None:
-    """The file of a clustlib module, or None where there is none."""
-    parts = module.split(".")[1:]
-    for candidate in (_ROOT.joinpath(*parts, "__init__.py"), _ROOT.joinpath(*parts).with_suffix(".py")):
-        if candidate.is_file():
-            return candidate
-    return None
 
 
 def _targets(statement: ast.stmt) -> Iterator[str]:
@@ -56,42 +60,6 @@ def _targets(statement: ast.stmt) -> Iterator[str]:
     for node in ast.walk(statement):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
-
-
-def _imports(tree: ast.AST, module: str, is_package: bool) -> dict[str, Definition]:
-    """Every import of clustlib found anywhere in ``tree``, by the local name it binds."""
-    found: dict[str, Definition] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == PACKAGE:
-                    found[alias.asname or PACKAGE] = Definition(alias.name if alias.asname else PACKAGE, "*")
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:  # a relative import
-                parents = module.split(".") if is_package else module.split(".")[:-1]
-                base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
-            if base.split(".")[0] != PACKAGE:
-                continue
-            for alias in node.names:
-                submodule = f"{base}.{alias.name}"
-                target = Definition(submodule, "*") if _module_path(submodule) else Definition(base, alias.name)
-                found[alias.asname or alias.name] = target
-    return found
-
-
-@cache
-def _read(module: str) -> _Module | None:
-    path = _module_path(module)
-    if path is None:
-        return None
-    tree = ast.parse(path.read_text())
-    nodes: dict[str, list[ast.stmt]] = {}
-    for statement in tree.body:
-        if not isinstance(statement, (ast.Import, ast.ImportFrom)):
-            for name in set(_targets(statement)):
-                nodes.setdefault(name, []).append(statement)
-    return _Module(path, nodes, _imports(tree, module, path.name == "__init__.py"))
 
 
 class _OnCpu(ast.NodeTransformer):
@@ -106,126 +74,303 @@ class _OnCpu(ast.NodeTransformer):
         return node.orelse if asks in _GPU_TESTS else node
 
 
-@cache
-def _statements(definition: Definition, gpu: bool) -> tuple[ast.stmt, ...]:
-    """The statements that define a name, as a run on a GPU goes through them or as one on the CPU does."""
-    module = _read(definition.module)
-    assert module is not None
-    found = module.nodes[definition.name]
-    return tuple(found if gpu else (_OnCpu().visit(copy.deepcopy(statement)) for statement in found))
+class _AsComputed(ast.NodeTransformer):
+    """Leaves what decides a result: no docstring, no annotation, no text of an error or a warning."""
+
+    def _body(self, node: ast.AST) -> ast.AST:
+        self.generic_visit(node)
+        first = node.body[0] if node.body else None  # type: ignore[attr-defined]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:]  # type: ignore[attr-defined]
+        node.body = node.body or [ast.Pass()]  # type: ignore[attr-defined]
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self._body(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
+    visit_ClassDef = _body
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if node.value is None:  # a field of a dataclass or a named tuple: its name and its place count
+            return ast.Expr(node.target)
+        return ast.Assign([node.target], node.value, lineno=node.lineno)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if ast.unparse(node.func) in ("warnings.warn", "warn"):
+            node.args = node.args[1:]
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, str):
+            node.value = _without_places(node.value)
+        return node
 
 
-def _without_docstrings(node: ast.AST) -> str:
-    """The statement as text, free of docstrings, comments and layout."""
-    copy = ast.parse(ast.unparse(node))
-    for inner in ast.walk(copy):
-        body = getattr(inner, "body", None)
-        if isinstance(inner, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)) and isinstance(body, list):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                inner.body = body[1:] or [ast.Pass()]
-    return ast.unparse(copy).replace('"', "'")  # Python versions differ in the quotes they print
+def _without_places(text: str) -> str:
+    """``"clustlib.cluster.kmeans:KMeans"`` as ``":KMeans"``: where a definition stands does not count."""
+    return _PLACE.sub(":", text)
 
 
-def _used(
-    tree: ast.AST, imports: dict[str, Definition], local: Callable[[str], bool], module: str, strings: bool
-) -> set[Definition]:
-    """The definitions that ``tree`` names: locals, imported names, attributes of imported modules."""
-    used: set[Definition] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            if local(node.id):
-                used.add(Definition(module, node.id))
-            elif node.id in imports and imports[node.id].name != "*":
-                used.add(imports[node.id])
-        elif isinstance(node, ast.Attribute):
-            used |= _attribute(node, imports)
-        elif strings and isinstance(node, ast.Constant) and isinstance(node.value, str) and _DOTTED.match(node.value):
-            used.add(Definition(*node.value.split(":")))
-    return used
+def computes(module: str) -> bool:
+    """Whether a module's definitions count in a mark."""
+    listed = module.rsplit(".", 1)[-1] in _LISTS
+    return not listed and not any(module == name or module.startswith(f"{name}.") for name in _NOT_COMPUTING)
 
 
-def _attribute(node: ast.Attribute, imports: dict[str, Definition]) -> set[Definition]:
-    """``kernels.knn`` or ``clustlib.kernels.knn``: the definition that a dotted name stands for."""
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def _dotted_name(node: ast.Attribute) -> tuple[str, list[str]] | None:
+    """``a.b.c`` as ("a", ["b", "c"]); None where it does not begin with a name."""
     chain: list[str] = []
     inner: ast.expr = node
     while isinstance(inner, ast.Attribute):
         chain.insert(0, inner.attr)
         inner = inner.value
-    if not isinstance(inner, ast.Name) or inner.id not in imports or imports[inner.id].name != "*":
-        return set()
-    module = imports[inner.id].module
-    while chain and _module_path(f"{module}.{chain[0]}"):
-        module = f"{module}.{chain.pop(0)}"
-    return {Definition(module, chain[0])} if chain else set()
+    return (inner.id, chain) if isinstance(inner, ast.Name) else None
 
 
-@cache
-def _named(definition: Definition, strings: bool, gpu: bool) -> frozenset[Definition]:
-    """What the statements of a definition name. Most records run through the same definitions: each is read once."""
-    module = _read(definition.module)
-    assert module is not None
-    local, statements = module.nodes.__contains__, _statements(definition, gpu)
-    used = (_used(statement, module.imports, local, definition.module, strings) for statement in statements)
-    return frozenset().union(*used)
+class Code:
+    """The definitions of one copy of the package, by name; every file is read once.
 
-
-@cache
-def _text(definition: Definition, gpu: bool) -> str:
-    """The statements of a definition as text, free of docstrings, comments and layout."""
-    return "".join(_without_docstrings(statement) for statement in _statements(definition, gpu))
-
-
-def closure(
-    roots: Iterable[Definition], skip: Iterable[str] = (), strings: bool = False, gpu: bool = True
-) -> set[Definition]:
-    """Every definition reachable from ``roots``; modules whose name starts with one of ``skip`` are left out.
-
-    ``gpu=False`` leaves out what only a GPU goes through.
+    Parameters
+    ----------
+    folder : the package's folder. Default: that of the running code.
     """
-    skip = tuple(skip)
-    pending, seen = list(roots), set()
-    while pending:
-        definition = pending.pop()
-        if definition in seen or (skip and definition.module.startswith(skip)):
-            continue
-        module = _read(definition.module)
-        if module is None:
-            continue
-        seen.add(definition)
-        statements = module.nodes.get(definition.name)
-        if statements is None:
-            if definition.name in module.imports:  # a re-export
-                pending.append(module.imports[definition.name])
-            elif definition.name != "*":  # a hole in the trace would call changed sources unchanged
-                raise LookupError(f"cannot find where {definition.module}:{definition.name} is defined")
-            continue
-        pending.extend(_named(definition, strings, gpu))
-    return {d for d in seen if (m := _read(d.module)) and d.name in m.nodes}
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder or Path(__file__).resolve().parent
+        self._modules: dict[str, _Module | None] = {}
+        self._nodes: dict[tuple[Definition, bool], tuple[ast.stmt, ...]] = {}
+        self._references: dict[tuple[Definition, bool, bool], dict[str, Definition]] = {}
+        self._texts: dict[tuple[Definition, bool], str] = {}
+        self._labels: dict[tuple[Definition, bool, int], str] = {}
+
+    # where things stand
+
+    def path(self, module: str) -> Path | None:
+        """The file of a clustlib module, or None where there is none."""
+        parts = module.split(".")[1:]
+        candidates = (self.folder.joinpath(*parts, "__init__.py"), self.folder.joinpath(*parts).with_suffix(".py"))
+        return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+    def module(self, name: str) -> _Module | None:
+        """A module's definitions and imports; None where there is no such module."""
+        if name not in self._modules:
+            path = self.path(name)
+            self._modules[name] = None if path is None else self._parsed(name, path)
+        return self._modules[name]
+
+    def _parsed(self, name: str, path: Path) -> _Module:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes: dict[str, list[ast.stmt]] = {}
+        for statement in tree.body:
+            if not isinstance(statement, (ast.Import, ast.ImportFrom)):
+                for target in set(_targets(statement)):
+                    nodes.setdefault(target, []).append(statement)
+        is_package, stub = path.name == "__init__.py", path.with_suffix(".pyi")
+        imports = self.imports(tree, name, is_package)
+        if stub.is_file():  # names that come in when they are first asked for (lazy_loader)
+            imports |= self.imports(ast.parse(stub.read_text(encoding="utf-8")), name, is_package)
+        return _Module(path, nodes, imports)
+
+    def imports(self, tree: ast.AST, module: str, is_package: bool) -> dict[str, Definition]:
+        """Every import of clustlib found anywhere in ``tree``, by the local name it binds."""
+        found: dict[str, Definition] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.name.split(".")[0] == PACKAGE:
+                        found[alias.asname or PACKAGE] = Definition(alias.name if alias.asname else PACKAGE, "*")
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:  # a relative import
+                    parents = module.split(".") if is_package else module.split(".")[:-1]
+                    base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+                if base.split(".")[0] == PACKAGE:
+                    found |= {alias.asname or alias.name: self._imported(base, alias.name) for alias in node.names}
+        return found
+
+    def _imported(self, base: str, name: str) -> Definition:
+        submodule = f"{base}.{name}"
+        return Definition(submodule, "*") if self.path(submodule) else Definition(base, name)
+
+    def resolve(self, definition: Definition) -> Definition | None:
+        """Where a name is defined, past re-exports; None for a module as a whole or what is not clustlib's.
+
+        Raises ``LookupError`` where a clustlib module does not have the name: a hole in the trace would call changed
+        sources unchanged.
+        """
+        while definition.name != "*":
+            module = self.module(definition.module)
+            if module is None:
+                return None
+            if definition.name in module.nodes:
+                return definition
+            if definition.name not in module.imports:
+                raise LookupError(f"cannot find where {definition} is defined")
+            definition = module.imports[definition.name]
+        return None
+
+    # what is named
+
+    def statements(self, definition: Definition, gpu: bool) -> tuple[ast.stmt, ...]:
+        """The statements that define a name, as a run on a GPU goes through them or as one on the CPU does."""
+        if (definition, gpu) not in self._nodes:
+            module = self.module(definition.module)
+            assert module is not None
+            found = [copy.deepcopy(statement) for statement in module.nodes[definition.name]]
+            self._nodes[definition, gpu] = tuple(found if gpu else (_OnCpu().visit(node) for node in found))
+        return self._nodes[definition, gpu]
+
+    def references(self, definition: Definition, gpu: bool, strings: bool = False) -> dict[str, Definition]:
+        """The definitions that a definition names, by the name that it uses for them."""
+        key = (definition, gpu, strings)
+        if key not in self._references:
+            module = self.module(definition.module)
+            assert module is not None
+            named: dict[str, Definition] = {}
+            for statement in self.statements(definition, gpu):
+                local = module.nodes.__contains__
+                named |= self.named(statement, module.imports, local, definition.module, strings)
+            resolved = {name: self.resolve(target) for name, target in named.items()}
+            self._references[key] = {name: target for name, target in resolved.items() if target}
+        return self._references[key]
+
+    def named(
+        self,
+        tree: ast.AST,
+        imports: dict[str, Definition],
+        local: Callable[[str], bool],
+        module: str,
+        strings: bool,
+    ) -> dict[str, Definition]:
+        """The definitions that ``tree`` names: locals, imported names, attributes of imported modules."""
+        used: dict[str, Definition] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                if local(node.id):
+                    used[node.id] = Definition(module, node.id)
+                elif node.id in imports and imports[node.id].name != "*":
+                    used[node.id] = imports[node.id]
+            elif isinstance(node, ast.Attribute):
+                used |= self._attribute(node, imports)
+            elif strings and isinstance(node, ast.Constant) and _DOTTED.match(text := str(node.value)):
+                used[text] = Definition(*text.split(":"))
+        return used
+
+    def _attribute(self, node: ast.Attribute, imports: dict[str, Definition]) -> dict[str, Definition]:
+        """``kernels.knn`` or ``clustlib.kernels.knn``: the definition that a dotted name stands for."""
+        dotted = _dotted_name(node)
+        if dotted is None or dotted[0] not in imports or imports[dotted[0]].name != "*":
+            return {}
+        module, chain = imports[dotted[0]].module, dotted[1]
+        while chain and self.path(f"{module}.{chain[0]}"):
+            module = f"{module}.{chain.pop(0)}"
+        return {f"{module}.{chain[0]}": Definition(module, chain[0])} if chain else {}
+
+    def closure(
+        self,
+        roots: Iterable[Definition],
+        within: Callable[[str], bool] = lambda module: True,
+        strings: bool = False,
+        gpu: bool = True,
+    ) -> set[Definition]:
+        """Every definition reachable from ``roots`` inside the modules that ``within`` admits.
+
+        ``gpu=False`` leaves out what only a GPU goes through.
+        """
+        pending = [found for root in roots if (found := self.resolve(root))]
+        seen: set[Definition] = set()
+        while pending:
+            definition = pending.pop()
+            if definition not in seen and within(definition.module):
+                seen.add(definition)
+                pending.extend(self.references(definition, gpu, strings).values())
+        return seen
+
+    # marks
+
+    def text(self, definition: Definition, gpu: bool) -> str:
+        """What a definition computes, as text."""
+        if (definition, gpu) not in self._texts:
+            # once through the parser: Python versions keep other details of a tree that was transformed
+            plain = [_AsComputed().visit(copy.deepcopy(s)) for s in self.statements(definition, gpu)]
+            self._texts[definition, gpu] = "\n".join(ast.unparse(ast.fix_missing_locations(s)) for s in plain).replace(
+                '"', "'"
+            )
+        return self._texts[definition, gpu]
+
+    def label(self, definition: Definition, gpu: bool, around: int = _NEIGHBOURHOOD) -> str:
+        """A hash of a definition and of what the names in it stand for, ``around`` steps far."""
+        key = (definition, gpu, around)
+        if key not in self._labels:
+            if around == 0:
+                self._labels[key] = _hash(self.text(definition, gpu))
+            else:
+                names = sorted(
+                    (name.rsplit(".", 1)[-1].rsplit(":", 1)[-1], self.label(target, gpu, around - 1))
+                    for name, target in self.references(definition, gpu).items()
+                    if computes(target.module)
+                )
+                self._labels[key] = _hash(self.label(definition, gpu, around - 1), names)
+        return self._labels[key]
+
+    def roots(self, roots: Iterable[str]) -> tuple[list[Definition], list[str]]:
+        """Roots as definitions (``"clustlib.module:name"``) and as plain texts (anything else)."""
+        given = list(roots)
+        return [Definition(*r.split(":")) for r in given if _DOTTED.match(r)], [
+            r for r in given if not _DOTTED.match(r)
+        ]
+
+    def behind(self, roots: Iterable[str], gpu: bool = False) -> set[Definition]:
+        """The definitions that count in the mark of ``roots``."""
+        return self.closure(self.roots(roots)[0], computes, gpu=gpu)
+
+    def mark(self, roots: Iterable[str], gpu: bool = False) -> str:
+        """A short hash of every definition that ``roots`` run through, on a GPU or on the CPU.
+
+        A root is ``"clustlib.module:name"``; any other text is hashed as it is.
+        """
+        roots = list(roots)
+        labels, texts = sorted(self.label(d, gpu) for d in self.behind(roots, gpu)), self.roots(roots)[1]
+        return _hash(*sorted(map(_without_places, texts)), "through", *labels)
+
+    def files_of_code(self, code: str) -> list[Path]:
+        """The clustlib files that a notebook's code (or any script's) depends on, sorted."""
+        tree = ast.parse(code)
+        imports = self.imports(tree, "__notebook__", is_package=False)
+        roots = self.named(tree, imports, lambda name: False, "__notebook__", strings=True).values()
+        modules = (self.module(d.module) for d in self.closure(roots, strings=True))
+        return sorted({module.path for module in modules if module})
 
 
-def fingerprint(roots: Iterable[str], skip: Iterable[str] = (), gpu: bool = False) -> str:
-    """A short hash of every definition that ``roots`` run through, on a GPU or on the CPU.
+class _Running:
+    """The running package's code, read when it is first asked for."""
 
-    A root is ``"clustlib.module:name"``; any other text is hashed as it is.
-    """
-    roots = list(roots)
-    found = closure([Definition(*root.split(":")) for root in roots if _DOTTED.match(root)], skip, gpu=gpu)
-    digest = hashlib.sha256()
-    for text in sorted(root for root in roots if not _DOTTED.match(root)):
-        digest.update(text.encode())
-    for definition in sorted(found):
-        digest.update(f"{definition.module}:{definition.name}{_text(definition, gpu)}".encode())
-    return digest.hexdigest()[:16]
+    @cached_property
+    def code(self) -> Code:
+        return Code()
 
 
-def files_of_code(code: str) -> list[Path]:
-    """The clustlib files that a notebook's code (or any script's) depends on, sorted."""
-    tree = ast.parse(code)
-    imports = _imports(tree, "__notebook__", is_package=False)
-    roots = _used(tree, imports, lambda name: False, "__notebook__", strings=True)
-    return sorted({module.path for d in closure(roots, strings=True) if (module := _read(d.module))})
+_RUNNING = _Running()
+
+
+def running() -> Code:
+    """The definitions of the running package."""
+    return _RUNNING.code

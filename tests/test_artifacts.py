@@ -17,7 +17,7 @@ def embed(dataset: str, seed: int = 0) -> dict[str, np.ndarray]:
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(artifacts, "folder", lambda: tmp_path)
-    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params, gpu=False: "sources")
+    monkeypatch.setattr(artifacts, "mark_of", lambda fn, params, gpu=False: "sources")
     calls.clear()
     return tmp_path
 
@@ -37,7 +37,7 @@ def test_made_once_and_read_back():
 
 def test_made_again_by_other_sources(monkeypatch):
     records.artifact(embed, dataset="digits")
-    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params, gpu=False: "others")
+    monkeypatch.setattr(artifacts, "mark_of", lambda fn, params, gpu=False: "others")
     records.artifact(embed, dataset="digits")
     assert len(calls) == 2
 
@@ -75,7 +75,7 @@ def test_the_key_is_the_records():
 def test_made_again_where_what_made_it_has_changed(gpu, monkeypatch):
     monkeypatch.setattr(artifacts.provenance, "on_gpu", lambda made: gpu)
     marks = {False: "cpu-1", True: "gpu-1"}
-    monkeypatch.setattr(artifacts, "fingerprint", lambda fn, params, gpu=False: marks[gpu])
+    monkeypatch.setattr(artifacts, "mark_of", lambda fn, params, gpu=False: marks[gpu])
     records.artifact(embed, dataset="digits")
     marks[not gpu] = "other"  # what it was not made by does not matter
     records.artifact(embed, dataset="digits")

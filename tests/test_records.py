@@ -33,7 +33,7 @@ def plain_runs(monkeypatch, book):
     """Runs of a test function: no data set behind them, no definition in clustlib."""
     CALLS.clear()
     monkeypatch.setattr(run_module, "_dataset_checksum", lambda params: None)
-    monkeypatch.setattr(run_module, "fingerprint", lambda fn, params, gpu=False: fake.version)
+    monkeypatch.setattr(run_module, "mark_of", lambda fn, params, gpu=False: fake.version)
     monkeypatch.setattr(fake, "version", "v1", raising=False)
 
 

@@ -6,22 +6,18 @@ import pytest
 
 from clustlib import sources
 
-
-def forget() -> None:
-    for cached in (sources._read, sources._statements, sources._named, sources._text):
-        cached.cache_clear()
+CODE = []  # of the test that runs
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
+def package(tmp_path):
     """A small package in clustlib's place; returns a function that rewrites one of its modules."""
-    monkeypatch.setattr(sources, "_ROOT", tmp_path)
 
     def write(name: str, text: str) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text))
-        forget()
+        CODE[:] = [sources.Code(tmp_path)]
 
     write("__init__.py", "")
     write("kernels/__init__.py", "from clustlib.kernels.core import knn\nfrom clustlib.kernels.other import linkage\n")
@@ -31,16 +27,15 @@ def package(tmp_path, monkeypatch):
         "run.py",
         "from clustlib import kernels\n\ndef fit(x):\n    return kernels.knn(x)\n\ndef unused(x):\n    return 1\n",
     )
-    yield write
-    forget()
+    return write
 
 
 def mark() -> str:
-    return sources.fingerprint(["clustlib.run:fit"])
+    return CODE[0].mark(["clustlib.run:fit"])
 
 
 def test_follows_calls_constants_and_reexports(package):
-    found = {f"{d.module}:{d.name}" for d in sources.closure([sources.Definition("clustlib.run", "fit")])}
+    found = {f"{d.module}:{d.name}" for d in CODE[0].closure([sources.Definition("clustlib.run", "fit")])}
     assert found == {
         "clustlib.run:fit",
         "clustlib.kernels.core:knn",
@@ -87,20 +82,86 @@ def test_a_change_elsewhere_or_in_prose_does_not(package, name, text):
 
 
 def test_plain_text_counts(package):
-    assert sources.fingerprint(["clustlib.run:fit", "n_init=10"]) != sources.fingerprint(
-        ["clustlib.run:fit", "n_init=1"]
-    )
+    assert CODE[0].mark(["clustlib.run:fit", "n_init=10"]) != CODE[0].mark(["clustlib.run:fit", "n_init=1"])
 
 
-def test_skipped_modules_do_not_count(package):
-    before = sources.fingerprint(["clustlib.run:fit"], skip=["clustlib.kernels"])
-    package("kernels/core.py", "def knn(x):\n    return 0\n")
-    assert sources.fingerprint(["clustlib.run:fit"], skip=["clustlib.kernels"]) == before
+def test_loaders_and_lists_of_rows_do_not_count(package):
+    package("run.py", "from clustlib import datasets, rows\n\ndef fit(x):\n    return datasets.load(rows.ROWS[x])\n")
+    package("datasets.py", "def load(x):\n    return x\n")
+    package("rows.py", "ROWS = {}\n")
+    before = mark()
+    package("datasets.py", "def load(x):\n    return -x\n")
+    package("rows.py", "ROWS = {1: 2}\n")
+    assert mark() == before
+
+
+HARMLESS = {
+    "an annotation": ("def knn(x: int) -> object:\n    y: int = helper(x) * SCALE\n    return y\n", None),
+    "a text of an error": (
+        'def knn(x):\n    raise ValueError(f"no {x}")\n',
+        'def knn(x):\n    raise ValueError("none")\n',
+    ),
+    "a text of a warning": ('import warnings\ndef knn(x):\n    warnings.warn("a", stacklevel=2)\n',) * 2,
+    "a docstring of a method": (
+        "class knn:\n    def a(self):\n        'One.'\n",
+        "class knn:\n    def a(self):\n        pass\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_what_computes_nothing_does_not_count(package, kind):
+    one, other = HARMLESS[kind]
+    rest = "SCALE = 2\n\ndef helper(x):\n    return x\n"
+    package("kernels/core.py", one + rest)
+    before = mark()
+    other = other or one.replace(": int", "").replace(" -> object", "")
+    package("kernels/core.py", other.replace('"a"', '"b"') + rest)
+    assert mark() == before
+
+
+def test_the_kind_of_an_error_and_a_fields_name_count(package):
+    for one, other in (("ValueError('a')", "TypeError('a')"),):
+        package("run.py", f"def fit(x):\n    raise {one}\n")
+        before = mark()
+        package("run.py", f"def fit(x):\n    raise {other}\n")
+        assert mark() != before
+    package("run.py", "class fit:\n    a: int\n    b: int\n")
+    before = mark()
+    package("run.py", "class fit:\n    b: int\n    a: int\n")
+    assert mark() != before
+
+
+def test_where_a_definition_stands_does_not_count(package):
+    before = mark()
+    package("elsewhere.py", "SCALE = 2\n\ndef knn(x):\n    return helper(x) * SCALE\n\ndef helper(x):\n    return x\n")
+    package("kernels/core.py", "")
+    package("kernels/__init__.py", "from clustlib.elsewhere import knn\n")
+    assert mark() == before
+    assert CODE[0].mark(["the text clustlib.a.b:C"]) == CODE[0].mark(["the text clustlib.c:C"])
+
+
+def test_the_same_texts_bound_to_other_names_are_another_run(package):
+    package("a.py", "def step(x):\n    return x\n")
+    package("b.py", "def step(x):\n    return -x\n")
+    imports = "from clustlib.{} import step as one\nfrom clustlib.{} import step as two\n"
+    text = imports + "\ndef fit(x):\n    return one(two(x)) - one(x)\n"
+    package("run.py", text.format("a", "b"))
+    before = mark()
+    package("run.py", text.format("b", "a"))
+    assert mark() != before
+
+
+def test_names_of_a_stub_are_followed(package):
+    before = mark()
+    package("kernels/__init__.py", "import lazy_loader as lazy\n")
+    package("kernels/__init__.pyi", "from .core import knn as knn\n")
+    assert mark() == before
 
 
 def test_a_notebooks_files_are_those_it_reaches(package, tmp_path):
     package("rows.py", 'ROWS = {"a": "clustlib.kernels.other:linkage"}\n')
-    files = sources.files_of_code("from clustlib import run\nfrom clustlib.rows import ROWS\nrun.fit(ROWS)\n")
+    files = CODE[0].files_of_code("from clustlib import run\nfrom clustlib.rows import ROWS\nrun.fit(ROWS)\n")
     assert {path.relative_to(tmp_path).as_posix() for path in files} == {
         "kernels/core.py",
         "kernels/other.py",
@@ -110,7 +171,7 @@ def test_a_notebooks_files_are_those_it_reaches(package, tmp_path):
 
 
 def test_code_without_clustlib_depends_on_nothing(package):
-    assert sources.files_of_code("import numpy as np\nnp.zeros(3)\n") == []
+    assert CODE[0].files_of_code("import numpy as np\nnp.zeros(3)\n") == []
 
 
 def test_a_name_that_cannot_be_found_is_an_error(package):
@@ -125,7 +186,7 @@ def test_every_row_and_notebook_can_be_traced():
     from clustlib.reproduce.notebook import all_notebooks
 
     for label in rows.ROWS:
-        assert len(runs.fingerprint(experiments.cluster_pixels, {"method": label})) == 16
+        assert len(runs.mark_of(experiments.cluster_pixels, {"method": label})) == 16
     for notebook in all_notebooks():
         assert notebook.files()
 
@@ -154,13 +215,13 @@ def test_a_run_on_the_cpu_does_not_go_through_what_a_gpu_does(package):
         """,
     )
     assert mark() == before
-    names = [{d.name for d in sources.closure([sources.Definition("clustlib.run", "fit")], gpu=g)} for g in (0, 1)]
+    names = [{d.name for d in CODE[0].closure([sources.Definition("clustlib.run", "fit")], gpu=g)} for g in (0, 1)]
     assert "linkage" not in names[0] and "linkage" in names[1]
 
 
 def test_a_run_on_a_gpu_does(package):
     text = "def knn(x):\n    if on_gpu(x):\n        return {}\n    return x\n"
     package("kernels/core.py", text.format(1))
-    here, there = (sources.fingerprint(["clustlib.run:fit"], gpu=gpu) for gpu in (False, True))
+    here, there = (CODE[0].mark(["clustlib.run:fit"], gpu=gpu) for gpu in (False, True))
     package("kernels/core.py", text.format(2))
-    assert here == mark() and there != sources.fingerprint(["clustlib.run:fit"], gpu=True)
+    assert here == mark() and there != CODE[0].mark(["clustlib.run:fit"], gpu=True)

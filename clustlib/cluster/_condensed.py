@@ -1,23 +1,24 @@
 """Nearest-neighbour chain on a condensed table of mean distances, in place."""
 
-import numba as nb
 import numpy as np
 
+from clustlib.compiled import njit
 
-@nb.njit(cache=True, inline="always")
+
+@njit(inline="always")
 def condensed_start(i, m):
     """Index of the pair (i, i+1) in a condensed table of m items (SciPy's order)."""
     return i * (2 * m - i - 1) // 2
 
 
-@nb.njit(cache=True, inline="always")
+@njit(inline="always")
 def _pair(i, j, m):
     if i > j:
         i, j = j, i
     return i * (2 * m - i - 1) // 2 + j - i - 1
 
 
-@nb.njit(cache=True)
+@njit()
 def average_linkage_chain(table, sizes):
     """Average linkage of m clusters, (m-1, 4) merges with the children's nodes, height and size, in chain order.
 

@@ -14,6 +14,7 @@ import numba as nb
 import numpy as np
 
 from clustlib.cluster._condensed import average_linkage_chain, condensed_start
+from clustlib.compiled import njit
 
 GiB = 1 << 30
 BLOCK = 512  # rows of a distance block at most
@@ -143,7 +144,7 @@ def _sort_samples(X: np.ndarray, clusters: _Partition) -> None:
         X[:, column : column + 64] = X[order, column : column + 64]
 
 
-@nb.njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _add_distances(products, X, row, start, norms, row_cluster, bounds, sums):
     """Add to ``sums[c, k]`` the distances of the block's rows in cluster c to all members of cluster k."""
     n_rows, m = products.shape[0], len(bounds) - 1
@@ -177,7 +178,7 @@ def _nearest(X: np.ndarray, clusters: _Partition, block: int, bar) -> tuple[np.n
     return nearest, distance
 
 
-@nb.njit(parallel=True, cache=True)
+@njit(parallel=True)
 def _update_nearest(first, means, nearest, distance):
     rows, columns = means.shape
     for r in nb.prange(rows):
@@ -228,7 +229,7 @@ def sort_merges(Z: np.ndarray) -> np.ndarray:
     return Z
 
 
-@nb.njit(cache=True)
+@njit()
 def _lift_to_children(Z, n):
     for row in range(len(Z)):
         for child in (int(Z[row, 0]), int(Z[row, 1])):

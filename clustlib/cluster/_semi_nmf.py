@@ -5,7 +5,8 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-from numba import vectorize
+
+from clustlib.compiled import vectorize
 
 History = list[dict[str, float]]
 _CANCELLED = 1e-2  # share of ‖X‖² below which a difference of float32 sums is not trusted
@@ -97,7 +98,7 @@ def multiplicative_step(H: np.ndarray, A: np.ndarray, B: np.ndarray) -> np.ndarr
     return _scaled(H, A, np.maximum(-B, 0) @ H, np.maximum(B, 0) @ H)
 
 
-@vectorize(["float32(float32, float32, float32, float32)", "float64(float64, float64, float64, float64)"], cache=True)
+@vectorize("float32(float32, float32, float32, float32)", "float64(float64, float64, float64, float64)")
 def _scaled(h, a, rise, fall):  # type: ignore[no-untyped-def]
     """One pass over the four tables, where plain array code makes ten."""
     return h * math.sqrt((max(a, 0) + rise) / max(max(-a, 0) + fall, 1e-10))

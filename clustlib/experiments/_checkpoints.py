@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clustlib import _paths
-from clustlib.records.runs import fingerprint, key_of
+from clustlib.records.runs import key_of, mark_of
 
 _LONGEST = 180  # characters of a name: a file's may have 255 bytes, and the fit's identity stands in the file itself
 
@@ -13,4 +13,4 @@ _LONGEST = 180  # characters of a name: a file's may have 255 bytes, and the fit
 def checkpoint_of(fn: Callable, params: dict[str, Any]) -> Path:
     """The file of a fit by ``fn(**params)``, named after its parameters and sources: changed code begins anew."""
     name = key_of(fn, params).replace("/", "-")[:_LONGEST]
-    return _paths.build("checkpoints") / f"{name}.{fingerprint(fn, params)}.pt"
+    return _paths.build("checkpoints") / f"{name}.{mark_of(fn, params)}.pt"

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba import njit
 
 from clustlib._device import on_gpu
 from clustlib._validation import check_features
+from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, magnified, rounding
 
@@ -274,7 +274,7 @@ def _search_torch(X: np.ndarray, norm2: np.ndarray, m: int, device: str) -> tupl
     return nearest, reach
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _offer_columns(dots, half, row0, column0, nearest, half_d2, lo, hi):
     """Offer each column's point to the rows ``lo:hi`` of a block of dot products."""
     half_j = half[column0 : column0 + dots.shape[1]]
@@ -295,7 +295,7 @@ def _offer_columns(dots, half, row0, column0, nearest, half_d2, lo, hi):
                         worst = half_d2[i, -1]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _offer_rows(dots, half, row0, column0, nearest, half_d2, lo, hi):
     """Offer each row's point to the columns ``lo:hi``, reading the block along its rows."""
     half_j = half[column0 : column0 + dots.shape[1]]
@@ -317,7 +317,7 @@ def _offer_rows(dots, half, row0, column0, nearest, half_d2, lo, hi):
                         limits[c] = half_d2[j, -1] - half_j[start + c]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _insert(nearest, d2, j, new):
     """Put ``j`` at its place in a list sorted by distance; the last one falls off."""
     at = len(d2) - 1
@@ -330,7 +330,7 @@ def _insert(nearest, d2, j, new):
 # ------------------------------------------------------------------ ranking, in float64
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _rank(X, candidates, bound, indices, d2, sure, lo, hi):
     """The k nearest of each point's candidates; ``sure`` where no other point can be among them."""
     k = indices.shape[1]
@@ -342,7 +342,7 @@ def _rank(X, candidates, bound, indices, d2, sure, lo, hi):
         sure[i] = d2[i, k - 1] < bound[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _rank_all(X, rows, indices, d2, lo, hi):
     """The k nearest among all points, for the points ``rows[lo:hi]``."""
     for i in rows[lo:hi]:
@@ -353,7 +353,7 @@ def _rank_all(X, rows, indices, d2, lo, hi):
                 _insert_ranked(indices[i], d2[i], j, _squared_distance(X[i], X[j]))
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(nogil=True, fastmath={"reassoc", "contract"})
 def _squared_distance(x, y):
     total = 0.0
     for t in range(len(x)):
@@ -362,7 +362,7 @@ def _squared_distance(x, y):
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _insert_ranked(indices, d2, j, new):
     """As :func:`_insert`, with equal distances in the order of their indices."""
     at = len(d2)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from clustlib import _threads
+from clustlib.compiled import njit
 from clustlib.kernels._switches import place
 
 _WORTH = 1 << 20  # values of a map: fewer are done sooner than a second thread has been woken
@@ -31,7 +31,7 @@ def _by_images(work: Any, *arrays: Any) -> None:
     _threads.in_threads(work, [(*arrays, *part) for part in parts])
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _moments(maps, pivots, sums, low, high):
     """Per image and channel, the sums of (x - pivot) and of its square, into ``sums`` (N, C, 2)."""
     for n in range(low, high):
@@ -45,7 +45,7 @@ def _moments(maps, pivots, sums, low, high):
             sums[n, c, 0], sums[n, c, 1] = first, second
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pool(maps, scale, shift, pooled, switches, low, high):
     """relu(scale * x + shift) of the decisive value of every window; switches count 0 1 / 2 3 within it."""
     _, channels, rows, columns = pooled.shape
@@ -71,7 +71,7 @@ def _pool(maps, scale, shift, pooled, switches, low, high):
                     switches[n, c, i, j] = where if value > 0 else np.uint8(0)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pooled_sums(upstream, pooled, switches, maps, mean, rstd, sums, low, high):
     """Per image and channel, the sums of the gradient and of gradient * normalised input, into (N, C, 2)."""
     _, channels, rows, columns = pooled.shape
@@ -87,7 +87,7 @@ def _pooled_sums(upstream, pooled, switches, maps, mean, rstd, sums, low, high):
             sums[n, c, 0], sums[n, c, 1] = plain, weighted * rstd[c]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _spread(upstream, pooled, switches, maps, slope, offset, scale, downstream, low, high):
     """The gradient by the map: slope * x + offset everywhere, and scale * upstream at the switches."""
     _, channels, rows, columns = pooled.shape

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from clustlib._device import on_gpu
+from clustlib.compiled import njit
 from clustlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _with_random(labels: Tensor, n_negatives: int, generator: Generator | None) 
     return Triplets(torch.from_numpy(anchor), torch.from_numpy(positive), torch.from_numpy(negative))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _pairs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The images in the order of clusters, the cluster of each from 0, where each starts there, and all pairs of one.
 
@@ -117,7 +117,7 @@ def _pairs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     return order, rank, starts[: clusters + 1], anchor, positive
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _others(order: np.ndarray, starts: np.ndarray, cluster: np.ndarray, uniform: np.ndarray, k: int) -> np.ndarray:
     """``k`` different images (P, k) outside each of the clusters ``cluster`` (P,), without rejection.
 

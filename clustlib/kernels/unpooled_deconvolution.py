@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from clustlib import _threads
+from clustlib.compiled import njit
 from clustlib.kernels._switches import place
 
 FEW = 4  # output channels up to which the sparse pass is the faster one
@@ -28,7 +28,7 @@ def _loops(known: int) -> tuple[Any, Any]:
     Where the compiler knows that a filter is narrow it unrolls the innermost loops, which then take a third less.
     """
 
-    @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    @njit(nogil=True, fastmath={"reassoc", "contract"})
     def stamp(values, switches, filters, padded, low, high):
         """Add ``value * filter`` to the padded output at every value's place."""
         _, channels, rows, columns = values.shape
@@ -47,7 +47,7 @@ def _loops(known: int) -> tuple[Any, Any]:
                                 for b in range(wide):
                                     line[left + b] += value * weights[b]
 
-    @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+    @njit(nogil=True, fastmath={"reassoc", "contract"})
     def gather(values, switches, filters, upstream, by_values, by_filters, low, high):
         """The gradients by the values that are not 0 and by the filters (summed over these images)."""
         _, channels, rows, columns = values.shape

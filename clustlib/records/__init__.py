@@ -10,8 +10,9 @@ published pages show); the *quick* store lies under ``_build`` and is computed a
 """
 
 from clustlib.records.artifacts import artifact
+from clustlib.records.freshness import judge
 from clustlib.records.provenance import environment
-from clustlib.records.runs import RECOMPUTE, Missing, NoRecord, Runs, changed, grid, load, requested, run
+from clustlib.records.runs import RECOMPUTE, Missing, NoRecord, Runs, grid, load, requested, run
 from clustlib.records.store import Record, Store, digest, open_store
 
 __all__ = [
@@ -22,10 +23,10 @@ __all__ = [
     "Runs",
     "Store",
     "artifact",
-    "changed",
     "digest",
     "environment",
     "grid",
+    "judge",
     "load",
     "open_store",
     "requested",

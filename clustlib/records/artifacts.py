@@ -12,7 +12,7 @@ import numpy as np
 
 from clustlib import _paths
 from clustlib.records import provenance
-from clustlib.records.runs import bind, fingerprint, identity_of, key_of
+from clustlib.records.runs import bind, identity_of, key_of, mark_of
 from clustlib.records.store import lock
 
 _GPU = '"made on a GPU": true'
@@ -27,7 +27,7 @@ def folder() -> Path:
 
 def _made_by(fn: Callable, params: dict[str, Any], gpu: bool) -> str:
     """What a file must say of itself to stand for ``fn(**params)``: parameters, sources and, if it was one, the GPU."""
-    found = {"params": identity_of(params), "sources": fingerprint(fn, params, gpu)}
+    found = {"params": identity_of(params), "sources": mark_of(fn, params, gpu)}
     return json.dumps(found | {"made on a GPU": True} if gpu else found, sort_keys=True)
 
 

@@ -1,33 +1,27 @@
 """Run a function once per set of parameters: replay what exists, compute what is missing."""
 
-import importlib
+import hashlib
 import inspect
 import itertools
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clustlib import sources
 from clustlib.errors import DataMissing, DeviceMissing, PackageMissing, RecordCorrupt, UsageError
-from clustlib.records import provenance
+from clustlib.records import freshness, provenance
 from clustlib.records.store import Record, Store, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RECOMPUTE = ("never", "missing", "stale", "all")
-# A data set is pinned by its checksum in the record, so its loaders are not part of a run's sources.
-# The list of rows is not either: the row that a run uses names itself through ``fn.uses``.
-_NOT_TRACED = (
-    *("clustlib.datasets", "clustlib.errors", "clustlib._paths", "clustlib.rows", "clustlib.published"),
-    *("clustlib.records", "clustlib.sources"),  # they keep what was computed, and compute none of it
-)
-
-
 _requested: dict[str, None] = {}  # in order of first request
 
 
@@ -78,7 +72,11 @@ def taking(run: Callable) -> Callable[[Callable], Callable]:
 
 
 def key_of(fn: Callable, params: dict[str, Any]) -> str:
-    """``method/dataset/function.other-parameters.seed-0``: readable, stable, and safe as a path."""
+    """``method/dataset/function.other-parameters.seed-0``: readable, and safe as a path.
+
+    It is a name and not the identity, which is the parameters themselves: two runs whose parameters differ only in
+    what a file's name cannot hold get the same one, and :func:`run` tells them apart.
+    """
     defaults = {name: p.default for name, p in inspect.signature(fn).parameters.items()}
     parts = [_slug(fn.__name__.replace("_", "-"))]
     for name in sorted(params):
@@ -89,19 +87,23 @@ def key_of(fn: Callable, params: dict[str, Any]) -> str:
     return f"{_slug(params.get('method', fn.__name__))}/{_slug(params.get('dataset', 'no-data'))}/{'.'.join(parts)}"
 
 
-def fingerprint(fn: Callable, params: dict[str, Any], gpu: bool = False) -> str:
-    """The hash of the definitions that this run goes through on the CPU, or on a GPU (see :mod:`clustlib.sources`).
+def roots_of(fn: Callable, params: dict[str, Any]) -> list[str]:
+    """What a run goes through: its function, and what its parameters choose (code by name, settings as text).
 
-    A function whose parameters choose the code (a method's name) lists that code, and any settings
-    that come with it as plain text, in ``fn.uses(params)``.
+    A function whose parameters choose the code (a method's name) lists that in ``fn.uses(params)``.
     """
     uses = getattr(fn, "uses", None)
-    roots = [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
-    return sources.fingerprint(roots, skip=_NOT_TRACED, gpu=gpu)
+    return [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
 
 
-def _sources_changed(record: Record, fn: Callable, params: dict[str, Any]) -> bool:
-    return record.sources != fingerprint(fn, params, gpu=provenance.on_gpu(record.provenance))
+@cache
+def _mark(roots: tuple[str, ...], gpu: bool) -> str:
+    return sources.running().mark(roots, gpu=gpu)
+
+
+def mark_of(fn: Callable, params: dict[str, Any], gpu: bool = False) -> str:
+    """The mark of the definitions that this run goes through on the CPU, or on a GPU (see :mod:`clustlib.sources`)."""
+    return _mark(tuple(roots_of(fn, params)), gpu)
 
 
 def identity_of(params: dict[str, Any]) -> dict[str, Any]:
@@ -109,21 +111,30 @@ def identity_of(params: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name != "device"}
 
 
+def _same_run(record: Record, fn: Callable, params: dict[str, Any]) -> bool:
+    """Whether a record is of this run. A setting that is younger than the record had its default then."""
+    defaults = {name: p.default for name, p in inspect.signature(fn).parameters.items()}
+    wanted = json.loads(json.dumps(identity_of(params)))
+    younger = {name: defaults[name] for name in wanted if name not in record.params and name in defaults}
+    return {**json.loads(json.dumps(younger)), **identity_of(record.params)} == wanted
+
+
+def key_in(store: Store, fn: Callable, params: dict[str, Any]) -> str:
+    """The key under which a store keeps this run, or would keep it: another run may have the readable name already."""
+    key = key_of(fn, params)
+    taken = store.read(key)
+    if taken is None or _same_run(taken, fn, params):
+        return key
+    text = json.dumps(identity_of(params), sort_keys=True)
+    return f"{key}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
 def is_stale(record: Record, fn: Callable, params: dict[str, Any], store: Store) -> bool:
-    """Whether the record was made by other parameters or sources, or (quick profile) other versions."""
-    if identity_of(record.params) != identity_of(params) or _sources_changed(record, fn, params):
-        return True
-    return store.profile == "quick" and record.provenance["versions"] != provenance.versions()
-
-
-def changed(record: Record) -> bool:
-    """Whether the sources that made a record have changed since (a moved function counts as changed)."""
-    module, _, name = record.provenance["function"].partition(":")
-    try:
-        fn = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        return True
-    return _sources_changed(record, fn, record.params)
+    """Whether other code than today's made the record, or (quick profile) other versions."""
+    if store.profile == "quick":
+        gpu = provenance.on_gpu(record.provenance)
+        return record.sources != mark_of(fn, params, gpu) or record.provenance["versions"] != provenance.versions()
+    return freshness.judge(record, fn).state == "stale"
 
 
 def _split(result: dict[str, Any], key: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -158,7 +169,7 @@ def _compute(fn: Callable, params: dict[str, Any], key: str, store: Store) -> Re
         "peak_memory_mb": provenance.peak_memory_mb(),
         "dataset_sha256": _dataset_checksum(params),
     }
-    through = fingerprint(fn, params, gpu=provenance.on_gpu(made))
+    through = mark_of(fn, params, gpu=provenance.on_gpu(made))
     return store.write(key, params, metrics, arrays, seconds=seconds, provenance=made, sources=through)
 
 
@@ -180,7 +191,7 @@ def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **par
     if recompute not in RECOMPUTE:
         raise UsageError(f"recompute must be one of {', '.join(RECOMPUTE)}; got {recompute!r}")
     store, params = open_store(profile), bind(fn, params)
-    key = key_of(fn, params)
+    key = key_in(store, fn, params)
     _requested.setdefault(key)
 
     def usable() -> Record | None:
@@ -194,7 +205,8 @@ def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **par
         return record
     if recompute == "never":
         raise NoRecord("no record yet")
-    with store.lock(key):
+    with store.lock(key_of(fn, params)):
+        key = key_in(store, fn, params)  # another process may have taken the name meanwhile
         return usable() or _compute(fn, params, key, store)
 
 

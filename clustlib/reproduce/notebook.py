@@ -65,7 +65,7 @@ class Notebook:
 
     def files(self) -> list[Path]:
         """The clustlib sources that it depends on, and its paper's published numbers."""
-        return sources.files_of_code(self.code()) + sorted(_paths.book("published", self.paper).glob("*"))
+        return sources.running().files_of_code(self.code()) + sorted(_paths.book("published", self.paper).glob("*"))
 
 
 def _source(cell: dict) -> str:

@@ -54,7 +54,7 @@ def book_files() -> list[str]:
 
 def page_sources() -> list[str]:
     """What the generated pages and the tables of claims are made by and of, besides the notebooks' results."""
-    makers = sources.files_of_code("from clustlib.reproduce.site import gather\ngather")
+    makers = sources.running().files_of_code("from clustlib.reproduce.site import gather\ngather")
     return sorted(_relative(path) for path in [*makers, *_paths.book("records").glob("**/*.json")])
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.links import NONE
 
 
@@ -83,7 +83,7 @@ def _listed(start: np.ndarray, name: np.ndarray, flow: np.ndarray, n: int) -> Bo
     )
 
 
-@njit(cache=True)
+@njit()
 def _by_cluster(start, name, at):
     touching = np.empty(len(name), np.int32)
     for v in range(len(start) - 1):
@@ -93,7 +93,7 @@ def _by_cluster(start, name, at):
     return touching
 
 
-@njit(cache=True)
+@njit()
 def incoming(indices):
     """Edges by head: those into ``v`` are ``edge[start[v]:start[v + 1]]``; edge ``i K + k`` is the k-th out of i."""
     n, k = indices.shape
@@ -110,7 +110,7 @@ def incoming(indices):
     return start, edge
 
 
-@njit(cache=True)
+@njit()
 def _collect(indices, received, sent, label, in_start, in_edge, start, name, flow):
     n, k = indices.shape
     place = np.full(label.max() + 1, -1, np.int64)  # of each cluster among the contacts of the current vertex

@@ -7,8 +7,8 @@ out on top is computed, until the one on top already is; the bounds are so close
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.forest import Forest, join, row_holds
 from clustlib.kernels.linkage.gdl import FINISHED, ISOLATED, NO_AFFINITY
 from clustlib.kernels.linkage.links import NONE, tidy
@@ -20,7 +20,7 @@ from clustlib.kernels.linkage.zeta import zeta_affinity, zeta_bound
 PATH, ZETA = 0, 1
 
 
-@njit(cache=True)
+@njit()
 def bound(forest, walks, kind, z, pair):
     """The value of a pair as far as it is known: its affinity or more."""
     if walks.known[pair]:
@@ -28,7 +28,7 @@ def bound(forest, walks, kind, z, pair):
     return path_bound(forest, z, pair) if kind == PATH else zeta_bound(forest, z, pair)
 
 
-@njit(cache=True)
+@njit()
 def compute(forest, walks, kind, pair):
     """Replace the bound of a pair by its affinity."""
     a, b = forest.links.end[2 * pair], forest.links.end[2 * pair + 1]
@@ -36,7 +36,7 @@ def compute(forest, walks, kind, pair):
     walks.known[pair] = True
 
 
-@njit(cache=True)
+@njit()
 def look_through(forest, walks, kind, z, c):
     """Find the pair of cluster ``c`` with the highest bound."""
     links, node = forest.links, forest.node
@@ -54,7 +54,7 @@ def look_through(forest, walks, kind, z, c):
     set_row(forest.rows, c, best, low, high, best_pair)
 
 
-@njit(cache=True)
+@njit()
 def start_bounds(forest, walks, kind, z):
     """Fill every row."""
     for c in range(len(forest.node)):
@@ -62,7 +62,7 @@ def start_bounds(forest, walks, kind, z):
     replay_all(forest.rows)
 
 
-@njit(cache=True)
+@njit()
 def merge_by_walks(forest, walks, kind, z, small, stop):
     """As :func:`.gdl.merge_by_affinity`."""
     rows, links = forest.rows, forest.links
@@ -86,7 +86,7 @@ def merge_by_walks(forest, walks, kind, z, small, stop):
     return FINISHED
 
 
-@njit(cache=True)
+@njit()
 def merge(forest, walks, kind, z, a, b, height):
     """Join two clusters and bring walks and rows up to date; returns the cluster that goes on."""
     rows, links, node = forest.rows, forest.links, forest.node
@@ -110,7 +110,7 @@ def merge(forest, walks, kind, z, a, b, height):
     return a
 
 
-@njit(cache=True)
+@njit()
 def exchanges(forest, c):
     """Whether edges go both ways between ``c`` and any other cluster, without which there is no affinity."""
     links = forest.links
@@ -122,7 +122,7 @@ def exchanges(forest, c):
     return False
 
 
-@njit(cache=True)
+@njit()
 def isolated_clusters(forest, largest):
     """Clusters of at most ``largest`` vertices for which :func:`exchanges` is false."""
     found = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.forest import Forest, has_room, join
 from clustlib.kernels.linkage.gdl import (
     FINISHED,
@@ -46,7 +46,7 @@ class Local(NamedTuple):
     at: np.ndarray
 
 
-@njit(cache=True)
+@njit()
 def score_row(forest, power, local, c):
     """Eq. (7) for cluster ``c`` and its nearest cluster: a_1 + lambda / (K_c - 1) sum over k > 1 of (a_1 - a_k)."""
     links, node = forest.links, forest.node
@@ -77,7 +77,7 @@ def score_row(forest, power, local, c):
     set_row(forest.rows, c, score if nearest != NONE else 0.0, low, high, nearest)
 
 
-@njit(cache=True)
+@njit()
 def start_scores(forest, power, local):
     """Score every cluster."""
     for c in range(len(forest.node)):
@@ -86,7 +86,7 @@ def start_scores(forest, power, local):
     replay_all(forest.rows)
 
 
-@njit(cache=True)
+@njit()
 def merge_by_local_structure(forest, power, local, small, stop):
     """As :func:`.gdl.merge_by_affinity`, with the criterion of Eq. (7)."""
     rows, links = forest.rows, forest.links
@@ -105,7 +105,7 @@ def merge_by_local_structure(forest, power, local, small, stop):
     return FINISHED
 
 
-@njit(cache=True)
+@njit()
 def merge_locally(forest, power, local, a, b, height):
     """Join two clusters and score the merged one and all its neighbours anew; returns the cluster that goes on."""
     lower = min(local.place[a], local.place[b])
@@ -128,7 +128,7 @@ def merge_locally(forest, power, local, a, b, height):
     return a
 
 
-@njit(cache=True)
+@njit()
 def _rescore_around(forest, power, local, c):
     links = forest.links
     score_row(forest, power, local, c)

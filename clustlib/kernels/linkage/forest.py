@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.boundary import Boundary
 from clustlib.kernels.linkage.links import (
     NONE,
@@ -82,7 +82,7 @@ def new_forest(label: np.ndarray, links: Links, boundary: Boundary) -> Forest:
     )
 
 
-@njit(cache=True)
+@njit()
 def root_of(parent, c):
     """The cluster that initial cluster ``c`` is in."""
     while parent[c] != c:
@@ -91,14 +91,14 @@ def root_of(parent, c):
     return c
 
 
-@njit(cache=True)
+@njit()
 def has_room(forest, a, b):
     """Whether the links that joining ``a`` and ``b`` can make fit into the arrays."""
     new = min(forest.boundary.length[a], forest.boundary.length[b])
     return 2 * (forest.links.made[0] + new) <= len(forest.links.end)
 
 
-@njit(cache=True)
+@njit()
 def row_holds(rows, end, node, c, value):
     """Whether the best pair of row ``c`` still has the row's value, now ``value``, and nodes."""
     a, b = end[2 * rows.pair[c]], end[2 * rows.pair[c] + 1]
@@ -113,7 +113,7 @@ def roomier(forest: Forest) -> Forest:
     return forest._replace(links=grown(forest.links, most))
 
 
-@njit(cache=True)
+@njit()
 def join(forest, a, b, height):
     """Merge clusters ``a`` and ``b``.
 
@@ -145,7 +145,7 @@ def join(forest, a, b, height):
     return a, b, n_touched
 
 
-@njit(cache=True)
+@njit()
 def _join_links(forest, a, b, step):
     """The column side, S(x; a u b) = S(x; a) + S(x; b), and the additive part of the row side."""
     links = forest.links
@@ -176,7 +176,7 @@ def _join_links(forest, a, b, step):
     return n_touched
 
 
-@njit(cache=True)
+@njit()
 def _join_boundary(forest, a, b, step, n_touched):
     """Rename the contacts with ``b``; those of a vertex that touches ``a`` too give the cross term of S(a u b; x)."""
     links, boundary = forest.links, forest.boundary

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.boundary import new_boundary, no_boundary
 from clustlib.kernels.linkage.forest import Forest, has_room, join, new_forest, root_of, row_holds
 from clustlib.kernels.linkage.links import NONE, item_of, new_links, tidy
@@ -39,7 +39,7 @@ def gdl_forest(graph: KnnGraph, label: np.ndarray, update: str) -> tuple[Forest,
     return forest, 2
 
 
-@njit(cache=True)
+@njit()
 def _link_contacts(links, boundary, label):
     """S(C; D), the sum over the vertices v of D that exchange weight with C both ways."""
     for v in range(len(label)):
@@ -49,13 +49,13 @@ def _link_contacts(links, boundary, label):
                 links.weight[item_of(links, boundary.name[contact], label[v]), 0] += product
 
 
-@njit(cache=True)
+@njit()
 def _divide_by_size(forest):
     for item in range(2 * forest.links.made[0]):
         forest.links.weight[item, 0] /= forest.size[forest.links.end[item]]
 
 
-@njit(cache=True)
+@njit()
 def affinity(end, weight, size, power, pair):
     """The affinity of the two clusters of ``pair``."""
     a, b = size[end[2 * pair]], size[end[2 * pair + 1]]
@@ -65,13 +65,13 @@ def affinity(end, weight, size, power, pair):
     return weight[2 * pair, 0] / a + weight[2 * pair + 1, 0] / b
 
 
-@njit(cache=True)
+@njit()
 def counts(candidate, pair):
     """Whether either cluster of ``pair`` has the other among its candidates."""
     return candidate[2 * pair] or candidate[2 * pair + 1]
 
 
-@njit(cache=True)
+@njit()
 def start_rows(forest, power, candidates):
     """Choose the candidates, if only some count, and fill every row."""
     if candidates > 0:
@@ -81,7 +81,7 @@ def start_rows(forest, power, candidates):
     refresh_rows(forest, power)
 
 
-@njit(cache=True)
+@njit()
 def refresh_rows(forest, power):
     """Look through all rows."""
     for c in range(len(forest.node)):
@@ -90,7 +90,7 @@ def refresh_rows(forest, power):
     replay_all(forest.rows)
 
 
-@njit(cache=True)
+@njit()
 def look_through(forest, power, c):
     """Find the best pair of cluster ``c``."""
     links, node = forest.links, forest.node
@@ -109,7 +109,7 @@ def look_through(forest, power, c):
     set_row(forest.rows, c, best, low, high, best_pair)
 
 
-@njit(cache=True)
+@njit()
 def merge_by_affinity(forest, power, candidates, small, stop):
     """Merge the pair with the largest affinity until ``stop`` clusters are left or something else comes up.
 
@@ -137,7 +137,7 @@ def merge_by_affinity(forest, power, candidates, small, stop):
     return FINISHED
 
 
-@njit(cache=True)
+@njit()
 def merge(forest, power, candidates, a, b, height):
     """Join two clusters and bring the rows up to date; returns the cluster that goes on."""
     rows, links, node = forest.rows, forest.links, forest.node
@@ -159,7 +159,7 @@ def merge(forest, power, candidates, a, b, height):
     return a
 
 
-@njit(cache=True)
+@njit()
 def choose_candidates(forest, power, k, c):
     """Let ``c`` keep as candidates the ``k`` best of the pairs that count now (AGDL's K^c nearest clusters)."""
     links = forest.links
@@ -177,7 +177,7 @@ def choose_candidates(forest, power, k, c):
         links.candidate[items[i]] = True
 
 
-@njit(cache=True)
+@njit()
 def isolated_clusters(forest, largest):
     """Clusters of at most ``largest`` vertices that have no affinity to any other."""
     found = []
@@ -189,7 +189,7 @@ def isolated_clusters(forest, largest):
     return np.array(found, dtype=np.int64)
 
 
-@njit(cache=True)
+@njit()
 def in_contact(forest):
     """Whether any two clusters still exchange an edge."""
     boundary = forest.boundary

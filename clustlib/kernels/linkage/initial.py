@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels.neighbours import KnnGraph
 
@@ -49,7 +49,7 @@ def in_order_of_appearance(labels: np.ndarray) -> np.ndarray:
     return rank[inverse]
 
 
-@njit(cache=True)
+@njit()
 def _follow_chains(nearest):
     labels = np.full(len(nearest), -1, np.int64)
     chain = np.empty(_LONGEST_CHAIN, np.int64)

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csr_array
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.forest import Forest, root_of
 from clustlib.kernels.linkage.links import NONE
 
@@ -105,7 +105,7 @@ def released_joins(
             weigh_row(forest, root_of(forest.parent, a), share)
 
 
-@njit(cache=True)
+@njit()
 def weigh_row(forest, c, factor):
     """Multiply S(c; x) by ``factor`` for all x; rows stay high enough."""
     item = forest.links.first[c]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from clustlib.compiled import njit
 
 NONE = -1
 
@@ -73,7 +74,7 @@ def grown(links: Links, capacity: int) -> Links:
     return new
 
 
-@njit(cache=True)
+@njit()
 def slot_of(keys, a, b):
     """Where the table has, or would have, the pair of clusters ``a`` and ``b``."""
     key = (np.int64(min(a, b)) << 32) | np.int64(max(a, b))
@@ -84,7 +85,7 @@ def slot_of(keys, a, b):
     return slot
 
 
-@njit(cache=True)
+@njit()
 def enter(links, slot, a, b, pair):
     """Write the pair of ``a`` and ``b`` at its slot."""
     links.made[1] += links.key[slot] == NONE
@@ -92,14 +93,14 @@ def enter(links, slot, a, b, pair):
     links.pair[slot] = pair
 
 
-@njit(cache=True)
+@njit()
 def pair_of(links, a, b):
     """The pair of ``a`` and ``b``, or NONE."""
     slot = slot_of(links.key, a, b)
     return links.pair[slot] if links.key[slot] != NONE else NONE
 
 
-@njit(cache=True)
+@njit()
 def item_of(links, a, b):
     """The end at ``a`` of the pair of ``a`` and ``b``, which is made if there is none."""
     slot = slot_of(links.key, a, b)
@@ -114,7 +115,7 @@ def item_of(links, a, b):
     return 2 * pair if links.end[2 * pair] == a else 2 * pair + 1
 
 
-@njit(cache=True)
+@njit()
 def prepend(links, item, c):
     """Make ``item`` an item of cluster ``c``."""
     links.end[item] = c
@@ -123,13 +124,13 @@ def prepend(links, item, c):
     links.degree[c] += 1
 
 
-@njit(cache=True)
+@njit()
 def cut_pair(end, pair):
     """Take a pair out; its items leave their lists when those are next read."""
     end[2 * pair] = end[2 * pair + 1] = NONE
 
 
-@njit(cache=True)
+@njit()
 def tidy(links, c):
     """Drop from the list of ``c`` the items of pairs that are gone."""
     before, item = NONE, links.first[c]
@@ -147,7 +148,7 @@ def tidy(links, c):
     links.degree[c] = degree
 
 
-@njit(cache=True)
+@njit()
 def rehash(links):
     """Build the table anew from the pairs that are left."""
     links.key[:] = NONE

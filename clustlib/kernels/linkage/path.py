@@ -9,8 +9,8 @@ edge l -> v, so the numerator is ``u' [G_AB]_BB w`` with ``u = z P_AB' y_A``, ``
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.boundary import new_boundary
 from clustlib.kernels.linkage.forest import Forest, new_forest
 from clustlib.kernels.linkage.links import NONE, item_of, new_links
@@ -39,7 +39,7 @@ def path_forest(graph: KnnGraph, label: np.ndarray, z: float, self_loops: bool) 
     return new_forest(label, links, boundary), walks
 
 
-@njit(cache=True)
+@njit()
 def _arrivals(heads, out, loop):
     """1' (I - z P)^-1 over the whole graph."""
     total, last = np.ones(len(heads)), np.ones(len(heads))
@@ -53,7 +53,7 @@ def _arrivals(heads, out, loop):
     return total
 
 
-@njit(cache=True)
+@njit()
 def _link_contacts(links, boundary, label):
     for v in range(len(label)):
         for contact in range(boundary.start[v], boundary.start[v + 1]):
@@ -62,7 +62,7 @@ def _link_contacts(links, boundary, label):
             links.weight[item, 1] += boundary.flow[contact, 0]
 
 
-@njit(cache=True)
+@njit()
 def _sum_walks(walks, c):
     """x and y of an initial cluster, from scratch."""
     for way in range(2):
@@ -73,7 +73,7 @@ def _sum_walks(walks, c):
     forget(walks)
 
 
-@njit(cache=True)
+@njit()
 def _add_series(walks, way, a, b):
     """Add to x (``way`` 1) or y (0) what the walks of length 0, and all their continuations, weigh."""
     x = walks.own[:, 1 - way]
@@ -92,7 +92,7 @@ def _add_series(walks, way, a, b):
         walks.many[way, 1] = 0
 
 
-@njit(cache=True)
+@njit()
 def path_bound(forest, z, pair):
     """At least the affinity of a pair; 0 if edges go one way only."""
     weight, size = forest.links.weight, forest.size
@@ -106,7 +106,7 @@ def path_bound(forest, z, pair):
     ) * most / (nb * nb)
 
 
-@njit(cache=True)
+@njit()
 def path_affinity(forest, walks, a, b):
     """The affinity of clusters ``a`` and ``b``."""
     if forest.size[a] > forest.size[b]:
@@ -123,7 +123,7 @@ def path_affinity(forest, walks, a, b):
     return total
 
 
-@njit(cache=True)
+@njit()
 def _cross(walks, a, b, inner):
     """u and w at the vertices of cluster ``inner`` (NONE: of both), from the edges between ``a`` and ``b``."""
     part = a
@@ -147,7 +147,7 @@ def _cross(walks, a, b, inner):
         part = walks.next[part]
 
 
-@njit(cache=True)
+@njit()
 def _meet(walks, forth, back):
     """What walks weigh that are ``forth`` steps from u and ``back`` steps to w."""
     total = 0.0
@@ -158,7 +158,7 @@ def _meet(walks, forth, back):
     return total
 
 
-@njit(cache=True)
+@njit()
 def path_union(walks, a, b):
     """Correct x and y for the union of ``a`` and ``b``: both gain what walks across the border add."""
     _cross(walks, a, b, NONE)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.links import NONE
 
 
@@ -43,13 +43,13 @@ def new_rows(n: int) -> Rows:
     return Rows(np.zeros(n), np.zeros(n, np.int64), np.zeros(n, np.int64), np.full(n, NONE, np.int32), winner)
 
 
-@njit(cache=True)
+@njit()
 def set_row(rows, c, value, low, high, pair):
     """Give row ``c`` a new best pair, without replaying the tournament."""
     rows.value[c], rows.low[c], rows.high[c], rows.pair[c] = value, low, high, pair
 
 
-@njit(cache=True)
+@njit()
 def replay(rows, c):
     """Play the matches of row ``c`` again."""
     at = (len(rows.winner) // 2 + c) >> 1
@@ -58,14 +58,14 @@ def replay(rows, c):
         at >>= 1
 
 
-@njit(cache=True)
+@njit()
 def replay_all(rows):
     """Play all matches."""
     for at in range(len(rows.winner) // 2 - 1, 0, -1):
         rows.winner[at] = _better(rows, rows.winner[2 * at], rows.winner[2 * at + 1])
 
 
-@njit(cache=True)
+@njit()
 def retire(rows, c):
     """Take row ``c`` out of the tournament."""
     rows.value[c] = -1.0
@@ -73,7 +73,7 @@ def retire(rows, c):
     replay(rows, c)
 
 
-@njit(cache=True)
+@njit()
 def _better(rows, c, d):
     if c == NONE or d == NONE:
         return max(c, d)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.boundary import incoming
 from clustlib.kernels.linkage.links import NONE
 from clustlib.kernels.neighbours import KnnGraph
@@ -113,7 +113,7 @@ def new_walks(
     )
 
 
-@njit(cache=True)
+@njit()
 def add_walk(walks, way, length, v, weight):
     """Add ``weight`` at ``v`` to the walks of that length."""
     if weight > 0:
@@ -123,7 +123,7 @@ def add_walk(walks, way, length, v, weight):
         walks.walk[way, length, v] += weight
 
 
-@njit(cache=True)
+@njit()
 def step_on(walks, way, length, a, b, least):
     """Make the walks of ``length`` + 1 steps within clusters ``a`` and ``b`` from those of ``length``.
 
@@ -148,7 +148,7 @@ def step_on(walks, way, length, a, b, least):
                     add_walk(walks, way, length + 1, j, weight * walks.into[e])
 
 
-@njit(cache=True)
+@njit()
 def forget(walks):
     """Clear the scratch."""
     for way in range(2):
@@ -158,7 +158,7 @@ def forget(walks):
             walks.many[way, length] = 0
 
 
-@njit(cache=True)
+@njit()
 def unite(walks, a, b):
     """Give the vertices of cluster ``b`` to ``a``."""
     part = b

@@ -8,8 +8,8 @@ walks from v that visit the other cluster; those of up to five steps are counted
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from clustlib.compiled import njit
 from clustlib.kernels.linkage.boundary import no_boundary
 from clustlib.kernels.linkage.forest import Forest, new_forest
 from clustlib.kernels.linkage.links import NONE, item_of, new_links
@@ -36,7 +36,7 @@ def zeta_forest(graph: KnnGraph, label: np.ndarray, z: float, self_loops: bool) 
     return new_forest(label, links, no_boundary(n)), walks
 
 
-@njit(cache=True)
+@njit()
 def _link_edges(links, walks, largest):
     for v in range(len(walks.heads)):
         for k in range(walks.heads.shape[1]):
@@ -49,7 +49,7 @@ def _link_edges(links, walks, largest):
                         links.weight[item, 0] += step * walks.out[j, t]
 
 
-@njit(cache=True)
+@njit()
 def zeta_bound(forest, z, pair):
     """At least the affinity of a pair; 0 if edges go one way only."""
     links, size = forest.links, forest.size
@@ -60,7 +60,7 @@ def zeta_bound(forest, z, pair):
     return two_steps + zeta_rest(forest, z, pair, 3)
 
 
-@njit(cache=True)
+@njit()
 def zeta_rest(forest, z, pair, shortest):
     """At least what closed walks of ``shortest`` steps or more add to the affinity of a pair.
 
@@ -76,7 +76,7 @@ def zeta_rest(forest, z, pair, shortest):
     return crossing * (begins / min(a, b) + once / max(a, b))
 
 
-@njit(cache=True)
+@njit()
 def zeta_affinity(forest, walks, a, b):
     """The affinity of clusters ``a`` and ``b``, from closed walks of up to 2 ``_HOPS`` + 1 steps.
 
@@ -97,7 +97,7 @@ def zeta_affinity(forest, walks, a, b):
     return total
 
 
-@njit(cache=True)
+@njit()
 def _near_border(walks, a, b):
     """Vertices of ``a`` and ``b`` within ``_REACH`` of the border; fills ``far``."""
     met, many = walks.met[0, 0], 0  # free between two vertices
@@ -131,7 +131,7 @@ def _near_border(walks, a, b):
     return met[:many].copy()
 
 
-@njit(cache=True)
+@njit()
 def _mark(walks, met, many, way, v, distance):
     if walks.far[0, v] == NEVER and walks.far[1, v] == NEVER:
         met[many] = v
@@ -140,7 +140,7 @@ def _mark(walks, met, many, way, v, distance):
     return many
 
 
-@njit(cache=True)
+@njit()
 def _closed_walks(walks, v, a, b):
     """Weights of the closed walks from ``v`` that stay in its cluster and of those that visit the other."""
     own, new = walks.loop[v], 0.0
@@ -171,7 +171,7 @@ def _closed_walks(walks, v, a, b):
     return own, new
 
 
-@njit(cache=True)
+@njit()
 def _step_both(walks, way, length, a, b, own):
     """As :func:`.walks.step_on`, and for the walks that stay in cluster ``own`` too."""
     for t in range(walks.many[way, length]):

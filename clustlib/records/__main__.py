@@ -1,0 +1,74 @@
+"""The state of the committed records, and what keeps them: ``python -m clustlib.records``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from clustlib.errors import OneLine, UsageError
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """A line a run function; 1 where a record is stale."""
+    from clustlib.records.status import by_function, lines
+
+    frame = by_function()
+    print("\n".join(lines(frame)))
+    return int(frame["stale"].sum() > 0)
+
+
+def _moved(given: Sequence[str]) -> dict[str, str]:
+    pairs = [pair.split("=") for pair in given]
+    if any(len(pair) != 2 or not all(":" in place for place in pair) for pair in pairs):
+        raise UsageError("--moved takes OLD=NEW, each as module:function")
+    return {before: after for before, after in pairs}
+
+
+def carry(arguments: argparse.Namespace) -> int:
+    """Let the witnesses judge the working tree; 1 where a run function is refused."""
+    from clustlib.records.carry import carry
+
+    outcome = carry(arguments.base, arguments.note, _moved(arguments.moved))
+    print(f"from {outcome.base[:12]} to the working tree")
+    for line in outcome.verdict.lines() if outcome.verdict else ["no definition behind a record changed on the CPU"]:
+        print(line)
+    for place in sorted({change.after.on_cpu.place for change in outcome.carried}):
+        records = [change for change in outcome.carried if change.after.on_cpu.place == place]
+        unseen = sum(change.unseen for change in records)
+        print(f"{place}: same bits, {len(records)} records carried" + (f", {unseen} on the CPU only" if unseen else ""))
+    for place, reasons in sorted(outcome.refused.items()):
+        print(f"{place}: NOT carried")
+        print("\n".join(f"  {reason}" for reason in reasons))
+    print("one line added to the ledger" if outcome.entry else "nothing to add to the ledger")
+    return int(bool(outcome.refused))
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """Compute the cheapest record of every run function again; 1 where one differs by more than the tolerance."""
+    from clustlib.records.audit import audit
+
+    return int(not audit(arguments.seconds)["agrees"].all())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    top = argparse.ArgumentParser(prog="python -m clustlib.records", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("status", help="which records today's code stands for").set_defaults(call=status)
+    one = commands.add_parser("carry", help="carry records across a change that witnesses show to be harmless")
+    one.add_argument("--from", dest="base", default="", metavar="REVISION", help="default: the last all-fresh commit")
+    one.add_argument("--note", default="", help="what changed, in a sentence, for the ledger")
+    one.add_argument("--moved", action="append", default=[], metavar="OLD=NEW", help="a run function's new place")
+    one.set_defaults(call=carry)
+    again = commands.add_parser("audit", help="compute a record of every run function again, and compare")
+    again.add_argument("--seconds", type=float, default=120.0, help="leave out records that took longer")
+    again.set_defaults(call=audit)
+    arguments = top.parse_args(argv)
+    try:
+        return arguments.call(arguments)
+    except OneLine as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

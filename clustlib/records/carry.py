@@ -1,0 +1,186 @@
+"""Carry records across a change of the code that witnesses show to compute the same: ``make witness``.
+
+Between a revision whose records were all fresh and the working tree, the runs whose mark changed are found, and the
+definitions that changed behind them. Witnesses (:mod:`clustlib.records.witness`) run both revisions on this machine.
+A run is carried where every definition that changed behind it gives the same bits in every witness that runs it, and
+where the witnesses would have noticed a fault in it. What is carried becomes one line of the ledger.
+"""
+
+import contextlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from clustlib import _paths
+from clustlib.errors import UsageError
+from clustlib.records import provenance
+from clustlib.records.ledger import Entry, Ledger, ledger
+from clustlib.records.marks import Behind, of_runs
+from clustlib.records.store import Record, open_store
+from clustlib.records.witness import Verdict, judge
+
+
+class Seen(NamedTuple):
+    """A record's run under one revision: as the CPU goes through it, and as the device did that made the record."""
+
+    on_cpu: Behind
+    there: Behind
+
+
+class Change(NamedTuple):
+    """A record's run whose mark is not what it was."""
+
+    record: Record
+    before: Seen
+    after: Seen
+
+    @property
+    def definitions(self) -> set[str]:
+        """The definitions that changed on the CPU's way: another text, or names that stand for other things."""
+        return _changed(self.before.on_cpu, self.after.on_cpu)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether a definition changed that has a part for a GPU alone, which a witness on the CPU cannot see."""
+        cpu = self.after.on_cpu.labels
+        changed = _changed(self.before.there, self.after.there)
+        return any(name not in cpu or cpu[name][0] != self.after.there.labels[name][0] for name in changed)
+
+
+@dataclass
+class Outcome:
+    """What ``make witness`` found."""
+
+    base: str
+    carried: list[Change] = field(default_factory=list)
+    refused: dict[str, list[str]] = field(default_factory=dict)  # run function -> why
+    verdict: Verdict | None = None
+    entry: Entry | None = None  # the ledger's new line
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(_paths.root()), *arguments], capture_output=True, encoding="utf-8")
+    if done.returncode:
+        raise UsageError(f"git {' '.join(arguments)}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def worktree(revision: str) -> Iterator[Path]:
+    """A checkout of a revision, for as long as it is needed."""
+    with tempfile.TemporaryDirectory(prefix="clustlib-") as folder:
+        place = Path(folder).resolve() / "tree"
+        _git("worktree", "add", "--quiet", "--detach", str(place), revision)
+        try:
+            yield place
+        finally:
+            _git("worktree", "remove", "--force", str(place))
+
+
+def _records() -> list[Record]:
+    store = open_store("paper")
+    return [record for key in store.all_keys() if (record := store.read(key))]
+
+
+def _seen(tree: Path, records: Sequence[Record], known: Ledger, moved: Mapping[str, str]) -> list[Seen | None]:
+    """What each record's run goes through in a tree, wherever its function stands there."""
+
+    def places(record: Record) -> list[str]:
+        stood = known.places(record.provenance["function"])[::-1]
+        return [*([moved[stood[0]]] if stood[0] in moved else []), *stood]
+
+    gpu = [provenance.on_gpu(record.provenance) for record in records]
+    runs = [(places(record), record.params, False) for record in records]
+    runs += [(places(record), record.params, True) for record, there in zip(records, gpu) if there]
+    found = of_runs(tree, runs)
+    beyond = iter(found[len(records) :])
+    pairs = [(on_cpu, next(beyond) if there else on_cpu) for on_cpu, there in zip(found, gpu)]
+    return [Seen(on_cpu, there) if on_cpu and there else None for on_cpu, there in pairs]
+
+
+def _changed(before: Behind, after: Behind) -> set[str]:
+    texts, labels = ({pair[i] for pair in before.labels.values()} for i in (0, 1))
+    others = {name for name, (text, _) in after.labels.items() if text not in texts}
+    return others or {name for name, (_, label) in after.labels.items() if label not in labels}
+
+
+def all_fresh(revision: str) -> bool:
+    """Whether the ledger carries every record that a revision had to that revision's code."""
+    with worktree(revision) as tree:
+        had = [record for record in _records() if (tree / "book/records" / f"{record.key}.json").is_file()]
+        found = _seen(tree, had, ledger(), {})
+    return all(
+        seen is not None and ledger().chain(record.sources, seen.there.mark, cpu_only=True) is not None
+        for record, seen in zip(had, found)
+    )
+
+
+def base_revision() -> str:
+    """The last commit whose records were all fresh. Raises :class:`UsageError` where the last 50 hold none."""
+    for commit in _git("log", "--format=%H", "-50", "--", "clustlib", "book/records/equivalences.json").split():
+        if all_fresh(commit):
+            return commit
+    raise UsageError("no commit of the last 50 whose records were all fresh; name one with --from")
+
+
+def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None) -> Outcome:
+    """Judge the working tree against ``base`` and add what is carried to the ledger.
+
+    Parameters
+    ----------
+    base : a revision; by default the last commit whose records were all fresh.
+    note : what changed, for the ledger's pages; by default the names of the definitions.
+    moved : run functions that stand elsewhere now, {"module:name" before: "module:name" now}.
+    """
+    outcome = Outcome(_git("rev-parse", base) if base else base_revision())
+    records, known, moved = _records(), ledger(), dict(moved or {})
+    with worktree(outcome.base) as tree:
+        before, after = _seen(tree, records, known, {}), _seen(_paths.root(), records, known, moved)
+        changes = []
+        for record, one, two in zip(records, before, after):
+            if one and two is None:
+                outcome.refused[one.on_cpu.place] = ["this run function is gone: say where it is with --moved OLD=NEW"]
+            elif one and two and one.there.mark != two.there.mark:
+                changes.append(Change(record, one, two))
+        _judge(outcome, changes, tree)
+    if outcome.carried or moved:
+        outcome.entry = _entry(outcome, note, moved)
+        known.append(outcome.entry)
+    return outcome
+
+
+def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path) -> None:
+    """Let the witnesses judge what changed on the CPU's way, and sort the runs into carried and refused."""
+    definitions = sorted(set().union(*(change.definitions for change in changes)))
+    outcome.verdict = judge(tree, _paths.root(), definitions) if definitions else None
+    refusals = outcome.verdict.refusals if outcome.verdict else {}
+    for change in changes:
+        why = [line for name in sorted(change.definitions) for line in refusals.get(name, ())]
+        if why:
+            said = outcome.refused.setdefault(change.after.on_cpu.place, [])
+            said.extend(line for line in why if line not in said)
+        else:
+            outcome.carried.append(change)
+
+
+def _entry(outcome: Outcome, note: str, moved: dict[str, str]) -> Entry:
+    """The ledger's line for what was carried."""
+    names = sorted({name.split(":")[1] for change in outcome.carried for name in change.definitions})
+    told = f"changed: {', '.join(names[:8])}{' and others' if len(names) > 8 else ''}"
+    verdict = outcome.verdict
+    return Entry(
+        note=note or (told if names else "run functions moved"),
+        date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        commits=(outcome.base[:12], provenance.commit()),
+        marks={change.before.there.mark: change.after.there.mark for change in outcome.carried},
+        cpu_only=tuple(sorted({change.before.there.mark for change in outcome.carried if change.unseen})),
+        runs=moved,
+        witnesses=tuple(verdict.witnesses) if verdict else (),
+        faults={name: list(pair) for name, pair in verdict.faults.items()} if verdict else {},
+        versions=provenance.versions(),
+        machine=provenance.cpu(),
+    )

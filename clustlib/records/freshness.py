@@ -1,0 +1,58 @@
+"""Whether a record still says what today's code computes.
+
+The mark is the alarm: it changes with every change of the code behind a run. Witnesses are the judge: where they gave
+the same bits before and after a change, the ledger says so, and the record is carried across it.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+from clustlib.records import provenance
+from clustlib.records.ledger import Entry, ledger
+from clustlib.records.store import Record
+
+State = Literal["fresh", "carried", "CPU only", "stale"]
+STATES: tuple[State, ...] = ("fresh", "carried", "CPU only", "stale")
+
+
+class Freshness(NamedTuple):
+    """A record's state and the ledger's entries that carry it, oldest first.
+
+    "fresh": made by today's code. "carried": by code that witnesses showed to compute the same. "CPU only": made on a
+    GPU, and its code for a GPU has changed since, which no witness on a GPU has seen. "stale": by other code.
+    """
+
+    state: State
+    chain: list[Entry]
+
+
+def run_function(record: Record) -> Callable:
+    """The function that made a record, where it stands today. Raises ``LookupError`` where there is none."""
+    module, _, name = ledger().place(record.provenance["function"]).partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise LookupError(f"no function {module}:{name}, which made {record.key}") from None
+
+
+def judge(record: Record, fn: Callable | None = None) -> Freshness:
+    """Whether today's code is the code that made a record, or was shown to compute the same."""
+    from clustlib.records.runs import mark_of
+
+    try:
+        function = fn or run_function(record)
+    except LookupError:
+        return Freshness("stale", [])
+    gpu = provenance.on_gpu(record.provenance)
+    now = mark_of(function, record.params, gpu)
+    for cpu_only in (False, True) if gpu else (False,):
+        chain = ledger().chain(record.sources, now, cpu_only)
+        if chain is not None:
+            return Freshness("CPU only" if cpu_only else "carried" if carrying(chain) else "fresh", chain)
+    return Freshness("stale", [])
+
+
+def carrying(chain: Iterable[Entry]) -> list[Entry]:
+    """The entries of a chain that witnesses made; the others only say how marks are written."""
+    return [entry for entry in chain if entry.witnesses]

@@ -1,0 +1,164 @@
+"""The ledger of equivalences: which changes of the code were shown to leave which runs unchanged.
+
+``book/records/equivalences.json`` holds one entry a line, in the order in which they were made. An entry names pairs of
+marks (:mod:`clustlib.sources`) that stand for the same results, and what showed it. A record whose mark leads by such
+pairs to the mark of today's code is *carried*: it is as good as one that was made today, and no record is rewritten.
+Every entry is sealed together with the one before it, and the file as a whole: an edited or shortened one is refused.
+"""
+
+import hashlib
+import json
+import re
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from clustlib import _paths
+from clustlib.errors import RecordCorrupt
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of the code that left runs unchanged.
+
+    Parameters
+    ----------
+    note : what changed, in one sentence. date : ISO, UTC. commits : (before, after).
+    marks : {mark before: mark after}. cpu_only : those of them whose code for a GPU changed too, unseen by a witness.
+    runs : run functions that stand elsewhere since: {"module:name" in a record: "module:name" now}.
+    witnesses : the names of those that gave the same bits. faults : {definition: [noticed, tried]}.
+    versions, machine : where they ran.
+    """
+
+    note: str
+    date: str
+    commits: tuple[str, str]
+    marks: dict[str, str]
+    cpu_only: tuple[str, ...] = ()
+    runs: dict[str, str] = field(default_factory=dict)
+    witnesses: tuple[str, ...] = ()
+    faults: dict[str, list[int]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
+
+
+def _seal(before: str, content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(f"{before}{text}".encode()).hexdigest()
+
+
+def _entry(line: dict[str, Any]) -> Entry:
+    content: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in line.items()}
+    return Entry(**content)
+
+
+class Ledger:
+    """The entries of a ledger file and what follows from them; empty where there is no file.
+
+    Raises :class:`RecordCorrupt` where the file was edited, cut off or is no ledger.
+    """
+
+    def __init__(self, path: Path | None = None):
+        self.path = path or _paths.book("records", "equivalences.json")
+        self.entries = self._read()
+
+    def _read(self) -> list[Entry]:
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        try:
+            content = json.loads(text)
+            entries, before = [], ""
+            for line in content["entries"]:
+                seal = line.pop("seal")
+                if seal != _seal(before, line):
+                    raise ValueError
+                before = seal
+                entries.append(_entry(line))
+            if content["seal"] != before:
+                raise ValueError
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise RecordCorrupt(f"{self.path} was edited or cut off; take it from the last commit again") from None
+        return entries
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry and write the file, one line an entry."""
+        self.entries.append(entry)
+        before, lines = "", []
+        for one in self.entries:
+            content = json.loads(json.dumps({k: v for k, v in asdict(one).items() if v or k in ("note", "marks")}))
+            before = _seal(before, content)
+            lines.append(json.dumps({**content, "seal": before}, sort_keys=True, ensure_ascii=False))
+        text = '{"entries": [\n' + "\n,".join(lines) + f'\n],\n"seal": "{before}"}}\n'
+        _paths.write_atomically(self.path, text.encode())
+        self.__dict__.pop("_pairs", None)
+
+    @cached_property
+    def _pairs(self) -> dict[str, list[tuple[str, Entry, bool]]]:
+        """For every mark those that it was shown to equal, the entry that shows it, and whether it knows of GPUs."""
+        pairs: dict[str, list[tuple[str, Entry, bool]]] = {}
+        for entry in self.entries:
+            for before, after in entry.marks.items():
+                everywhere = before not in entry.cpu_only
+                pairs.setdefault(before, []).append((after, entry, everywhere))
+                pairs.setdefault(after, []).append((before, entry, everywhere))
+        return pairs
+
+    def chain(self, start: str, end: str, cpu_only: bool = False) -> list[Entry] | None:
+        """The entries that lead from one mark to another, fewest first; [] where they are equal, None if none do.
+
+        ``cpu_only`` admits pairs of which a GPU's code was not seen.
+        """
+        paths: dict[str, list[Entry]] = {start: []}
+        pending = deque([start])
+        while pending:
+            mark = pending.popleft()
+            if mark == end:
+                return paths[mark]
+            for other, entry, everywhere in self._pairs.get(mark, ()):
+                if other not in paths and (everywhere or cpu_only):
+                    paths[other] = [*paths[mark], entry]
+                    pending.append(other)
+        return None
+
+    @cached_property
+    def _moves(self) -> dict[str, str]:
+        return {before: after for entry in self.entries for before, after in entry.runs.items()}
+
+    def place(self, function: str) -> str:
+        """Where a run function stands today that a record calls ``"module:name"``."""
+        seen = set()
+        while function in self._moves and function not in seen:
+            seen.add(function)
+            function = self._moves[function]
+        return function
+
+    def places(self, function: str) -> list[str]:
+        """Where a run function has stood since a record called it so, oldest first: for code of any age."""
+        found = [function]
+        for entry in self.entries:
+            if found[-1] in entry.runs:
+                found.append(entry.runs[found[-1]])
+        return found
+
+
+_OPEN: dict[tuple[Path, int], Ledger] = {}
+
+
+def ledger() -> Ledger:
+    """The checkout's ledger, read again only when its file has changed."""
+    path = _paths.book("records", "equivalences.json")
+    key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
+    if key not in _OPEN:
+        _OPEN.clear()
+        _OPEN[key] = Ledger(path)
+    return _OPEN[key]
+
+
+def short(commit: str) -> str:
+    """A commit as the ledger's pages name it."""
+    return re.sub(r"^([0-9a-f]{8})[0-9a-f]*", r"\1", commit)
