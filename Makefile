@@ -1,4 +1,4 @@
-# make book | make test | make lab | make reproduce PROFILE=paper | make bench | make bands
+# make book | make test | make lab | make reproduce PROFILE=paper | make bench | make bands | make witness | make audit
 # Each sets up its own environment in .venv the first time. EXTRAS=gpu takes CUDA torch and faiss-gpu.
 PYTHON ?= python3
 EXTRAS ?= cpu
@@ -11,7 +11,7 @@ TORCH := 2.13.0
 TORCHVISION := 0.28.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help env book test lint lab reproduce bands bench bench-all clean
+.PHONY: help env book test lint lab reproduce bands witness audit bench bench-all clean
 
 help:
 	@sed -n '1,2p' Makefile
@@ -55,6 +55,14 @@ lab: $(READY)
 
 bands: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m clustlib.reproduce bands
+
+# After a change of the code: do witnesses show that no record is touched? FROM=REVISION, NOTE="what changed".
+witness: $(READY)
+	@$(BIN)/python -m clustlib.records carry $(if $(FROM),--from $(FROM)) $(if $(NOTE),--note "$(NOTE)")
+
+# Do today's versions of torch and the others compute what the records hold?
+audit: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m clustlib.records audit
 
 # On a GPU machine that has torch and triton of its own, nothing is installed, and the GPU alone is measured.
 BARE := import sys, torch, triton, sklearn; sys.exit(not torch.cuda.is_available())

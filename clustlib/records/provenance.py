@@ -69,6 +69,15 @@ def device() -> str:
     return cpu()
 
 
+def threads() -> int:
+    """How many threads a computation may use here: torch's own number, else what ``OMP_NUM_THREADS`` says."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) else os.cpu_count() or 1
+
+
 def on_gpu(made: dict[str, Any]) -> bool:
     """Whether a measurement with this :func:`environment` was made on a GPU."""
     return made["device"] != made["cpu"]
@@ -97,6 +106,7 @@ def environment() -> dict[str, object]:
     return {
         "device": device(),
         "cpu": cpu(),
+        "threads": threads(),
         "platform": platform.platform(),
         "versions": versions(),
         "commit": commit(),
