@@ -66,7 +66,7 @@ def _panel(axes: "Axes") -> str:
 
 def _seen(axes: "Axes") -> str:
     """The contents of one panel, without its title."""
-    curves = [_curve(line) for line in axes.lines if not line.get_label().startswith("_")]
+    curves = [_curve(line) for line in axes.lines if not str(line.get_label()).startswith("_")]
     bars = _bars(axes)
     spots = sum(len(np.asarray(points.get_offsets())) for points in axes.collections)
     marks = [text.get_text() for text in axes.texts if text.get_text().strip()]
