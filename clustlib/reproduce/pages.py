@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from clustlib import plots, published, report
+from clustlib import published, report
 from clustlib.reproduce import exports
 from clustlib.results import Result
 
@@ -29,7 +29,7 @@ def tags_of(cell: dict) -> list[str]:
 def finding(content: dict) -> str:
     """The first sentences of "What we learnt", whether the prose is typed or made by the cell below the heading."""
     for place, cell in enumerate(content["cells"]):
-        head, found, text = source_of(cell).partition(LEARNT)
+        _, found, text = source_of(cell).partition(LEARNT)
         if cell["cell_type"] == "markdown" and found:
             return report.first_sentences(text.strip() or _made_prose(content["cells"][place + 1 : place + 2]))
     return ""
