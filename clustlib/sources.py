@@ -91,7 +91,10 @@ def _read(module: str) -> _Module | None:
         if not isinstance(statement, (ast.Import, ast.ImportFrom)):
             for name in set(_targets(statement)):
                 nodes.setdefault(name, []).append(statement)
-    return _Module(path, nodes, _imports(tree, module, path.name == "__init__.py"))
+    imports = _imports(tree, module, path.name == "__init__.py")
+    if (stub := path.with_suffix(".pyi")).is_file():  # a package whose names come in one by one lists them there
+        imports |= _imports(ast.parse(stub.read_text(encoding="utf-8")), module, is_package=True)
+    return _Module(path, nodes, imports)
 
 
 class _OnCpu(ast.NodeTransformer):

@@ -120,12 +120,13 @@ def test_a_name_that_cannot_be_found_is_an_error(package):
 
 
 def test_every_row_and_notebook_can_be_traced():
-    from clustlib import experiments, rows
+    from clustlib.jule import rows
+    from clustlib.jule.runs import pixels
     from clustlib.records import runs
     from clustlib.reproduce.notebook import all_notebooks
 
     for label in rows.ROWS:
-        assert len(runs.fingerprint(experiments.cluster_pixels, {"method": label})) == 16
+        assert len(runs.fingerprint(pixels.cluster_pixels, {"method": label})) == 16
     for notebook in all_notebooks():
         assert notebook.files()
 

@@ -23,7 +23,8 @@ RECOMPUTE = ("never", "missing", "stale", "all")
 # A data set is pinned by its checksum in the record, so its loaders are not part of a run's sources.
 # The list of rows is not either: the row that a run uses names itself through ``fn.uses``.
 _NOT_TRACED = (
-    *("clustlib.datasets", "clustlib.errors", "clustlib._paths", "clustlib.rows", "clustlib.published"),
+    *("clustlib.datasets", "clustlib.errors", "clustlib._paths", "clustlib.published"),
+    *("clustlib.jule.rows", "clustlib.dbc.choices"),
     *("clustlib.records", "clustlib.sources"),  # they keep what was computed, and compute none of it
 )
 
