@@ -22,9 +22,9 @@ from plain.dbc import BATCH, CLUSTERS, clocked, images_of
 from torch import nn
 from torch.nn import functional as F
 
+from clustlib.dbc.minibatch import as_tensor, optimizer_of, shuffled
+from clustlib.dbc.network import FCAE
 from clustlib.kernels import boosted_kl, boosted_target, soft_assign
-from clustlib.methods._minibatch import as_tensor, optimizer_of, shuffled
-from clustlib.models import FCAE
 from clustlib.timings import Bar, Timing
 
 NOTE = (

@@ -38,9 +38,9 @@ def clustering_phase(n: int, width: int) -> float:
     """MB that the phase adds for ``n`` images with features of ``width`` dimensions."""
     import torch
 
+    from clustlib.deepcluster.features import BATCH, FeatureStore, reduce
     from clustlib.kernels.lloyd import kmeans
     from clustlib.kernels.whitening import Moments
-    from clustlib.methods._features import BATCH, FeatureStore, reduce
 
     kmeans(np.random.default_rng(0).random((300, 8), dtype=np.float32), 4)  # libraries are loaded before, not during
     before, generator = peak_mb(), torch.Generator().manual_seed(0)

@@ -244,9 +244,8 @@ def triplets(machine: Machine) -> Iterator[Row | Bar]:
 
 def dbc(machine: Machine) -> Iterator[Row | Bar]:
     """DBC on all of MNIST, both stages, from images to labels."""
-    from clustlib import metrics
-    from clustlib.experiments.dbc import decay_over, recipe
-    from clustlib.methods import DBC, FCAEFeatures
+    from clustlib import DBC, FCAEFeatures, metrics
+    from clustlib.dbc.runs.clustering import decay_over, recipe
 
     images = _images("digits" if machine.small else "mnist")
     chosen = recipe("digits", 1, 1) if machine.small else recipe("mnist")
@@ -270,7 +269,7 @@ def jule(machine: Machine) -> Iterator[Row | Bar]:
     from jule_fit import timed
 
     from clustlib import metrics
-    from clustlib.experiments.jule import settings
+    from clustlib.jule.runs.clustering import settings
 
     name = "digits" if machine.small else "mnist-test"
     images = _images(name)

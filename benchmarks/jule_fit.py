@@ -32,8 +32,8 @@ MOST_GB = 3.0
 
 def timed(images: Any, device: str, **chosen: Any) -> tuple[Any, float, dict[str, float]]:
     """A fit on images in memory: the model, its seconds, and those of its parts."""
-    from clustlib.experiments.jule import PARTS
-    from clustlib.methods import JULE
+    from clustlib import JULE
+    from clustlib.jule.runs.clustering import PARTS
 
     started = time.perf_counter()
     model = JULE(images.n_classes, random_state=0, device=device, **chosen).fit(images.images)
@@ -44,7 +44,7 @@ def timed(images: Any, device: str, **chosen: Any) -> tuple[Any, float, dict[str
 def fit(dataset: str, precision: str, epochs: int) -> dict[str, Any]:
     """One fit in this process: a row of the table."""
     from clustlib import datasets, metrics
-    from clustlib.experiments.jule import settings
+    from clustlib.jule.runs.clustering import settings
 
     images = datasets.load(dataset)
     chosen = settings(dataset, epochs=epochs) | {"precision": precision, "network": {"features": 160}}

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clustlib.jule.network import JuleNet
+from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
 from clustlib.kernels import sample_triplets
-from clustlib.methods._triplet_training import Descent, TripletLoss, TripletTraining
-from clustlib.models import JuleNet
 from clustlib.timings import Bar, Timing
 
 NOTE = (

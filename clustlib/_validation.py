@@ -1,4 +1,4 @@
-"""Input checks that every estimator shares; each failure is one clear ``ValueError``."""
+"""What every estimator does with its input: checks, each failure one clear ``ValueError``; rows of unit length."""
 
 from numbers import Integral
 from typing import Any, Literal
@@ -105,3 +105,16 @@ def check_n_clusters(n_clusters: int, n_samples: int) -> None:
     check_integer("n_clusters", n_clusters, 1)
     if n_clusters > n_samples:
         raise ValueError(f"n_clusters={n_clusters} is more than the {n_samples} samples")
+
+
+def unit_rows(samples: np.ndarray) -> np.ndarray:
+    """Each sample as a row of unit Euclidean length, (N, D) float32; a sample of zeros stays zero."""
+    rows = samples.reshape(len(samples), -1).astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    rows /= np.where(lengths == 0, 1, lengths).astype(np.float32)[:, None]
+    return rows
+
+
+def check_seed(seed: Any) -> None:
+    """Raise :class:`UsageError` unless ``seed`` is an integer from 0 on."""
+    check_integer("seed", seed, 0)

@@ -17,7 +17,7 @@ from clustlib.errors import UsageError
 if TYPE_CHECKING:
     from scipy.sparse import coo_array
 
-__all__ = ["accuracy", "knn_purity", "nmi", "one_nn_error", "purity", "trustworthiness"]
+__all__ = ["accuracy", "compact", "knn_purity", "nmi", "one_nn_error", "purity", "scores", "trustworthiness"]
 
 _AVERAGES: dict[str, Callable[[Any, Any], Any]] = {
     "max": np.maximum,
@@ -184,6 +184,22 @@ def purity(y: Any, p: Any) -> float:
     """
     counts = _contingency(y, p)
     return int(counts.max(axis=0).toarray().sum()) / int(counts.data.sum())
+
+
+def compact(labels: np.ndarray) -> np.ndarray:
+    """Labels from 0 on in the smallest unsigned integers that hold them."""
+    return labels.astype(np.min_scalar_type(int(labels.max())))
+
+
+def scores(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Every clustering score that the papers' tables print, under one name each."""
+    return {
+        "nmi_geometric": nmi(labels, found, average="geometric"),
+        "nmi_max": nmi(labels, found, average="max"),
+        "accuracy": accuracy(labels, found),
+        "purity": purity(labels, found),
+        "n_clusters": len(np.unique(found)),
+    }
 
 
 # ---------------------------------------------------------------- scores of a representation

@@ -32,7 +32,7 @@ _NOT_COMPUTING = tuple(
     for name in ("compiled", "datasets", "errors", "_paths", "published", "records", "reproduce", "results", "sources")
 )
 # Lists of rows and of settings: what a run uses of them is among its roots, by name or as text
-_LISTS = ("rows", "choices", "variants")
+_LISTS = re.compile(rf"^{PACKAGE}\.\w+\.(rows|choices)$")
 _NEIGHBOURHOOD = 2  # how far around a definition its label looks: it names what it uses, and what that uses
 
 
@@ -127,8 +127,7 @@ def _without_places(text: str) -> str:
 
 def computes(module: str) -> bool:
     """Whether a module's definitions count in a mark."""
-    listed = module.rsplit(".", 1)[-1] in _LISTS
-    return not listed and not any(module == name or module.startswith(f"{name}.") for name in _NOT_COMPUTING)
+    return not _LISTS.match(module) and not any(f"{module}.".startswith(f"{name}.") for name in _NOT_COMPUTING)
 
 
 def _hash(*parts: object) -> str:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from clustlib import _device
+from clustlib.checkpoints import Checkpoint, content_hash
 from clustlib.errors import DataCorrupt, UsageError
-from clustlib.methods._checkpoint import Checkpoint, content_hash
 
 IDENTITY = {"eta": 0.9, "seed": 0, "data": "abc"}
 
@@ -71,7 +71,7 @@ def test_a_killed_writer_leaves_the_old_state(tmp_path):
     path = tmp_path / "fit.pt"
     program = f"""
 import torch
-from clustlib.methods._checkpoint import Checkpoint
+from clustlib.checkpoints import Checkpoint
 kept = Checkpoint({str(path)!r}, {{}})
 for epoch in range(10**6):
     kept.save({{"epoch": epoch, "weights": torch.full((100_000,), float(epoch))}})

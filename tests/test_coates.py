@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from clustlib import records
+from clustlib import jule, records
 from clustlib.errors import UsageError
-from clustlib.experiments import jule_patches
+from clustlib.jule.network import PatchNet
+from clustlib.jule.patches import PatchJULE
 from clustlib.kernels import Moments, zca_whitening
-from clustlib.methods import PatchJULE
-from clustlib.models import PatchNet
 from clustlib.records import Missing, Runs
 from clustlib.transfer import coates
 
@@ -200,7 +199,7 @@ class TestClassify:
     @pytest.mark.parametrize("method", ["K-means", "conv1&2", "ip"])
     def test_on_digits(self, book, monkeypatch, method):
         monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
-        made = jule_patches.classify("digits", method, **SMALL)
+        made = jule.runs.patches.classify("digits", method, **SMALL)
         assert made["accuracy_800"] > 0.5 and made["accuracy_800"] >= made["accuracy_150"] - 0.02
         assert ("training_seconds" in made) == (method != "K-means")
 
@@ -210,20 +209,20 @@ class TestClassify:
         fit["weights:conv1.weight"] = fit["weights:conv1.weight"] * 1000
         patches = torch.rand(50, 1, 6, 6)
         with torch.inference_mode():
-            found = jule_patches._representation(fit, "conv1&2", patches, torch.device("cpu"))(patches)
+            found = jule.runs.patches._representation(fit, "conv1&2", patches, torch.device("cpu"))(patches)
         lengths = [float(part.square().sum(1).mean()) for part in (found[:, :450], found[:, 450:])]
         assert lengths == pytest.approx([1, 1], abs=1e-4)
 
     def test_halves_without_a_split_do_not_overlap(self):
-        learn, labels, test, test_labels = jule_patches.parts("digits")
+        learn, labels, test, test_labels = jule.runs.patches.parts("digits")
         assert len(learn) == 898 and len(test) == 899 and len(labels) == 898
         assert len(np.unique(np.concatenate([learn, test]).reshape(1797, -1), axis=0)) == 1797
         assert len(set(labels)) == len(set(test_labels)) == 10
 
     def test_half_of_the_test_part_stands_in(self):
         run = {"dataset": "cifar-10", "seed": 0, "sizes": "5000 10000"}
-        measured = jule_patches.cells_of(Runs([Missing({**run, "method": "conv1"}, "no record yet")]))
-        assert set(jule_patches.compare(measured)["verdict"]) == {"not run"}
+        measured = jule.views.patches.cells_of(Runs([Missing({**run, "method": "conv1"}, "no record yet")]))
+        assert set(jule.views.patches.compare(measured)["verdict"]) == {"not run"}
         cell = {
             "dataset": "halves of cifar-10's test part (5k)",
             "method": "K-means",
@@ -231,15 +230,15 @@ class TestClassify:
             "value": 0.6,
         }
         cells = pd.concat([measured, pd.DataFrame([{**cell, "seed": 0, "seconds": 1.0, "device": "cpu"}])])
-        found = jule_patches.compare(cells.reset_index(drop=True)).set_index(["dataset", "method"])
+        found = jule.views.patches.compare(cells.reset_index(drop=True)).set_index(["dataset", "method"])
         assert found.loc[("cifar-10 (5k)", "K-means"), "verdict"] == "stand-in"
         assert "50,000" in found.loc[("cifar-10 (10k)", "K-means"), "reason"]
 
     @pytest.mark.parametrize("bad", [{"method": "conv3"}, {"n_codes": 1}, {"sizes": "5k"}, {"epochs": 0}, {"seed": -1}])
     def test_bad_parameters_are_refused_before_work(self, bad):
         with pytest.raises(UsageError):
-            jule_patches.classify.check(**{"dataset": "digits", "method": "conv1", **bad})
+            jule.runs.patches.classify.check(**{"dataset": "digits", "method": "conv1", **bad})
 
     def test_too_few_images_are_an_error(self):
         with pytest.raises(UsageError, match="898 training images"):
-            jule_patches.classify("digits", "K-means", sizes="5000")
+            jule.runs.patches.classify("digits", "K-means", sizes="5000")

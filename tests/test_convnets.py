@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from clustlib.deepcluster.network import AlexNetSobel, VGG16Sobel
+from clustlib.deepcluster.sharded import Dropout
 from clustlib.errors import UsageError
-from clustlib.models import AlexNetSobel, Sobel, VGG16Sobel
-from clustlib.models.sharded import Dropout
-from clustlib.models.sobel import Standardise
+from clustlib.networks.sobel import Sobel, Standardise
 
 
 def test_sobel_is_the_two_masks_on_the_mean_of_the_channels():

@@ -11,15 +11,14 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from clustlib import datasets, metrics
+from clustlib import DBC, FCAEFeatures, datasets, metrics
 from clustlib.cluster import KMeans
+from clustlib.dbc.linear_code import discriminant_encoder
+from clustlib.dbc.minibatch import floats, over_all
+from clustlib.dbc.network import FCAE
+from clustlib.dbc.start import averaged, evenness
 from clustlib.errors import UsageError
 from clustlib.kernels import boosted_target, soft_assign
-from clustlib.methods import DBC, FCAEFeatures
-from clustlib.methods._linear_code import discriminant_encoder
-from clustlib.methods._minibatch import floats, over_all
-from clustlib.methods._start import averaged, evenness
-from clustlib.models import FCAE
 
 TABLE_2 = {  # image: maps of every layer of the encoder, weights and biases, the same with batch normalisation
     (1, 28, 28): ("6x24 6x12 16x8 16x4 120x1", 33_412, 33_696),
@@ -291,9 +290,9 @@ def test_an_interrupted_fit_resumed_equals_one_in_one_go(digits, features, tmp_p
 PROGRAM = """
 import sys
 from clustlib import datasets
-from clustlib.methods import DBC, FCAEFeatures
-from clustlib.methods._minibatch import floats
-from clustlib.methods._start import averaged, evenness
+from clustlib import DBC, FCAEFeatures
+from clustlib.dbc.minibatch import floats
+from clustlib.dbc.start import averaged, evenness
 images = datasets.load("digits").take(400, 0).images
 features = FCAEFeatures(epochs=3, batch_size=64, random_state=0)
 model = DBC(5, features=features, epochs=6, batch_size=64, random_state=0, checkpoint=sys.argv[1])

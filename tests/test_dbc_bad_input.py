@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from clustlib import datasets
+from clustlib import DBC, FCAEFeatures, datasets
 from clustlib.errors import DataCorrupt, UsageError
-from clustlib.methods import DBC, FCAEFeatures
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clustlib import datasets, metrics, published
+from clustlib import datasets, dbc, metrics, published
 from clustlib.errors import UsageError
-from clustlib.experiments import dbc, dbc_figures, dbc_network
 
 
 def test_the_layers_are_those_of_table_2():
     comparison = published.compare(
-        dbc_network.layers(["mnist", "usps-11000", "coil-20"]), "dbc", "table-02", tolerance=0
+        dbc.views.layers(["mnist", "usps-11000", "coil-20"]), "dbc", "table-02", tolerance=0
     ).dropna(subset=["paper"])
     assert len(comparison) > 60
     assert set(comparison["verdict"]) == {"reproduced"}
@@ -20,7 +19,7 @@ def test_the_layers_are_those_of_table_2():
 
 def test_the_properties_are_those_of_table_1():
     names = ["mnist", "usps-11000", "coil-20", "coil-100"]
-    comparison = published.compare(dbc_network.image_properties(names), "dbc", "table-01", tolerance=0)
+    comparison = published.compare(dbc.views.image_properties(names), "dbc", "table-01", tolerance=0)
     assert set(comparison["verdict"]) == {"reproduced"}
 
 
@@ -29,7 +28,7 @@ def test_clusters_stand_for_classes_as_accuracy_maps_them():
     labels = drawn.integers(0, 4, 200)
     found = (labels + 1) % 4
     found[:60] = drawn.integers(0, 4, 60)
-    said = dbc_figures._as_classes(labels, found)
+    said = dbc.runs.figures._as_classes(labels, found)
     assert (said == labels).mean() == pytest.approx(metrics.accuracy(labels, found))
 
 
@@ -38,7 +37,7 @@ def test_mean_curves_hold_the_last_value_of_a_shorter_run():
         return SimpleNamespace(params={"method": method}, arrays={"accuracies": np.array(values)})
 
     runs = SimpleNamespace(records=[run("a", [0.0, 1.0]), run("a", [0.2, 0.4, 0.6]), run("b", [0.5])])
-    epochs, curves = dbc_figures.mean_curves(runs, "accuracies")
+    epochs, curves = dbc.views.mean_curves(runs, "accuracies")
     np.testing.assert_array_equal(epochs, [0, 1, 2])
     np.testing.assert_allclose(curves["a"], [0.1, 0.7, 0.8])
     np.testing.assert_allclose(curves["b"], [0.5, 0.5, 0.5])
@@ -47,14 +46,16 @@ def test_mean_curves_hold_the_last_value_of_a_shorter_run():
 def test_scaled_filters_span_the_greys():
     filters = np.random.default_rng(0).normal(size=(3, 1, 4, 4))
     filters[1] = 2.0
-    images = dbc_figures.scaled(filters)
+    images = dbc.views.scaled(filters)
     assert images[0].min() == 0 and images[0].max() == 1 and not images[1].any()
 
 
 def test_the_recipe_gives_way_to_what_is_asked_for():
-    assert dbc.recipe("mnist").epochs == dbc.RECIPES["mnist"].epochs
-    assert dbc.recipe("mnist", 3, 4) == dbc.Recipe(3, 4, dbc.RECIPES["mnist"].whiten)
-    assert dbc.recipe("coil-100") == dbc.USUAL
+    assert dbc.runs.clustering.recipe("mnist").epochs == dbc.runs.clustering.RECIPES["mnist"].epochs
+    assert dbc.runs.clustering.recipe("mnist", 3, 4) == dbc.runs.clustering.Recipe(
+        3, 4, dbc.runs.clustering.RECIPES["mnist"].whiten
+    )
+    assert dbc.runs.clustering.recipe("coil-100") == dbc.runs.clustering.USUAL
 
 
 @pytest.mark.parametrize(
@@ -62,27 +63,27 @@ def test_the_recipe_gives_way_to_what_is_asked_for():
 )
 def test_wrong_parameters_are_refused_before_any_work(wrong):
     with pytest.raises(UsageError):
-        dbc.cluster.check(**{"dataset": "digits", "method": "DBC", "seed": 0, **wrong})
+        dbc.runs.clustering.cluster.check(**{"dataset": "digits", "method": "DBC", "seed": 0, **wrong})
 
 
 def test_the_watched_images_are_the_test_part():
     digits = datasets.load("digits")
-    assert len(dbc.watched(digits)) == len(digits)
-    assert len(dbc.drawn(digits)) == min(dbc.WATCHED, len(digits))
+    assert len(dbc.runs.clustering.watched(digits)) == len(digits)
+    assert len(dbc.runs.clustering.drawn(digits)) == min(dbc.runs.clustering.WATCHED, len(digits))
 
 
 def test_a_run_gives_scores_and_every_epochs_numbers(book, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    result = dbc.cluster("digits", "DBC", 0, pretrain_epochs=1, epochs=2)
+    result = dbc.runs.clustering.cluster("digits", "DBC", 0, pretrain_epochs=1, epochs=2)
     assert 0 < result["accuracy"] <= 1 and result["epochs_run"] == 2 and len(result["labels"]) == 1797
-    start = dbc.cluster("digits", "FCAE-KMS", 0, pretrain_epochs=1)
+    start = dbc.runs.clustering.cluster("digits", "FCAE-KMS", 0, pretrain_epochs=1)
     assert {"accuracy_even", "accuracy_both", "accuracy_start", "reconstruction"} <= set(start)
-    curve = dbc.learning_curve("digits", "alpha 2", 0, pretrain_epochs=1, epochs=2)
+    curve = dbc.runs.clustering.learning_curve("digits", "alpha 2", 0, pretrain_epochs=1, epochs=2)
     assert curve["accuracy"] == result["accuracy"] and len(curve["accuracies"]) == 3
-    began = dbc.trained("digits", 0, dbc.recipe("digits", 1, 2))["start_labels"]
+    began = dbc.runs.clustering.trained("digits", 0, dbc.runs.clustering.recipe("digits", 1, 2))["start_labels"]
     assert metrics.accuracy(datasets.load("digits").labels, began) == pytest.approx(start["accuracy_start"])
-    histogram = dbc_figures.score_histograms("digits", "last epoch", 0, 1, 2)["histogram"]
-    assert histogram.shape == (3, dbc.BINS) and (histogram.sum(1) == 1797).all()
-    wrong = dbc_figures.confident_mistakes("digits", "DBC", 0, 1, 2)
+    histogram = dbc.runs.figures.score_histograms("digits", "last epoch", 0, 1, 2)["histogram"]
+    assert histogram.shape == (3, dbc.runs.clustering.BINS) and (histogram.sum(1) == 1797).all()
+    wrong = dbc.runs.figures.confident_mistakes("digits", "DBC", 0, 1, 2)
     assert wrong["mistakes"] == round((1 - result["accuracy"]) * 1797)
     assert not list((book / "_build/checkpoints").glob("*.pt"))

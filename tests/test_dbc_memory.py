@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from clustlib.methods import DBC, FCAEFeatures
-from clustlib.methods import dbc as module
+from clustlib import DBC, FCAEFeatures
+from clustlib.dbc import estimator as module
 
 K, D = 20, 60
 IMAGES = np.random.default_rng(0).integers(0, 256, (8000, 1, 8, 8)).astype(np.uint8)

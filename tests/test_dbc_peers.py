@@ -12,9 +12,8 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from clustlib import datasets, metrics, published, records
+from clustlib import datasets, dbc, metrics, published, records
 from clustlib.errors import PackageMissing, UsageError
-from clustlib.experiments import dbc_peers
 
 
 @pytest.fixture
@@ -72,32 +71,32 @@ def stub(monkeypatch, tmp_path):
 
 
 def test_without_the_package_every_cell_says_how_to_get_it(no_clustpy, book):
-    runs = records.grid(dbc_peers.cluster, dataset=["digits"], method=list(dbc_peers.METHODS), seed=[0])
+    runs = records.grid(dbc.runs.peers.cluster, dataset=["digits"], method=list(dbc.runs.peers.METHODS), seed=[0])
     assert [missing.reason for missing in runs.missing] == ["needs clustpy: pip install clustpy==0.0.3"] * 5
-    assert dbc_peers.reasons()["DEC"] == dbc_peers.NEEDS
+    assert dbc.runs.peers.reasons()["DEC"] == dbc.runs.peers.NEEDS
 
 
 def test_the_reason_reaches_the_papers_cells(no_clustpy):
     cells = pd.DataFrame(columns=["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"])
-    comparison = published.compare(cells, "dbc", "table-03", reasons=dbc_peers.reasons()).set_index("method")
-    assert set(comparison.loc[["DAE-KMS", "AEC", "DCN", "DEC"], "reason"]) == {dbc_peers.NEEDS}
+    comparison = published.compare(cells, "dbc", "table-03", reasons=dbc.runs.peers.reasons()).set_index("method")
+    assert set(comparison.loc[["DAE-KMS", "AEC", "DCN", "DEC"], "reason"]) == {dbc.runs.peers.NEEDS}
     assert "its own paper only" in comparison.loc["IEC", "reason"].iloc[0]
 
 
 def test_with_the_package_only_iec_is_excused(stub):
-    assert set(dbc_peers.reasons()) == {"IEC"}
+    assert set(dbc.runs.peers.reasons()) == {"IEC"}
 
 
 def test_the_package_is_the_one_that_the_project_pins():
     root = Path(__file__).resolve().parent.parent
     extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert extras["peers"] == [dbc_peers.PACKAGE]
+    assert extras["peers"] == [dbc.runs.peers.PACKAGE]
 
 
 @pytest.mark.parametrize("method", ["DCN", "DEC"])
 def test_the_clusters_are_the_methods_own_and_those_of_a_new_k_means_are_noted_beside_them(stub, method):
     labels = datasets.load("digits").labels
-    result = dbc_peers.cluster("digits", method, seed=3)
+    result = dbc.runs.peers.cluster("digits", method, seed=3)
     np.testing.assert_array_equal(result["labels"], np.arange(1797) % 10)
     assert result["accuracy"] == pytest.approx(metrics.accuracy(labels, np.arange(1797) % 10))
     assert result["accuracy_reclustered"] == pytest.approx(metrics.accuracy(labels, np.zeros(1797, int)))
@@ -107,7 +106,7 @@ def test_the_clusters_are_the_methods_own_and_those_of_a_new_k_means_are_noted_b
 
 
 def test_aec_starts_from_random_clusters_as_its_paper_does(stub):
-    result = dbc_peers.cluster("digits", "AEC", epochs=7)
+    result = dbc.runs.peers.cluster("digits", "AEC", epochs=7)
     given = dict(stub)["AEC"]
     assert given["clustering_epochs"] == 7 and "initial_clustering_params" not in given
     assert "accuracy_reclustered" not in result
@@ -115,26 +114,26 @@ def test_aec_starts_from_random_clusters_as_its_paper_does(stub):
 
 def test_all_rows_of_a_seed_share_one_auto_encoder(stub):
     for method in ("DAE-KMS", "AEC", "DEC"):
-        dbc_peers.cluster("digits", method, seed=1)
+        dbc.runs.peers.cluster("digits", method, seed=1)
     trained = [given for name, given in stub if name == "trained"]
     assert len(trained) == 1 and trained[0]["n_epochs"] == 100 and trained[0]["random_state"] == 1
     assert trained[0]["data"].shape == (1797, 64)
-    dbc_peers.cluster("digits", "DEC", seed=2)
+    dbc.runs.peers.cluster("digits", "DEC", seed=2)
     assert len([name for name, _ in stub if name == "trained"]) == 2
 
 
 def test_dae_kms_is_k_means_on_the_codes(stub):
     from clustlib.cluster import KMeans
 
-    found = dbc_peers.cluster("digits", "DAE-KMS", seed=0)["labels"]
-    codes = dbc_peers.standardised(datasets.load("digits"))[:, :10]
+    found = dbc.runs.peers.cluster("digits", "DAE-KMS", seed=0)["labels"]
+    codes = dbc.runs.peers.standardised(datasets.load("digits"))[:, :10]
     np.testing.assert_array_equal(found, KMeans(10, n_init=20, random_state=0).fit(codes).labels_)
 
 
 def test_dens_kernel_is_as_wide_as_neighbours_are_apart(stub):
-    dbc_peers.cluster("digits", "DEN", pretrain_epochs=5)
+    dbc.runs.peers.cluster("digits", "DEN", pretrain_epochs=5)
     given = dict(stub)["DEN"]
-    X = dbc_peers.standardised(datasets.load("digits"))
+    X = dbc.runs.peers.standardised(datasets.load("digits"))
     apart = NearestNeighbors(n_neighbors=4).fit(X).kneighbors()[0]
     assert given["heat_kernel_t_parameter"] == pytest.approx((apart**2).mean(), rel=1e-4)
     assert given["pretrain_epochs"] == 5
@@ -145,7 +144,7 @@ def test_pixels_are_standardised_channel_by_channel():
     images = drawn.integers(0, 256, (40, 3, 5, 4)).astype(np.uint8)
     images[:, 1] //= 3
     images[:, 2] = 9
-    rows = dbc_peers.standardised(datasets.ImageSet(images, np.arange(40) % 2, "made up"))
+    rows = dbc.runs.peers.standardised(datasets.ImageSet(images, np.arange(40) % 2, "made up"))
     channels = rows.reshape(40, 3, 20).transpose(1, 0, 2).reshape(3, -1)
     np.testing.assert_allclose(channels.mean(1), 0, atol=1e-4)
     np.testing.assert_allclose(channels.std(1), [1, 1, 0], atol=1e-4)
@@ -156,21 +155,21 @@ def test_pixels_are_standardised_channel_by_channel():
 )
 def test_wrong_parameters_are_refused_before_any_work(wrong):
     with pytest.raises(UsageError):
-        dbc_peers.cluster.check(**{"dataset": "digits", "method": "DEC", "seed": 0, **wrong})
+        dbc.runs.peers.cluster.check(**{"dataset": "digits", "method": "DEC", "seed": 0, **wrong})
 
 
 def test_a_run_without_the_package_is_refused_in_one_line(no_clustpy):
     with pytest.raises(PackageMissing, match="needs clustpy: pip install") as caught:
-        dbc_peers.cluster("digits", "DEC")
+        dbc.runs.peers.cluster("digits", "DEC")
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", dbc_peers.METHODS)
+@pytest.mark.parametrize("method", dbc.runs.peers.METHODS)
 def test_clustpy_itself(method, monkeypatch, tmp_path):
     """The real interface, one epoch of each stage: the calls fit it, and a seed fixes the result."""
     pytest.importorskip("clustpy", reason="clustpy is not installed: pip install clustpy==0.0.3")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first, again = (dbc_peers.cluster("digits", method, 0, pretrain_epochs=1, epochs=1) for _ in range(2))
+    first, again = (dbc.runs.peers.cluster("digits", method, 0, pretrain_epochs=1, epochs=1) for _ in range(2))
     assert first["labels"].shape == (1797,) and first["labels"].max() < 10
     assert first["accuracy"] > 0.12 and first["training_seconds"] > 0
     np.testing.assert_array_equal(first["labels"], again["labels"])

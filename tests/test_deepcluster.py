@@ -10,10 +10,12 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from clustlib import DeepCluster
 from clustlib.datasets.folders import ImageFolder
+from clustlib.deepcluster import features as _features
+from clustlib.deepcluster.classification import n_batches
 from clustlib.errors import DataMissing, UsageError
-from clustlib.methods import DeepCluster, _crops, _features
-from clustlib.methods._classification import n_batches
+from clustlib.networks import crops as _crops
 
 SMALL = {"width": 1 / 48, "kernel": 3, "stride": 1}
 
@@ -171,7 +173,7 @@ class Killed(Exception):
 
 class TestResume:
     def stop_at(self, monkeypatch, epoch: int, batch: int) -> None:
-        from clustlib.methods._classification import Classification
+        from clustlib.deepcluster.classification import Classification
 
         step = Classification._step
 
@@ -196,7 +198,7 @@ class TestResume:
 import sys, os
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_deepcluster import digits, model
-from clustlib.methods._classification import Classification
+from clustlib.deepcluster.classification import Classification
 step = Classification._step
 def killing(self, wrapped, images, targets, key):
     if key[1:] == (1, 3):
@@ -356,7 +358,7 @@ def test_batches_of_a_pass():
 def test_the_command_trains_a_folder_and_goes_on(tmp_path):
     import json
 
-    from clustlib.methods import train_deepcluster
+    from clustlib.deepcluster import train as train_deepcluster
 
     rng = np.random.default_rng(0)
     for i in range(24):

@@ -2,8 +2,7 @@
 
 import pytest
 
-from clustlib import methods
-from clustlib.experiments import deepcluster
+from clustlib import deepcluster
 
 USUAL = {"front": "sobel", "sampler": "uniform", "clustering": "kmeans", "split": "released", "network": "alexnet"}
 
@@ -27,7 +26,7 @@ def test_a_row_differs_in_what_it_says_and_in_nothing_else(monkeypatch, method, 
     def reach(n_clusters, **settings):
         raise Reached({name: settings[name] for name in USUAL}, n_clusters)
 
-    monkeypatch.setattr(methods, "DeepCluster", reach)
+    monkeypatch.setattr("clustlib.deepcluster.estimator.DeepCluster", reach)
     with pytest.raises(Reached) as found:
-        deepcluster.train("digits", method, 0, 100, 1, 3, 0.042, 32)
+        deepcluster.runs.training.train("digits", method, 0, 100, 1, 3, 0.042, 32)
     assert found.value.args == ({**USUAL, **departs}, 30)

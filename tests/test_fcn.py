@@ -5,11 +5,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from clustlib import FCN
 from clustlib.errors import DataCorrupt, DataMissing
+from clustlib.fcn import extraction as features
+from clustlib.fcn.ensemble_projection import EnsembleProjection
+from clustlib.fcn.extraction import extract
+from clustlib.fcn.linear_autoencoder import LinearAutoencoder
+from clustlib.fcn.network import EfficientNetLite0
+from clustlib.fcn.weights import pretrained, weights_file
 from clustlib.kernels.gsnmf import Penalty, Statistics, update_basis, update_coefficients
-from clustlib.methods import FCN, EnsembleProjection, LinearAutoencoder
-from clustlib.models import EfficientNetLite0, extract, features, pretrained
-from clustlib.models.weights import weights_file
 from clustlib.transfer import svm_accuracy
 
 
@@ -39,7 +43,7 @@ class TestNetworks:
         assert sum(value.numel() for value in network.parameters()) == 3_371_008  # 4.65 M less the classifier's 1.28 M
 
     def test_same_padding_is_tensorflows(self):
-        from clustlib.models.efficientnet_lite import SameConv2d
+        from clustlib.fcn.network import SameConv2d
 
         layer = SameConv2d(1, 1, 3, 2)
         torch.nn.init.ones_(layer.weight)
@@ -55,7 +59,7 @@ class TestNetworks:
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.running_mean.normal_(0, 0.1)
                 layer.running_var.uniform_(0.5, 2)
-        from clustlib.models.weights import _folded
+        from clustlib.fcn.weights import _folded
 
         x = torch.rand(2, 3, 64, 64)
         with torch.inference_mode():
@@ -166,8 +170,8 @@ class TestFeatures:
 
 class TestFCN:
     def test_frozen_it_is_gsnmf_on_unit_features(self, images, network):
-        from clustlib.methods import GSNMF
-        from clustlib.methods.fcn import unit_rows
+        from clustlib import GSNMF
+        from clustlib._validation import unit_rows
 
         model = small(n_clusters=3).fit(images)
         X = unit_rows(extract(images, network, size=32))
@@ -235,7 +239,7 @@ class TestBaselines:
     def test_its_classifier_in_the_span_is_the_full_one(self):
         from sklearn.linear_model import LogisticRegression
 
-        from clustlib.methods.ensemble_projection import _classifier
+        from clustlib.fcn.ensemble_projection import _classifier
 
         members, classes = self.X[:12].astype(np.float64), np.repeat(np.arange(4), 3)
         coef, intercept = _classifier(members, 4, 1.0)

@@ -4,13 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clustlib import datasets, records
+from clustlib import GSNMF, datasets, fcn, records
 from clustlib.datasets import ImageSet
 from clustlib.errors import DeviceMissing, UsageError
-from clustlib.experiments import fcn
-from clustlib.experiments.fcn import protocol
-from clustlib.experiments.fcn.representations import METHODS, represent, settings_of
-from clustlib.methods import GSNMF
+from clustlib.fcn.runs import protocol
+from clustlib.fcn.runs.representations import METHODS, represent, settings_of
 
 
 def image_set(name: str, n: int, n_classes: int, split: list[str] | None = None, size: int = 8) -> ImageSet:
@@ -66,7 +64,7 @@ class TestRows:
         with pytest.raises(UsageError, match="l3"):
             settings_of("digits", "NMF-FCN", l3=9.0)
 
-    @pytest.mark.parametrize("run", [fcn.cluster_features, fcn.components_in_use])
+    @pytest.mark.parametrize("run", [fcn.runs.clustering.cluster_features, fcn.runs.usage.components_in_use])
     def test_runs_on_top_are_called_like_the_representation(self, run):
         names = {"dataset": "digits", "method": "CNN", "size": 64}
         assert records.runs.bind(run, names) == records.runs.bind(represent, names)
@@ -76,16 +74,16 @@ class TestRows:
     @pytest.mark.parametrize("method", [m for m in METHODS if m != "GSNMF-FCN-FT"])
     def test_every_row_runs_on_pixels(self, book, method, monkeypatch):
         monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
-        made = fcn.cluster_features(
+        made = fcn.runs.clustering.cluster_features(
             "digits", method, cnn="pixels", n_images=120, n_components=8, max_iter=5, ae_epochs=2, ep_sets=2
         )
-        for name in fcn.METRICS:
+        for name in fcn.views.METRICS:
             assert 0 <= made[name] <= 1
         assert len(made["labels_kmeans"]) == len(made["labels_sc"]) == 120
         assert made["dimension"] == {"CNN": 64, "EP-CNN": 60}.get(method, 8)
 
     def test_a_finished_fit_leaves_no_checkpoint(self, book, monkeypatch):
-        monkeypatch.setattr("clustlib.methods.gsnmf._SAVE_SECONDS", 0)
+        monkeypatch.setattr("clustlib.fcn.gsnmf._SAVE_SECONDS", 0)
         saved = []
         fit = GSNMF.fit
         monkeypatch.setattr(GSNMF, "fit", lambda model, X: (fit(model, X), saved.append(model.checkpoint.is_file()))[0])
@@ -96,13 +94,13 @@ class TestRows:
     def test_fine_tuning_needs_a_network(self, book, monkeypatch):
         monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
         with pytest.raises(UsageError, match="no hidden layer"):
-            fcn.cluster_features("digits", "GSNMF-FCN-FT", cnn="pixels", n_images=50, n_components=4)
+            fcn.runs.clustering.cluster_features("digits", "GSNMF-FCN-FT", cnn="pixels", n_images=50, n_components=4)
 
     def test_a_classifier_and_a_layout(self, book, monkeypatch):
         monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
         settings = {"cnn": "pixels", "n_images": 200, "n_components": 16, "max_iter": 20}
-        assert fcn.classify_features("digits", "GSNMF-FCN-OTS", **settings)["accuracy"] > 0.7
-        found = fcn.embed_features("digits", "CNN", n_points=60, **settings)
+        assert fcn.runs.clustering.classify_features("digits", "GSNMF-FCN-OTS", **settings)["accuracy"] > 0.7
+        found = fcn.runs.clustering.embed_features("digits", "CNN", n_points=60, **settings)
         assert found["points"].shape == (60, 2) and 0.3 < found["knn_purity"] <= 1
 
     @pytest.mark.parametrize(
@@ -115,7 +113,7 @@ class TestRows:
     )
     def test_components_in_use(self, monkeypatch, features, components, per_image):
         monkeypatch.setattr(records, "artifact", lambda *_, **__: {"learn": np.array(features)})
-        found = fcn.components_in_use("digits", "GSNMF-FCN-OTS")
+        found = fcn.runs.usage.components_in_use("digits", "GSNMF-FCN-OTS")
         assert found == pytest.approx({"components": components, "components_per_image": per_image})
 
     @pytest.mark.parametrize(
@@ -131,7 +129,7 @@ class TestRows:
     )
     def test_bad_parameters_are_refused_before_work(self, bad, message):
         with pytest.raises(UsageError, match=message):
-            fcn.cluster_features.check(**{"dataset": "digits", "method": "CNN", **bad})
+            fcn.runs.clustering.cluster_features.check(**{"dataset": "digits", "method": "CNN", **bad})
 
 
 class TestTables:
@@ -140,42 +138,49 @@ class TestTables:
         return pd.DataFrame([{**row, "seconds": 1.0, "device": "cpu", "reason": None}])
 
     def test_another_network_cannot_reproduce(self):
-        found = fcn.compare(self.cells(), "table-01", "efficientnet-lite0").query("ours == ours").iloc[0]
+        found = fcn.views.compare(self.cells(), "table-01", "efficientnet-lite0").query("ours == ours").iloc[0]
         assert found["verdict"] == "stand-in" and found["stand_in"] == "EfficientNet-Lite0 for VGG-16"
-        found = fcn.compare(self.cells(), "table-01", "vgg16").query("ours == ours").iloc[0]
+        found = fcn.views.compare(self.cells(), "table-01", "vgg16").query("ours == ours").iloc[0]
         assert found["verdict"] == "reproduced" and found["stand_in"] == ""
 
     def test_fewer_images_are_said(self):
-        found = fcn.compare(self.cells("mnist"), "table-01", "vgg16", {"mnist": 500}).query("ours == ours").iloc[0]
+        found = (
+            fcn.views.compare(self.cells("mnist"), "table-01", "vgg16", {"mnist": 500}).query("ours == ours").iloc[0]
+        )
         assert found["verdict"] == "stand-in" and found["stand_in"] == "learnt from 500 images"
 
     def test_penalty_settings(self):
         names = ["paper setting", "lambda1 off", "lambda2 at 0.1"]
-        assert fcn.penalty_grid(names) == [(names[0], 0.05, 0.02), (names[1], 0.05, 0.0), (names[2], 0.1, 0.02)]
-        assert fcn.penalty_grid(names, "text")[0] == (names[0], 0.02, 0.05)
+        assert fcn.runs.clustering.penalty_grid(names) == [
+            (names[0], 0.05, 0.02),
+            (names[1], 0.05, 0.0),
+            (names[2], 0.1, 0.02),
+        ]
+        assert fcn.runs.clustering.penalty_grid(names, "text")[0] == (names[0], 0.02, 0.05)
         with pytest.raises(UsageError, match="roles"):
-            fcn.penalty_grid(names, "sentence")
+            fcn.runs.clustering.penalty_grid(names, "sentence")
         with pytest.raises(UsageError, match="paper setting"):
-            fcn.penalty_grid(["l1 off"])
+            fcn.runs.clustering.penalty_grid(["l1 off"])
 
     def test_the_count_of_multiplications(self):
         N, M, L = 7, 5, 3
-        counts = fcn.multiplications(N, M, L)
+        counts = fcn.runs.cost.multiplications(N, M, L)
         assert sum(counts.values()) == 2 * (N * M * L + L * L * M + N * L * L) and len(counts) == 6
 
     def test_choices_are_read_from_records(self, book):
         def record(seed, value, **departing):
             params = records.runs.bind(
-                fcn.cluster_features, {"dataset": "digits", "method": "GSNMF-FCN-OTS", "seed": seed, **departing}
+                fcn.runs.clustering.cluster_features,
+                {"dataset": "digits", "method": "GSNMF-FCN-OTS", "seed": seed, **departing},
             )
-            key = records.runs.key_of(fcn.cluster_features, params)
-            metrics = {**dict.fromkeys(fcn.METRICS, value), "zeros": 1 - value}
+            key = records.runs.key_of(fcn.runs.clustering.cluster_features, params)
+            metrics = {**dict.fromkeys(fcn.views.METRICS, value), "zeros": 1 - value}
             records.open_store("paper").write(key, params, metrics, {}, seconds=1.0, provenance={}, sources="")
 
         for seed in (0, 1):
             record(seed, 0.5 + 0.1 * seed)
             record(seed, 0.7, init="random")
-        found = fcn.choices("paper").set_index("choice")
+        found = fcn.views.choices("paper").set_index("choice")
         assert found.loc["as in the tables", "accuracy_kmeans"] == pytest.approx(0.55)
         assert found.loc["init=random", "nmi_sc"] == pytest.approx(0.7)
         assert found.loc["init=random", "zeros"] == pytest.approx(0.3)
@@ -183,15 +188,15 @@ class TestTables:
 
 
 def test_cost_of_tiny_updates(book):
-    made = fcn.time_updates("digits", "20 40", "4 8", "1 2", N=20, L=4, cnn="pixels", n_images=60)
+    made = fcn.runs.cost.time_updates("digits", "20 40", "4 8", "1 2", N=20, L=4, cnn="pixels", n_images=60)
     assert {"slope_N", "slope_L", "slope_T"} <= set(made) and (made["seconds_N"] > 0).all()
 
 
 def test_a_pass_on_a_gpu_that_is_not_there_costs_only_its_cell(book, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(DeviceMissing, match="needs a GPU"):
-        fcn.time_pass("digits", where="gpu")
-    runs = records.grid(fcn.time_pass, dataset="digits", where="gpu")
+        fcn.runs.cost.time_pass("digits", where="gpu")
+    runs = records.grid(fcn.runs.cost.time_pass, dataset="digits", where="gpu")
     assert [missing.reason for missing in runs.missing] == ["needs a GPU"]
     with pytest.raises(UsageError, match="place"):
-        records.grid(fcn.time_pass, dataset="digits", where="tpu")
+        records.grid(fcn.runs.cost.time_pass, dataset="digits", where="tpu")

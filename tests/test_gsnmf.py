@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clustlib import GSNMF
+from clustlib.fcn import gsnmf as gsnmf_module
+from clustlib.fcn.nndsvd import leading_svd, start
 from clustlib.kernels.gsnmf import BASIS_NORMS, Penalty, gsnmf_update, objective
-from clustlib.methods import GSNMF
-from clustlib.methods import gsnmf as gsnmf_module
-from clustlib.methods._nndsvd import leading_svd, start
 
 
 def problem(seed: int = 0, n: int = 40, m: int = 25, k: int = 7) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

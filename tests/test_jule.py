@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from clustlib import datasets, metrics
+from clustlib import JULE, datasets, metrics
+from clustlib._validation import unit_rows
 from clustlib.errors import UsageError
+from clustlib.jule.estimator import principal_components
+from clustlib.jule.unrolling import clusters_after, cut, standing_out
 from clustlib.kernels import KnnGraph, MergeTree, graph_linkage, initial_clusters
-from clustlib.methods import JULE
-from clustlib.methods._unit_rows import unit_rows
-from clustlib.methods._unrolling import clusters_after, cut, standing_out
-from clustlib.methods.jule import principal_components
 
 DIGITS = datasets.load("digits").take(300, 0)
 FAST = {"epochs": 1, "n_neighbors": 10, "unrolling_rate": 0.5}
@@ -194,12 +193,13 @@ def test_training_last_learns_from_the_final_clusters():
 SCRIPT = """
 import sys
 from clustlib import datasets
-from clustlib.methods import JULE, _triplet_training
-plain = _triplet_training.TripletTraining.epoch
+from clustlib import JULE
+from clustlib.jule import triplet_training
+plain = triplet_training.TripletTraining.epoch
 def epoch(self, labels):
     print("epoch", flush=True)
     return plain(self, labels)
-_triplet_training.TripletTraining.epoch = epoch
+triplet_training.TripletTraining.epoch = epoch
 digits = datasets.load("digits").take(300, 0)
 JULE(10, epochs=2, n_neighbors=10, unrolling_rate=0.5, checkpoint=sys.argv[1]).fit(digits.images, digits.labels)
 """

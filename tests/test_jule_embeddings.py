@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from clustlib import _paths, datasets, metrics, records
+from clustlib import _paths, datasets, jule, metrics, records
 from clustlib.errors import UsageError
-from clustlib.experiments import jule_embeddings, stand_ins
-from clustlib.methods import DeepAutoencoder
-from clustlib.models import Autoencoder
+from clustlib.jule.deep_autoencoder import DeepAutoencoder
+from clustlib.jule.network import Autoencoder
+from clustlib.jule.views import stand_ins
 
 SMALL = {"epochs": 1, "autoencoder_epochs": 1, "autoencoder_width": 16, "nca_images": 60}
 
@@ -81,15 +81,15 @@ class TestAutoencoder:
 
 @pytest.mark.usefixtures("few_digits")
 class TestLowDimensional:
-    @pytest.mark.parametrize("method", jule_embeddings.METHODS)
+    @pytest.mark.parametrize("method", jule.runs.embeddings.METHODS)
     def test_every_row_runs(self, method):
-        made = jule_embeddings.low_dimensional("digits", method, 2, **SMALL)
+        made = jule.runs.embeddings.low_dimensional("digits", method, 2, **SMALL)
         assert 0 <= made["one_nn_error"] <= 1 and 0 <= made["trustworthiness"] <= 1
         assert made["points"].shape == (300, 2) and made["points"].dtype == np.float32
 
     def test_ours_lies_on_the_circle_and_its_direction_is_that_of_the_linear_output(self):
         scaled, linear = (
-            jule_embeddings.low_dimensional("digits", method, 2, **SMALL)["points"]
+            jule.runs.embeddings.low_dimensional("digits", method, 2, **SMALL)["points"]
             for method in ("OURS", "OURS (not normalised)")
         )
         np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), 1, atol=1e-5)
@@ -97,7 +97,7 @@ class TestLowDimensional:
 
     def test_a_split_is_kept_apart(self, few_digits):
         few_digits["chosen"]["digits"] = few_digits["parted"]
-        made = jule_embeddings.low_dimensional("digits", "PCA", 10)
+        made = jule.runs.embeddings.low_dimensional("digits", "PCA", 10)
         x, y = few_digits["digits"].pixels("unit").astype(np.float64), few_digits["digits"].labels
         centred = x - x[:150].mean(0)
         _, _, axes = np.linalg.svd(centred[:150], full_matrices=False)
@@ -106,10 +106,10 @@ class TestLowDimensional:
         assert made["trustworthiness"] == pytest.approx(metrics.trustworthiness(x[150:], z[150:], 12), abs=1e-6)
 
     def test_a_killed_training_on_the_clusters_goes_on_exactly(self, monkeypatch):
-        from clustlib.methods._triplet_training import TripletTraining
+        from clustlib.jule.triplet_training import TripletTraining
 
         run = {"dataset": "digits", "dimension": 3, "epochs": 2}
-        whole = jule_embeddings.train_on_clusters(**run)["scaled"]
+        whole = jule.runs.embeddings.train_on_clusters(**run)["scaled"]
         for path in _paths.build("checkpoints").glob("*train-on-clusters*"):
             path.unlink()
         epoch, calls = TripletTraining.epoch, []
@@ -122,8 +122,8 @@ class TestLowDimensional:
 
         monkeypatch.setattr(TripletTraining, "epoch", killed)
         with pytest.raises(KeyboardInterrupt):
-            jule_embeddings.train_on_clusters(**run)
-        np.testing.assert_array_equal(jule_embeddings.train_on_clusters(**run)["scaled"], whole)
+            jule.runs.embeddings.train_on_clusters(**run)
+        np.testing.assert_array_equal(jule.runs.embeddings.train_on_clusters(**run)["scaled"], whole)
         assert len(calls) == 3  # one epoch, the kill, the epoch that was left
 
     @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ class TestLowDimensional:
     )
     def test_bad_parameters_are_refused_before_work(self, bad):
         with pytest.raises(UsageError):
-            jule_embeddings.low_dimensional.check(**{"dataset": "digits", "method": "PCA", **bad})
+            jule.runs.embeddings.low_dimensional.check(**{"dataset": "digits", "method": "PCA", **bad})
 
     def test_a_record_depends_on_its_own_methods_sources_alone(self):
         prints = {
-            method: records.runs.fingerprint(jule_embeddings.low_dimensional, {"dataset": "digits", "method": method})
-            for method in jule_embeddings.METHODS
+            method: records.runs.mark_of(jule.runs.embeddings.low_dimensional, {"dataset": "digits", "method": method})
+            for method in jule.runs.embeddings.METHODS
         }
         assert len(set(prints.values())) == len(prints)
 
@@ -148,7 +148,7 @@ class TestStandIns:
         return frame.assign(metric="one_nn_error", seed=0, seconds=1.0, device="cpu", reason=reason)
 
     def test_a_stand_in_fills_only_what_the_set_itself_lacks(self):
-        found = jule_embeddings.compare(
+        found = jule.views.embeddings.compare(
             self.cells(
                 ("mnist (2-D)", "PCA", 0.78),
                 ("mnist (2-D)", "OURS", np.nan),

@@ -2,16 +2,15 @@
 
 import pytest
 
-from clustlib import records
-from clustlib.experiments import jule, jule_switches
+from clustlib import jule, records
+from clustlib.jule.rows import JULE_VARIANTS
 from clustlib.reproduce import site
-from clustlib.rows import JULE_VARIANTS
 
 
 def record(method: str, seed: int, nmi: float, seconds: float, **departing) -> None:
     given = {"dataset": "usps", "method": method, "seed": seed, "precision": "bfloat16", **departing}
-    params = records.runs.bind(jule.joint_clustering, given)
-    key = records.runs.key_of(jule.joint_clustering, params)
+    params = records.runs.bind(jule.runs.clustering.joint_clustering, given)
+    key = records.runs.key_of(jule.runs.clustering.joint_clustering, params)
     metrics = {"nmi_geometric": nmi, "fit_seconds": seconds}
     records.open_store("paper").write(key, params, metrics, {}, seconds=1.0, provenance={}, sources="")
 
@@ -29,7 +28,7 @@ def kept(book):
 
 
 def test_means_over_seeds_and_the_shortest_fit(kept):
-    found = jule_switches.switches().set_index("switch")
+    found = jule.views.switches.switches().set_index("switch")
     assert list(found.index) == list(JULE_VARIANTS)
     text = found["usps"].str.replace("\N{NO-BREAK SPACE}", " ")
     assert text["default"] == "0.850 / 0.900 (2), 50 s"
@@ -38,11 +37,11 @@ def test_means_over_seeds_and_the_shortest_fit(kept):
 
 
 def test_other_settings_and_sets_stay_out(kept):
-    found = jule_switches.measured()
+    found = jule.views.switches.measured()
     assert set(found["nmi"]) == {0.8, 0.9, 0.7} and set(found["dataset"]) == {"usps"}
 
 
 def test_what_has_no_record_says_so_on_the_page(book):
     lines = site.switches_page().splitlines()
     assert len(lines) == 2 + len(JULE_VARIANTS)
-    assert all(line.count("not run") == len(jule_switches.DATASETS) for line in lines[2:])
+    assert all(line.count("not run") == len(jule.views.switches.DATASETS) for line in lines[2:])

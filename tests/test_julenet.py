@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from clustlib import published
+from clustlib import jule, published
 from clustlib.errors import UsageError
-from clustlib.experiments import jule_settings
-from clustlib.models import JuleNet
-from clustlib.models.stacking import sides, stack
+from clustlib.jule.network import JuleNet
+from clustlib.jule.stacking import sides, stack
 
 MAPS = {
     (16, 16): (6, 6),
@@ -30,12 +29,12 @@ def test_last_maps_are_those_of_the_papers_networks(size):
 
 
 def test_the_rule_gives_the_talks_layer_table():
-    cells = published.compare(jule_settings.network_layers(), "jule", "network-layers")
+    cells = published.compare(jule.views.settings.network_layers(), "jule", "network-layers")
     assert len(cells) == 18 and (cells["ours"] == cells["paper"]).all()
 
 
 def test_the_defaults_are_table_2():
-    cells = published.compare(jule_settings.hyperparameters(), "jule", "table-02")
+    cells = published.compare(jule.views.settings.hyperparameters(), "jule", "table-02")
     assert len(cells) == 7 and (cells["ours"] == cells["paper"]).all()
 
 

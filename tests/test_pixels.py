@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from clustlib import datasets, kernels
+from clustlib import datasets, jule, kernels, records
 from clustlib.errors import UsageError
-from clustlib.experiments import jule_centred, pixels
+from clustlib.jule import rows
 
 
 def reference(images):
@@ -19,7 +19,7 @@ def reference(images):
 
 def test_centred_rows():
     images = datasets.load("digits")
-    rows = pixels.centred(images)
+    rows = jule.runs.pixels.centred(images)
     assert rows.dtype == np.float32 and rows.shape == (len(images), 64)
     np.testing.assert_allclose(rows, reference(images), atol=1e-6)
 
@@ -27,50 +27,50 @@ def test_centred_rows():
 def test_an_image_that_is_the_mean_stays_zero():
     images = datasets.load("digits").take(4, 0)
     same = dataclasses.replace(images, images=np.repeat(images.images[:1], 4, axis=0))
-    assert not pixels.centred(same).any()
+    assert not jule.runs.pixels.centred(same).any()
 
 
 @pytest.mark.parametrize("method", ["AC-GDL", "K-means"])
 def test_only_the_pixels_differ(method):
     images = datasets.load("digits")
-    found = pixels.cluster_centred_pixels("digits", method, seed=1)
-    plain = pixels.cluster_pixels("digits", method, seed=1)
-    model = pixels.estimator(pixels.ROWS[method], 10, random_state=1, variant="released", device="auto")
-    np.testing.assert_array_equal(found["labels"], model.fit(pixels.centred(images)).labels_)
+    found = jule.runs.pixels.cluster_centred_pixels("digits", method, seed=1)
+    plain = jule.runs.pixels.cluster_pixels("digits", method, seed=1)
+    model = jule.runs.pixels.estimator(rows.ROWS[method], 10, random_state=1, variant="released", device="auto")
+    np.testing.assert_array_equal(found["labels"], model.fit(jule.runs.pixels.centred(images)).labels_)
     assert set(found) == set(plain) and found["accuracy"] != plain["accuracy"]
 
 
 def test_initial_clusters_are_those_of_the_graph():
     for centre in (False, True):
-        rows = pixels.centred(datasets.load("digits")) if centre else datasets.load("digits").pixels("l2")
+        rows = jule.runs.pixels.centred(datasets.load("digits")) if centre else datasets.load("digits").pixels("l2")
         wanted = kernels.initial_clusters(kernels.affinity_graph(rows)).max() + 1
-        assert pixels.initial_clusters("digits", centre)["initial_clusters"] == wanted
+        assert jule.runs.pixels.initial_clusters("digits", centre)["initial_clusters"] == wanted
 
 
 def test_what_cannot_be_right_is_refused():
     with pytest.raises(UsageError, match="NMF-LP"):
-        pixels.cluster_centred_pixels.check("digits", "NMF-LP")
+        jule.runs.pixels.cluster_centred_pixels.check("digits", "NMF-LP")
     with pytest.raises(UsageError, match="variant"):
-        pixels.cluster_centred_pixels.check("digits", "AC-GDL", variant="both")
+        jule.runs.pixels.cluster_centred_pixels.check("digits", "AC-GDL", variant="both")
 
 
 def test_jule_is_shown_images_less_their_mean():
     images = datasets.load("digits")
     wanted = images.images / 255 - (images.images / 255).mean(axis=0)
-    shown = jule_centred.shown(images)
+    shown = jule.runs.centred.shown(images)
     assert shown.dtype == np.float32
     np.testing.assert_allclose(shown, wanted, atol=1e-6)
 
 
 def test_jule_on_centred_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(jule_centred.records.artifacts, "folder", lambda: tmp_path)
-    monkeypatch.setattr(jule_centred, "checkpoint_of", lambda fn, params: None)
+    monkeypatch.setattr(records.artifacts, "folder", lambda: tmp_path)
+    monkeypatch.setattr(jule.runs.centred, "checkpoint_of", lambda fn, params: None)
     shared = {"dataset": "digits", "epochs": 1, "device": "cpu"}
-    fits = {seed: jule_centred.train_centred(seed=seed, **shared) for seed in (0, 1)}
-    again = jule_centred.train_centred(seed=0, **shared)
+    fits = {seed: jule.runs.centred.train_centred(seed=seed, **shared) for seed in (0, 1)}
+    again = jule.runs.centred.train_centred(seed=0, **shared)
     assert all(np.array_equal(fits[0][name], again[name]) for name in ("OURS-SF", "OURS-RC", "nmi"))
     assert not np.array_equal(fits[0]["OURS-RC"], fits[1]["OURS-RC"])
-    record = jule_centred.cluster_centred(method="OURS-RC", seed=1, **shared)
+    record = jule.runs.centred.cluster_centred(method="OURS-RC", seed=1, **shared)
     np.testing.assert_array_equal(record["labels"], fits[1]["OURS-RC"])
     with pytest.raises(UsageError, match="method"):
-        jule_centred.cluster_centred.check("digits", "AC-GDL")
+        jule.runs.centred.cluster_centred.check("digits", "AC-GDL")

@@ -85,7 +85,8 @@ def test_torchvision_imports_after_clustlib():
 def test_importing_the_replay_path_loads_no_heavy_library():
     script = """
 import sys
-from clustlib import datasets, experiments, metrics, published, records, report, results
+from clustlib import datasets, jule, metrics, published, records, report, results
+jule.runs.linkage, jule.runs.pixels
 print(sorted(set(sys.modules) & {"torch", "sklearn", "numba", "faiss", "IPython"}))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What a run's fingerprint reacts to, and what it does not."""
+"""What a run's mark reacts to, and what it does not."""
 
 import textwrap
 
@@ -181,12 +181,13 @@ def test_a_name_that_cannot_be_found_is_an_error(package):
 
 
 def test_every_row_and_notebook_can_be_traced():
-    from clustlib import experiments, rows
+    from clustlib.jule import rows
+    from clustlib.jule.runs import pixels
     from clustlib.records import runs
     from clustlib.reproduce.notebook import all_notebooks
 
     for label in rows.ROWS:
-        assert len(runs.mark_of(experiments.cluster_pixels, {"method": label})) == 16
+        assert len(runs.mark_of(pixels.cluster_pixels, {"method": label})) == 16
     for notebook in all_notebooks():
         assert notebook.files()
 

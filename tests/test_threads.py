@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from clustlib import _threads
+from clustlib import _process
 
 SCRIPT = """
 import clustlib, torch
@@ -28,29 +28,29 @@ def test_a_search_for_neighbours_leaves_torchs_threads_alone(threads):
 
 def test_parts_are_equal_and_cover_everything():
     for count, threads in ((0, 2), (1, 4), (7, 3), (100, 8)):
-        parts = _threads.parts_of(count, threads)
+        parts = _process.parts_of(count, threads)
         assert [i for low, high in parts for i in range(low, high)] == list(range(count))
         assert max(high - low for low, high in parts) - min(high - low for low, high in parts) <= 1
 
 
 def test_work_is_shared_and_errors_come_back():
     done = []
-    _threads.in_threads(lambda i: done.append(i), [(i,) for i in range(5)])
+    _process.in_threads(lambda i: done.append(i), [(i,) for i in range(5)])
     assert sorted(done) == list(range(5))
     with pytest.raises(ZeroDivisionError):
-        _threads.in_threads(lambda i: 1 // i, [(1,), (0,)])
+        _process.in_threads(lambda i: 1 // i, [(1,), (0,)])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_process_has_threads_of_its_own():
     script = """
 import os
-from clustlib import _threads
+from clustlib import _process
 calls = [(i,) for i in range(4)]
-_threads.in_threads(lambda i: None, calls)
+_process.in_threads(lambda i: None, calls)
 child = os.fork()
 if child == 0:
-    _threads.in_threads(lambda i: None, calls)
+    _process.in_threads(lambda i: None, calls)
     os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clustlib.deepcluster.network import AlexNetSobel
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.kernels import pca_whiten
-from clustlib.methods._crops import ArrayImages
-from clustlib.models import AlexNetSobel
+from clustlib.networks.crops import ArrayImages
 from clustlib.transfer import crops, filters, probes, retrieval
 
 

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from clustlib.deepcluster.network import AlexNetSobel
 from clustlib.errors import DataCorrupt, UsageError
-from clustlib.methods._crops import ArrayImages, FolderImages, draw_uniforms, random_boxes
-from clustlib.models import AlexNetSobel
+from clustlib.networks.crops import ArrayImages, FolderImages, draw_uniforms, random_boxes
 from clustlib.transfer import detection, fine_tuning, segmentation, voc
 
 PARTS = {"trainval": ["000001", "000002", "000003"], "test": ["000004", "000005"]}

@@ -11,12 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clustlib import datasets, records
+from clustlib import datasets, jule, records
 from clustlib.datasets import DataFile, Layout, fetch, registry
 from clustlib.datasets.faces import lfw_pairs, pairs_within, read_pairs, ytf_faces
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
-from clustlib.experiments import jule_faces
-from clustlib.models import JuleNet
+from clustlib.jule.network import JuleNet
 from clustlib.records import Missing, Runs
 from clustlib.transfer import verification
 
@@ -135,7 +134,7 @@ class TestLayouts:
 
     def test_the_whole_protocol_on_them(self, supplied, book, monkeypatch):
         monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
-        made = jule_faces.verify("ytf", "Supervised", "lfw", n_train=24, softmax_epochs=1)
+        made = jule.runs.faces.verify("ytf", "Supervised", "lfw", n_train=24, softmax_epochs=1)
         assert 0 <= made["accuracy"] <= 1 and made["n_pairs"] == 4
 
 
@@ -214,22 +213,24 @@ class TestSoftmax:
 class TestTable:
     def test_both_rows_on_digits(self, book, monkeypatch):
         monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
-        for method in jule_faces.METHODS:
-            made = jule_faces.verify("digits", method, "digits", n_train=200, epochs=1, softmax_epochs=1, n_folds=5)
+        for method in jule.runs.faces.METHODS:
+            made = jule.runs.faces.verify(
+                "digits", method, "digits", n_train=200, epochs=1, softmax_epochs=1, n_folds=5
+            )
             assert 0.4 < made["accuracy"] <= 1 and made["raw_accuracy"] > 0.6 and made["n_pairs"] == 1000
 
     def test_a_stand_in_fills_the_first_column(self):
         run = {"dataset": "ytf", "method": "OURS", "target": "lfw", "seed": 0, "n_train": 10_000}
-        cells = jule_faces.cells_of(Runs([Missing(run, "no record yet")]))
+        cells = jule.views.faces.cells_of(Runs([Missing(run, "no record yet")]))
         assert cells["dataset"].tolist() == ["ytf (10k)->lfw"]
-        cells.loc[1] = [jule_faces.STAND_IN, "OURS", "accuracy", 0.7, 0, 1.0, "cpu", None]
-        found = jule_faces.compare(cells).set_index(["dataset", "method"])
+        cells.loc[1] = [jule.views.faces.STAND_IN, "OURS", "accuracy", 0.7, 0, 1.0, "cpu", None]
+        found = jule.views.faces.compare(cells).set_index(["dataset", "method"])
         assert found.loc[("ytf (10k)->lfw", "OURS"), ["ours", "verdict"]].tolist() == [0.7, "stand-in"]
         assert found.loc[("ytf (20k)->lfw", "OURS"), "verdict"] == "not run"
 
     def test_the_stand_ins_name_is_that_of_its_runs(self):
         run = {"dataset": "cmu-pie", "method": "OURS", "target": "olivetti", "seed": 0, "n_train": 0}
-        assert jule_faces.cells_of(Runs([Missing(run, "")]))["dataset"].tolist() == [jule_faces.STAND_IN]
+        assert jule.views.faces.cells_of(Runs([Missing(run, "")]))["dataset"].tolist() == [jule.views.faces.STAND_IN]
 
     @pytest.mark.parametrize(
         "bad",
@@ -237,4 +238,4 @@ class TestTable:
     )
     def test_bad_parameters_are_refused_before_work(self, bad):
         with pytest.raises(UsageError):
-            jule_faces.verify.check(**{"dataset": "digits", "method": "OURS", "target": "digits", **bad})
+            jule.runs.faces.verify.check(**{"dataset": "digits", "method": "OURS", "target": "digits", **bad})

@@ -17,18 +17,23 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from clustlib import _threads
+from clustlib import _process
 from clustlib.compiled import njit
-from clustlib.kernels._switches import place
 
 _WORTH = 1 << 20  # values of a map: fewer are done sooner than a second thread has been woken
+
+
+@njit(nogil=True, inline="always")
+def place(i, j, switch):
+    """Row and column, in the whole map, of the value that the window (i, j) kept."""
+    return 2 * i + (switch >> 1), 2 * j + (switch & 1)
 
 
 def _by_images(work: Any, *arrays: Any) -> None:
     """Call ``work(*arrays, low, high)`` on equal parts of the images, each on a thread where there is work for it."""
     threads = min(torch.get_num_threads(), 1 + max(array.size for array in arrays) // _WORTH)
-    parts = _threads.parts_of(len(arrays[0]), threads)
-    _threads.in_threads(work, [(*arrays, *part) for part in parts])
+    parts = _process.parts_of(len(arrays[0]), threads)
+    _process.in_threads(work, [(*arrays, *part) for part in parts])
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract", "nsz"})

@@ -13,9 +13,9 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from clustlib import _threads
+from clustlib import _process
 from clustlib.compiled import njit
-from clustlib.kernels._switches import place
+from clustlib.kernels.pooled_norm import place
 
 FEW = 4  # output channels up to which the sparse pass is the faster one
 NARROW = 5  # widest filter that it pays to unroll
@@ -87,8 +87,8 @@ class _UnpooledDeconvolution(torch.autograd.Function):
         padded = np.empty((len(v), w.shape[1], *sides), np.float32)
         padded[:] = bias.detach().numpy()[:, None, None]
         stamp, _ = _loops_of(w)
-        parts = _threads.parts_of(len(v), torch.get_num_threads())
-        _threads.in_threads(stamp, [(v, s, w, padded, *part) for part in parts])
+        parts = _process.parts_of(len(v), torch.get_num_threads())
+        _process.in_threads(stamp, [(v, s, w, padded, *part) for part in parts])
         ctx.kept, ctx.padding = (v, s, w), padding
         return F.pad(torch.from_numpy(padded), [-padding] * 4)
 
@@ -98,10 +98,10 @@ class _UnpooledDeconvolution(torch.autograd.Function):
         v, s, w = ctx.kept
         gradient = F.pad(upstream, [ctx.padding] * 4).contiguous().numpy()
         _, gather = _loops_of(w)
-        parts = _threads.parts_of(len(v), torch.get_num_threads())
+        parts = _process.parts_of(len(v), torch.get_num_threads())
         by_values, by_filters = np.empty_like(v), np.zeros((len(parts), *w.shape), np.float32)
         calls = [(v, s, w, gradient, by_values, sums, *part) for sums, part in zip(by_filters, parts)]
-        _threads.in_threads(gather, calls)
+        _process.in_threads(gather, calls)
         by_bias = upstream.sum((0, 2, 3))
         return torch.from_numpy(by_values), None, torch.from_numpy(by_filters.sum(0)), by_bias, None, None
 

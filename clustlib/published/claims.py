@@ -11,8 +11,8 @@ import pandas as pd
 import yaml
 
 from clustlib import _paths
+from clustlib.jule.rows import DETERMINISTIC
 from clustlib.published.tables import PAPERS, choose, table, tables
-from clustlib.rows import DETERMINISTIC
 
 _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
 _PART = re.compile(r"->| \(")  # "source (images)->target"

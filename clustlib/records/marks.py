@@ -75,7 +75,13 @@ def of_runs(tree: Path, runs: Sequence[tuple[Sequence[str], dict[str, Any], bool
     ]
 
 
+def forget_installation() -> None:
+    """Let ``clustlib`` be found on ``sys.path`` alone, not where an editable installation has it."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
+
+
 def _main(tree: Path) -> None:
+    forget_installation()
     sys.path[:] = [str(tree), *(entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent)]
     code = _load_sources().Code(tree / "clustlib")
     labels: dict[bool, dict[str, tuple[str, str]]] = {False: {}, True: {}}

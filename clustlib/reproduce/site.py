@@ -68,17 +68,17 @@ def variants_page() -> str:
 
 def switches_page() -> str:
     """What JULE's own switches measured, one at a time, as a Markdown table."""
-    from clustlib.experiments import jule_switches
+    from clustlib.jule.views import switches
 
-    shown = jule_switches.switches("paper")
+    shown = switches.switches("paper")
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
 def choices_page() -> str:
     """What the choices that the FCN paper leaves open measured, as a Markdown table."""
-    from clustlib.experiments import fcn
+    from clustlib.fcn import views
 
-    found = fcn.choices("paper")
+    found = views.choices("paper")
     if found.empty:
         return "*No choice has been run yet.*\n"
     shown = found.assign(**found.select_dtypes("float").map("{:.3f}".format), seeds=found["seeds"].astype(str))
@@ -87,17 +87,17 @@ def choices_page() -> str:
 
 def dbc_choices_page() -> str:
     """What the choices that the DBC paper leaves open measured, as a Markdown table."""
-    from clustlib.experiments import dbc_choices
+    from clustlib.dbc import views
 
-    shown = dbc_choices.choices("paper")
+    shown = views.choices("paper")
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
 def dbc_starts_page() -> str:
     """What the k-means starts of DBC measured, as a Markdown table."""
-    from clustlib.experiments import dbc_choices
+    from clustlib.dbc import views
 
-    shown = dbc_choices.starts("paper")
+    shown = views.starts("paper")
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 

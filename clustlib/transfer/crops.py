@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clustlib.methods._crops import ArrayImages, central_box, resample
+from clustlib.networks.crops import ArrayImages, central_box, resample
 
 
 def shifted_crops(source: ArrayImages, index: np.ndarray, rng: np.random.Generator) -> Tensor:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clustlib.errors import UsageError
-from clustlib.methods._crops import ArrayImages
-from clustlib.models.convnet import ConvNet
+from clustlib.networks.convnet import ConvNet
+from clustlib.networks.crops import ArrayImages
 
 
 def exciting_images(

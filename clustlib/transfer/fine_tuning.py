@@ -9,9 +9,9 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from clustlib.errors import UsageError
-from clustlib.methods._crops import AREA, ArrayImages, FolderImages, Uniforms, draw_uniforms
-from clustlib.methods._processes import seed_torch, seeded
-from clustlib.models.convnet import ConvNet
+from clustlib.networks.convnet import ConvNet
+from clustlib.networks.crops import AREA, ArrayImages, FolderImages, Uniforms, draw_uniforms
+from clustlib.networks.processes import seed_torch, seeded
 
 Layers = Literal["fc68", "all"]
 BatchNorm = Literal["trained", "frozen"]

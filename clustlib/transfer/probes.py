@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from clustlib.errors import UsageError
-from clustlib.methods._crops import ArrayImages
-from clustlib.models.convnet import ConvNet
+from clustlib.networks.convnet import ConvNet
+from clustlib.networks.crops import ArrayImages
 from clustlib.transfer.crops import shifted_crops, ten_crops
 
 GRIDS = (10, 6, 5, 5, 6)  # maps are averaged to these sides: 9,600 or 9,216 numbers of a full-width AlexNet

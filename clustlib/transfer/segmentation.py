@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
-from clustlib.methods._processes import seed_torch, seeded
-from clustlib.models.convnet import ConvNet
+from clustlib.networks.convnet import ConvNet
+from clustlib.networks.processes import seed_torch, seeded
 from clustlib.transfer.fine_tuning import BatchNorm, Layers, trained_parameters
 from clustlib.transfer.voc import VOID
 

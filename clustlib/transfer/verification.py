@@ -84,7 +84,7 @@ def fine_tune_softmax(
     from torch import nn
     from tqdm.auto import tqdm
 
-    from clustlib.methods._checkpoint import Checkpoint, content_hash
+    from clustlib.checkpoints import Checkpoint, content_hash
 
     if images.ndim != 4 or len(images) != len(labels) or len(images) < 2:
         raise UsageError(f"needs at least two images (N, C, H, W) with a label each, got {images.shape}")

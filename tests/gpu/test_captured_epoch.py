@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from clustlib.methods import _triplet_training
-from clustlib.methods._triplet_training import Descent, TripletLoss, TripletTraining
-from clustlib.models import JuleNet
+from clustlib.jule import triplet_training
+from clustlib.jule.network import JuleNet
+from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="graphs are captured on a CUDA device only")
 
@@ -41,7 +41,7 @@ def alone():
 def test_the_same_weights_as_without_graphs(alone, dampening, monkeypatch):
     captured, plain = (training(dampening=dampening) for _ in range(2))
     losses = [captured.epoch(alone) for _ in range(3)]
-    monkeypatch.setattr(_triplet_training, "on_gpu", lambda device: False)
+    monkeypatch.setattr(triplet_training, "on_gpu", lambda device: False)
     wanted = [plain.epoch(alone) for _ in range(3)]
     assert captured.captured is not None and plain.captured is None
     assert captured.iteration == plain.iteration == 12

@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from clustlib import datasets, kernels
+from clustlib import DBC, GSNMF, JULE, DeepCluster, FCAEFeatures, datasets, kernels
 from clustlib.kernels.pooled_norm import pooled_norm
 from clustlib.kernels.unpooled_deconvolution import unpooled_deconvolution
-from clustlib.methods import DBC, GSNMF, JULE, DeepCluster, FCAEFeatures
 
 
 def drawn(*shape, seed=0):

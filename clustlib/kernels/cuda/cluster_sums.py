@@ -4,8 +4,6 @@ import torch
 import triton
 import triton.language as tl
 
-from clustlib.kernels.cuda._layout import rows_contiguous
-
 _PROGRAMS = 1024  # enough to fill a large GPU several times over
 
 
@@ -70,3 +68,8 @@ def cluster_sums(points: torch.Tensor, labels: torch.Tensor, k: int) -> tuple[to
 def blocks(dim: int) -> dict[str, int]:
     """Points and features of a tile, and warps."""
     return {"BLOCK_R": 32, "BLOCK_D": min(128, max(16, triton.next_power_of_2(dim))), "num_warps": 4}
+
+
+def rows_contiguous(x: torch.Tensor) -> torch.Tensor:
+    """``x`` itself where its rows are contiguous, else a copy."""
+    return x if x.stride(1) == 1 else x.contiguous()

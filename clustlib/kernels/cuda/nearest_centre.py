@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from clustlib.errors import UsageError
-from clustlib.kernels.cuda._layout import rows_contiguous
+from clustlib.kernels.cuda.cluster_sums import rows_contiguous
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 _FEATURES = {"tf32": 32, "bfloat16": 64}  # of a tile, where a point's do not all fit

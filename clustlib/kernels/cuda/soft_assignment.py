@@ -8,7 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
-from clustlib.kernels.cuda._layout import rows_contiguous
+from clustlib.kernels.cuda.cluster_sums import rows_contiguous
 
 MOST_CLUSTERS = 128  # a tile holds all of a sample's scores; twice as many no longer fit the registers
 _PROGRAMS = 256  # of the gradients: enough to fill a large GPU several times over

@@ -1,0 +1,9 @@
+from .average_linkage import AverageLinkage as AverageLinkage
+from .graph_linkage import GraphLinkage as GraphLinkage
+from .kmeans import KMeans as KMeans
+from .nmf import DeepSemiNMF as DeepSemiNMF
+from .nmf import LocalityPreservingNMF as LocalityPreservingNMF
+from .spectral import LandmarkSpectral as LandmarkSpectral
+from .spectral import NormalizedCuts as NormalizedCuts
+from .spectral import SelfTuningSpectral as SelfTuningSpectral
+from .spectral import SpectralNJW as SpectralNJW

@@ -1,0 +1,170 @@
+"""The runs of DBC's Figures 4 to 8, read off the trainings that the tables share."""
+
+from typing import Any
+
+import numpy as np
+
+from clustlib import datasets, metrics, records
+from clustlib.dbc.runs import clustering
+
+CONFIDENT = 0.6  # the largest score of a mistake that Figure 8 shows
+SHOWN = 100  # mistakes at most
+NEIGHBOURS = 10  # of a point in the plane, for its purity
+
+
+def _autoencoder(dataset: str, seed: int, pretrain_epochs: int | None, device: str) -> Any:
+    """The trained auto-encoder of a data set, shared with the tables."""
+    chosen = clustering.recipe(dataset, pretrain_epochs)
+    shared: dict[str, Any] = {"dataset": dataset, "seed": seed, "whiten": chosen.whiten, "device": device}
+    arrays = records.artifact(clustering.train_autoencoder, pretrain_epochs=chosen.pretrain_epochs, **shared)
+    return clustering.features_of(dataset, arrays, chosen.whiten, device)
+
+
+def inner_activations(
+    dataset: str,
+    method: str = "FCAE",
+    classes: str = "1 5 9",
+    seed: int = 0,
+    pretrain_epochs: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Figure 4: every layer's maps of one image of each class (the first one), of the auto-encoder after stage I.
+
+    Returns
+    -------
+    feature_zero_share : share of the code's activations of all images that are 0. feature_small_share : of those below
+        a tenth of the code's root mean square. Arrays: ``input`` and one per layer, (3, C, H, W).
+    """
+    images = datasets.load(dataset)
+    features = _autoencoder(dataset, seed, pretrain_epochs, device)
+    first = [int(np.flatnonzero(images.labels == label)[0]) for label in map(int, classes.split())]
+    maps = features.activations(images.images[first])
+    code = features.activations(images.images[:1000])["features"]
+    small = np.abs(code) < 0.1 * np.sqrt((code**2).mean())
+    return {
+        "feature_zero_share": float((code == 0).mean()),
+        "feature_small_share": float(small.mean()),
+        "input": images.images[first],
+        **{name: values.astype(np.float16) for name, values in maps.items()},
+    }
+
+
+def learned_filters(
+    dataset: str, method: str = "FCAE", seed: int = 0, pretrain_epochs: int | None = None, device: str = "auto"
+) -> dict[str, Any]:
+    """Figure 5: the filters of the first convolution and of the last transposed ones.
+
+    Returns
+    -------
+    first_contrast, last_contrast : mean over filters of the standard deviation within a filter. Arrays: ``conv1``,
+        ``deconv1`` (n, 1, w, w) and ``deconv2`` (n * m, 1, w, w) float32.
+    """
+    model = _autoencoder(dataset, seed, pretrain_epochs, device).model_.cpu()
+    layers = {"conv1": model.encoder[0][0], "deconv1": model.decoder[-1], "deconv2": model.decoder[-2][0]}
+    filters = {name: layer.weight.detach().numpy() for name, layer in layers.items()}
+    flat = {name: weight.reshape(-1, 1, *weight.shape[2:]) for name, weight in filters.items()}
+    return {
+        "first_contrast": float(flat["conv1"].std((2, 3)).mean()),
+        "last_contrast": float(flat["deconv1"].std((2, 3)).mean()),
+        **flat,
+    }
+
+
+def score_histograms(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    pretrain_epochs: int | None = None,
+    epochs: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Figure 6: histograms of the scores of the first cluster on the test images; ``method`` is an epoch's name.
+
+    Returns
+    -------
+    polarised_share : scores below 0.05 or above 0.7 in that epoch. ``histogram`` (epochs + 1, 20) counts, all epochs.
+    """
+    arrays = clustering.trained(dataset, seed, clustering.recipe(dataset, pretrain_epochs, epochs), device)
+    at = {"first epoch": min(1, len(arrays["polarised"]) - 1), "last epoch": -1}[method]
+    return {"polarised_share": arrays["polarised"][at], "histogram": arrays["histogram"]}
+
+
+def plane(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    pretrain_epochs: int | None = None,
+    epochs: int | None = None,
+    points: int = 2000,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Figure 7: t-SNE of the codes of test images before training ("first epoch") or in the last epoch kept.
+
+    Returns
+    -------
+    knn_purity of the ten neighbours in the plane, epoch, and ``plane`` (points, 2), ``labels`` (points,).
+    """
+    from sklearn.manifold import TSNE
+
+    images = datasets.load(dataset)
+    arrays = clustering.trained(dataset, seed, clustering.recipe(dataset, pretrain_epochs, epochs), device)
+    kept = sorted(int(name.split(".")[1]) for name in arrays if name.startswith("watched."))
+    epoch = kept[0] if method == "first epoch" else kept[-1]
+    labels = images.labels[clustering.drawn(images)][:points]
+    found = TSNE(init="pca", random_state=seed).fit_transform(arrays[f"watched.{epoch}"][:points])
+    purity = float(metrics.knn_purity(found, labels, NEIGHBOURS))
+    return {"knn_purity": purity, "epoch": epoch, "plane": found.astype(np.float32), "labels": labels.astype(np.uint8)}
+
+
+def _as_classes(labels: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """The class that each image's cluster stands for under the best one-to-one mapping, as accuracy uses it."""
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((int(found.max()) + 1, int(labels.max()) + 1), dtype=int)
+    np.add.at(counts, (found, labels), 1)
+    clusters, classes = linear_sum_assignment(-counts)
+    stands_for = np.full(len(counts), -1)
+    stands_for[clusters] = classes
+    return stands_for[found]
+
+
+def confident_mistakes(
+    dataset: str,
+    method: str = "DBC",
+    seed: int = 0,
+    pretrain_epochs: int | None = None,
+    epochs: int | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Figure 8: images in a cluster of another class whose largest score is over 0.6, highest first.
+
+    Returns
+    -------
+    share_479 : the digits 4, 7 and 9 among those shown. mistakes, confident : how many there are in all, and over 0.6.
+    ``images`` (up to 100, C, H, W) uint8, ``said`` and ``true`` their classes, ``score``.
+    """
+    images = datasets.load(dataset)
+    arrays = clustering.trained(dataset, seed, clustering.recipe(dataset, pretrain_epochs, epochs), device)
+    said, score = _as_classes(images.labels, arrays["labels"]), arrays["soft"].max(1)
+    wrong = np.flatnonzero(said != images.labels)
+    confident = wrong[score[wrong] > CONFIDENT]
+    shown = confident[np.argsort(-score[confident], kind="stable")][:SHOWN]
+    return {
+        "share_479": float(np.isin(images.labels[shown], (4, 7, 9)).mean()) if len(shown) else 0.0,
+        "mistakes": len(wrong),
+        "confident": len(confident),
+        "images": images.images[shown],
+        "said": said[shown].astype(np.uint8),
+        "true": images.labels[shown].astype(np.uint8),
+        "score": score[shown].astype(np.float32),
+    }
+
+
+def _check(dataset: str, seed: int = 0, **_: Any) -> None:
+    """Refuse what cannot be right before any work is done."""
+    clustering.cluster.check(dataset, "DBC", seed)  # type: ignore[attr-defined]
+
+
+_FUNCTIONS: tuple[Any, ...] = (inner_activations, learned_filters, score_histograms, plane, confident_mistakes)
+for _function in _FUNCTIONS:
+    _function.check = _check

@@ -1,0 +1,348 @@
+"""DeepCluster: k-means on the features, its clusters as labels for the next epoch, and again (Caron et al., 2018)."""
+
+import time
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClusterMixin
+from tqdm.auto import tqdm
+
+from clustlib import _device, metrics
+from clustlib._validation import check_n_clusters
+from clustlib.checkpoints import Checkpoint
+from clustlib.deepcluster import features
+from clustlib.deepcluster.classification import Classification
+from clustlib.deepcluster.network import AlexNetSobel, VGG16Sobel
+from clustlib.errors import UsageError
+from clustlib.kernels._lloyd_parts import Split, starting_rows
+from clustlib.kernels.lloyd import Clusters, kmeans, lloyd
+from clustlib.kernels.power_iteration import power_iteration_clusters
+from clustlib.kernels.sampling import Sampler, draw_epoch, largest_share
+from clustlib.networks.convnet import ConvNet, Input
+from clustlib.networks.crops import ArrayImages, FolderImages, image_source
+from clustlib.networks.processes import Processes, seed_torch, seeded
+
+_NETWORKS = {"alexnet": AlexNetSobel, "vgg16": VGG16Sobel}
+_KMEANS, _SAMPLER, _NETWORK = 4, 5, 6  # what a stream of random numbers is for
+
+
+class DeepCluster(ClusterMixin, BaseEstimator):
+    """Alternates between clustering the features, Eq. (2), and predicting the clusters, Eq. (1).
+
+    Parameters
+    ----------
+    n_clusters : k; 10,000 on ImageNet. Not read with ``clustering="pic"``, which finds its own number.
+    network : "alexnet" or "vgg16", with ``front``: "sobel" or "rgb".
+    network_options : further arguments of the network, as ``{"width": 0.25, "kernel": 5, "stride": 2}``.
+    image_size : pixels of the crops; None is 224/256 of an array's images, and 224 for a folder.
+    epochs : 500 in the paper, 200 by default in the released code.
+    batch_size, learning_rate, momentum, weight_decay : of SGD with a constant step. The paper gives the batch and the
+        momentum; 0.05 and 1e-5 are the released code's.
+    dropout : before fc6 and fc7.
+    n_components : dimensions kept by PCA.
+    clustering : "kmeans", or "pic" (power iteration clustering).
+    kmeans_iterations : of faiss's k-means.
+    split : what becomes of an empty cluster, see :func:`clustlib.kernels.kmeans`.
+    sampler : "uniform" over the pseudo-labels (Section 3.3), or what the "released" code draws.
+    feature_memory : bytes of features held in memory; more go to a scratch file.
+    random_state : int.
+    device : "auto", "cpu", "cuda".
+    checkpoint : a file, saved after each clustering, each epoch and every ``checkpoint_every`` batches.
+
+    Attributes
+    ----------
+    network_ : the trained :class:`~clustlib.networks.convnet.ConvNet`.
+    labels_ : (N,) int64, clusters of the final features; -1 for files that could not be read.
+    embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read.
+    cluster_centers_ : (k, m) float32; with k-means only.
+    history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``nmi_previous`` (with the
+        clusters of the epoch before; from the second epoch), ``nmi_labels`` (where labels are given), ``n_empty``,
+        ``n_clusters``, ``largest_share`` (see :func:`clustlib.kernels.sampling.largest_share`), ``objective`` (of
+        k-means) and seconds by part: ``seconds_`` with ``features``, ``pca``, ``clustering`` and ``training``.
+    final_ : NMI of ``labels_`` with the clusters before the last epoch and with the labels.
+    unreadable_ : dict of index to reason, for image files.
+
+    Under ``torchrun``, with ``torch.distributed`` initialised, every process calls ``fit`` with the same arguments:
+    batches and features are divided among them, gradients, batch norm and centroids are shared, and each ends with
+    the same result.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 10000,
+        *,
+        network: Literal["alexnet", "vgg16"] = "alexnet",
+        front: Input = "sobel",
+        network_options: dict[str, Any] | None = None,
+        image_size: int | None = None,
+        epochs: int = 500,
+        batch_size: int = 256,
+        learning_rate: float = 0.05,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-5,
+        dropout: float = 0.5,
+        n_components: int = 256,
+        clustering: Literal["kmeans", "pic"] = "kmeans",
+        kmeans_iterations: int = 20,
+        split: Split = "released",
+        sampler: Sampler = "uniform",
+        feature_memory: int = 2 << 30,
+        random_state: int = 0,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int = 500,
+        verbose: bool = True,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.network = network
+        self.front = front
+        self.network_options = network_options
+        self.image_size = image_size
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.n_components = n_components
+        self.clustering = clustering
+        self.kmeans_iterations = kmeans_iterations
+        self.split = split
+        self.sampler = sampler
+        self.feature_memory = feature_memory
+        self.random_state = random_state
+        self.device = device
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.verbose = verbose
+
+    def fit(self, images: Any, y: Any = None) -> Self:
+        """Train on images without labels.
+
+        Parameters
+        ----------
+        images : (N, 1 or 3, H, W), uint8 or floats in [0, 1]; or a :class:`clustlib.datasets.folders.ImageFolder`.
+        y : (N,) labels, read by ``history_`` only.
+
+        Raises
+        ------
+        ValueError : images of another shape or with NaN, more clusters than images, an unknown choice.
+        """
+        self._check()
+        self._processes = Processes()
+        self._device = _device.resolve(self.device)
+        source = image_source(images, self.image_size)
+        if self.clustering == "kmeans":
+            check_n_clusters(self.n_clusters, len(source))
+        labels = None if y is None else np.asarray(y)
+        if labels is not None and labels.shape != (len(source),):
+            raise UsageError(f"{len(source)} images need as many labels, got {labels.shape}")
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            self._fit(source, labels)
+        self.unreadable_ = dict(source.unreadable)
+        return self
+
+    def _check(self) -> None:
+        for name, value, allowed in (
+            ("network", self.network, tuple(_NETWORKS)),
+            ("clustering", self.clustering, ("kmeans", "pic")),
+            ("sampler", self.sampler, ("uniform", "released")),
+        ):
+            if value not in allowed:
+                raise UsageError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
+        if min(self.epochs, self.batch_size - 1, self.n_components, self.kmeans_iterations) < 1:
+            raise UsageError("epochs, n_components and kmeans_iterations start at 1, batch_size at 2")
+
+    def _build(self, size: int) -> ConvNet:
+        seed_torch(self.random_state, _NETWORK)
+        options = {"front": self.front, "dropout": self.dropout, **(self.network_options or {})}
+        return _NETWORKS[self.network](size, **options).to(self._device)  # type: ignore[arg-type]
+
+    def _identity(self, source: ArrayImages | FolderImages) -> dict[str, Any]:
+        """What makes two fits the same; how long, where and how often it is saved is not part of it."""
+        free = ("epochs", "device", "checkpoint", "checkpoint_every", "feature_memory", "verbose")
+        parameters = {name: value for name, value in self.get_params().items() if name not in free}
+        return {**parameters, "images": source.checksum(), "size": source.size}
+
+    def _fit(self, source: ArrayImages | FolderImages, labels: np.ndarray | None) -> None:
+        self.network_ = self._build(source.size)
+        training = Classification(
+            self.network_,
+            source,
+            self._processes,
+            self._device,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            seed=self.random_state,
+        )
+        kept = Checkpoint(self.checkpoint, self._identity(source))
+        state = kept.load(self._device)
+        self.history_: list[dict[str, float]] = [] if state is None else state["history"]
+        current = self._resume(training, state)
+        bar = tqdm(range(len(self.history_), self.epochs), desc="DeepCluster epochs", disable=not self._shows())
+        for epoch in bar:
+            entry, found, losses = current or self._begin(source, epoch, labels, training)
+            current = None
+            self._train(training, epoch, entry, found, losses, kept)
+            self.history_.append(entry)
+            self._save(kept, training, found)
+            bar.set_postfix(loss=entry["loss"], nmi_previous=entry.get("nmi_previous", np.nan))
+        self.labels_, self.embedding_, entry = self._cluster(source, self.epochs)
+        self.final_ = self._agreement(self.labels_, labels)
+
+    def _shows(self) -> bool:
+        return self.verbose and self._processes.rank == 0
+
+    def _resume(self, training: Classification, state: dict[str, Any] | None) -> Any:
+        """The epoch that was interrupted, as :meth:`_begin` gives it; None between epochs."""
+        self._previous: np.ndarray | None = None
+        if state is None:
+            return None
+        training.load(state["training"])
+        found = state["clusters"].cpu().numpy()
+        if state["entry"] is None:
+            self._previous = found
+            return None
+        self._previous = None if state["previous"] is None else state["previous"].cpu().numpy()
+        return state["entry"], found, state["losses"]
+
+    def _save(
+        self,
+        kept: Checkpoint,
+        training: Classification,
+        found: np.ndarray,
+        entry: dict[str, float] | None = None,
+        losses: list[float] | None = None,
+    ) -> None:
+        """Between epochs ``found`` is the epoch before's; within one it is this one's, with its entry so far."""
+        if entry is None:
+            self._previous = found
+        if self._processes.rank == 0 and kept.path is not None:
+            previous = None if entry is None or self._previous is None else torch.from_numpy(self._previous)
+            kept.save(
+                {
+                    "training": training.state(),
+                    "clusters": torch.from_numpy(found),
+                    "previous": previous,
+                    "history": self.history_,
+                    "entry": entry,
+                    "losses": losses,
+                }
+            )
+        self._processes.barrier()
+
+    def _begin(
+        self, source: ArrayImages | FolderImages, epoch: int, labels: np.ndarray | None, training: Classification
+    ) -> tuple[dict[str, float], np.ndarray, list[float]]:
+        """Cluster, and put a new head on the network."""
+        found, _, entry = self._cluster(source, epoch)
+        entry = {"epoch": epoch, **entry, **self._agreement(found, labels)}
+        training.new_head(max(self.n_clusters if self.clustering == "kmeans" else 0, int(found.max()) + 1), epoch)
+        return entry, found, []
+
+    def _agreement(self, found: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+        """NMI with the clusters of the epoch before and with the labels (Section 4.1)."""
+        scores = {}
+        for name, other in (("nmi_previous", self._previous), ("nmi_labels", labels)):
+            if other is not None:
+                both = (found >= 0) & ((other >= 0) if name == "nmi_previous" else True)
+                scores[name] = metrics.nmi(other[both], found[both], average="geometric")
+        return scores
+
+    def _train(
+        self,
+        training: Classification,
+        epoch: int,
+        entry: dict[str, float],
+        found: np.ndarray,
+        losses: list[float],
+        kept: Checkpoint,
+    ) -> None:
+        """Predict the clusters for one pass over images drawn by the sampler."""
+        draws = draw_epoch(found, seeded(self.random_state, epoch, _SAMPLER), self.sampler)
+        entry["largest_share"] = largest_share(draws.targets)
+        spent, clock = entry.get("seconds_training", 0.0), time.perf_counter()
+
+        def keep(done: list[float]) -> None:
+            entry["seconds_training"] = spent + time.perf_counter() - clock
+            if len(done) % self.checkpoint_every == 0:
+                self._save(kept, training, found, entry, done)
+
+        if not losses:
+            self._save(kept, training, found, entry, losses)
+        losses = training.epoch(epoch, draws, losses, keep)
+        entry |= {"loss": float(np.mean(losses)), "first_loss": losses[0]}
+
+    def _cluster(
+        self, source: ArrayImages | FolderImages, epoch: int
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+        """Clusters of all images (N,), -1 where one could not be read; the reduced features of this process's rows."""
+        clock = [time.perf_counter()]
+        own = np.arange(len(source))[self._processes.part(len(source))]
+        store, moments, read = features.extract(self.network_, source, own, self._device, self.feature_memory)
+        clock.append(time.perf_counter())
+        moments.combine(self._processes.total)
+        if self.clustering == "kmeans":
+            check_n_clusters(self.n_clusters, moments.count)
+        rows, self.whitening_ = features.reduce(store, moments, self.n_components, self._device)
+        clock.append(time.perf_counter())
+        clusters, objective = self._assign(rows, moments.count, epoch)
+        clock.append(time.perf_counter())
+        found = np.full(len(source), -1, dtype=np.int64)
+        found[self._processes.gather(read)] = clusters
+        seconds = dict(zip(("seconds_features", "seconds_pca", "seconds_clustering"), np.diff(clock).tolist()))
+        n_found = len(np.unique(clusters))
+        n_empty = self.n_clusters - n_found if self.clustering == "kmeans" else 0
+        return found, rows, {"n_clusters": n_found, "n_empty": n_empty, "objective": objective, **seconds}
+
+    def _assign(self, rows: np.ndarray, n_rows: int, epoch: int) -> tuple[np.ndarray, float]:
+        """The clusters of the readable images of all processes, in order, without gaps; the last objective."""
+        if self.clustering == "pic":
+            everything = self._processes.gather(rows)
+            return power_iteration_clusters(everything, device=self._device.type), 0.0
+        seed = int(seeded(self.random_state, epoch, _KMEANS).integers(2**31))
+        if self._processes.shared:
+            labels, centroids, objective = self._shared_kmeans(rows, n_rows, seed)
+        else:
+            labels, centroids, objective = kmeans(
+                rows,
+                self.n_clusters,
+                n_iter=self.kmeans_iterations,
+                seed=seed,
+                split=self.split,
+                device=self._device,
+            )
+        self.cluster_centers_ = centroids
+        # released: outputs of the head are numbered over the clusters that have images
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64), objective[-1]
+
+    def _shared_kmeans(self, rows: np.ndarray, n_rows: int, seed: int) -> Clusters:
+        """K-means with the rows where they are, all-reduced centroids, and the start that one process would choose."""
+        share = self._processes
+        first = int(np.cumsum([0, *share.gather(np.array([len(rows)]))])[share.rank])
+        chosen = starting_rows(n_rows, self.n_clusters, seed) - first
+        mine = np.flatnonzero((chosen >= 0) & (chosen < len(rows)))
+        start = torch.zeros(self.n_clusters, rows.shape[1], device=self._device)
+        local = torch.from_numpy(rows).to(self._device)
+        start[mine] = local[chosen[mine]]
+        labels, centroids, objective = lloyd(
+            local, share.total(start), self.kmeans_iterations, split=self.split, seed=seed, total=share.total
+        )
+        return Clusters(share.gather(labels.cpu().numpy()), centroids.cpu().numpy(), objective)
+
+    @torch.no_grad()
+    def transform(self, images: Any) -> np.ndarray:
+        """Whitened features of unit length of the central crops, (N, m) float32; NaN where a file is damaged."""
+        source = image_source(images, self.image_size)
+        self.network_.eval()
+        rows = np.full((len(source), self.whitening_.matrix.shape[1]), np.nan, dtype=np.float32)
+        for first in range(0, len(source), features.BATCH):
+            index = np.arange(first, min(first + features.BATCH, len(source)))
+            crops, kept = source.central(index)
+            if len(kept):
+                rows[index[kept]] = self.whitening_(self.network_.embed(crops.to(self._device))).cpu().numpy()
+        return rows

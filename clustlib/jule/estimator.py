@@ -1,0 +1,391 @@
+"""JULE: joint unsupervised learning of representations and image clusters (Yang et al., CVPR 2016)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin
+from tqdm.auto import tqdm
+
+from clustlib._validation import check_images, check_integer, check_n_clusters, unit_rows
+from clustlib.checkpoints import Checkpoint, content_hash
+from clustlib.errors import UsageError
+from clustlib.jule.fit_state import packed, unpacked
+from clustlib.jule.unrolling import Merging, clusters_after, cut, standing_out
+
+
+class JULE(ClusterMixin, BaseEstimator):
+    """Merge clusters and train a network on them, in turns (Algorithm 1).
+
+    Initial clusters come from the l2-normalised pixels. A period trains the network on the present clusters for
+    ``epochs`` epochs of triplets, builds the graph of its features anew and makes ``ceil(eta n_c)`` merges. The labels
+    when ``n_clusters`` are left are OURS-SF; clustering once more from the beginning, on the final features, gives
+    OURS-RC.
+
+    Parameters
+    ----------
+    n_clusters : int, optional
+        Where merging ends. None: periods go on while they leave two clusters, and the number that stands out in the
+        final merge tree is taken; ``labels_at`` gives any other.
+    unrolling_rate : float
+        eta, in (0, 1): 0.9 for digits and objects, 0.2 for faces.
+    n_neighbors, a : int, float
+        K_s and a of Eq. (4).
+    criterion : {"local", "affinity", "released"}
+        What the merged pair maximises: Eq. (7), its first part (7a), or Eq. (7) as JULE.torch has it, which looks at
+        one triangle of the table of affinities, and at local structure only while more than 100 clusters are left.
+    k_c, weight : int, float
+        K_c and lambda of Eq. (7).
+    update : {"exact", "paper_fast", "released_fast"}
+        How affinities follow a merge; see :func:`clustlib.kernels.graph_linkage`.
+    isolated : {"nearest", "released", "keep"}
+        What becomes of a cluster without affinity to any other; the paper does not say. "nearest": it joins the one
+        with the nearest centroid. "released" does so only before a period's first merge and while there are more than
+        20 ``n_clusters``. "keep": it stays, to the end if need be.
+    small : {"throughout", "absorb", "keep"}
+        What becomes of clusters of at most ``min(n_neighbors, N / (10 C))`` images, a tenth of the mean, when a period
+        has left C clusters. "throughout": they do not count, and join the one with the nearest centroid, so that the
+        network is never trained to tell a handful from the rest. "absorb": the same, only when ``n_clusters`` are left.
+        "keep": they take places in the result, as in both released codes.
+    chains : {"published", "released"}
+        "released" cuts chains of nearest neighbours after 51 images in the initial clusters.
+    gamma, margin : float
+        Weight of the positive pair, 2 in the paper's Table 2 and 1 by default in JULE.torch; the margin is the
+        released code's (Eq. (11) has none).
+    negatives, n_negatives : {"random", "nearest"}, int
+        Where the negatives of a pair come from, and how many at most. The paper's text: the ``k_c`` nearest. Both
+        released codes: random ones of the batch, up to 20 in JULE.torch.
+    gradient : {"exact", "released"}
+        See :func:`clustlib.kernels.weighted_triplet_loss`.
+    epochs : int
+        Per period.
+    batch_size : int
+    learning_rate, momentum, weight_decay : float
+    dampening : float
+        0.9 in JULE.torch, which makes its steps a tenth as long.
+    reset_rate : bool
+        Let the learning rate ``learning_rate (1 + 1e-4 t)^-0.75`` begin anew in each period, as the text says and the
+        released code does not.
+    train_first, train_last : bool
+        Train on the initial clusters before the first merge, and on the final ones after the last. Algorithm 1 lists
+        the merge first in each period (False, True); the released code trains first and stops at the last merge.
+    statistics : {"running", "batch"}
+        Batch normalisation when features are extracted between merges; JULE.torch leaves it in training mode.
+    init : {"released", "torch"}
+        See :class:`clustlib.jule.network.JuleNet`.
+    network : dict, optional
+        Other arguments of :class:`clustlib.jule.network.JuleNet`: ``blocks``, ``pools``, ``padding``, ``filters``,
+        ``features``.
+    precision : {"float32", "bfloat16"}
+        Of the convolutions. "bfloat16" is faster where the processor has it; results differ by rounding.
+    random_state : int
+    device : {"auto", "cpu", "cuda", ...}
+        Of the network and of the search for neighbours; merging runs on the CPU.
+    checkpoint : path, optional
+        A file that holds the fit's state after every epoch; a fit with the same parameters and images goes on from
+        it and ends as if it had never stopped.
+
+    Attributes
+    ----------
+    labels_ : (N,) int64
+        OURS-RC; the same as ``labels_rc_``. ``labels_sf_`` is OURS-SF.
+    n_clusters_ : int
+    embedding_ : (N, 160) float32
+        The final features, of unit length.
+    merge_tree_ : clustlib.kernels.MergeTree
+        Of the final clustering. ``sf_tree_`` is that of the last period, from the clusters it began with (None if there
+        was nothing to merge).
+    network_ : clustlib.jule.network.JuleNet
+    history_ : list of dict
+        One per merging and one for the final clustering ("period" = "rc"): clusters found, mean ``loss`` of the last
+        epoch, ``nmi`` (geometric) and ``accuracy`` if labels were given, and seconds by part.
+    stages_ : list of dict
+        ``labels`` (N,) and ``components`` (N, 3) float32, the first three principal components of the features that
+        the labels were found in: of the pixels first, then after every merging.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int | None = None,
+        *,
+        unrolling_rate: float = 0.9,
+        n_neighbors: int = 20,
+        a: float = 1.0,
+        criterion: Literal["local", "affinity", "released"] = "local",
+        k_c: int = 5,
+        weight: float = 1.0,
+        update: Literal["exact", "paper_fast", "released_fast"] = "exact",
+        isolated: Literal["nearest", "released", "keep"] = "nearest",
+        small: Literal["throughout", "absorb", "keep"] = "throughout",
+        chains: Literal["published", "released"] = "published",
+        gamma: float = 2.0,
+        margin: float = 0.2,
+        negatives: Literal["random", "nearest"] = "random",
+        n_negatives: int = 20,
+        gradient: Literal["exact", "released"] = "exact",
+        epochs: int = 20,
+        batch_size: int = 100,
+        learning_rate: float = 0.01,
+        momentum: float = 0.9,
+        dampening: float = 0.0,
+        weight_decay: float = 5e-5,
+        reset_rate: bool = False,
+        train_first: bool = True,
+        train_last: bool = False,
+        statistics: Literal["running", "batch"] = "running",
+        init: Literal["released", "torch"] = "released",
+        network: dict[str, Any] | None = None,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        random_state: int = 0,
+        device: str = "auto",
+        checkpoint: str | Path | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.unrolling_rate = unrolling_rate
+        self.n_neighbors = n_neighbors
+        self.a = a
+        self.criterion = criterion
+        self.k_c = k_c
+        self.weight = weight
+        self.update = update
+        self.isolated = isolated
+        self.small = small
+        self.chains = chains
+        self.gamma = gamma
+        self.margin = margin
+        self.negatives = negatives
+        self.n_negatives = n_negatives
+        self.gradient = gradient
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.dampening = dampening
+        self.weight_decay = weight_decay
+        self.reset_rate = reset_rate
+        self.train_first = train_first
+        self.train_last = train_last
+        self.statistics = statistics
+        self.init = init
+        self.network = network
+        self.precision = precision
+        self.random_state = random_state
+        self.device = device
+        self.checkpoint = checkpoint
+
+    def fit(self, images: Any, y: Any = None) -> Self:
+        """Cluster ``images`` (N, C, H, W), uint8 or floating. ``y`` (N,) is only compared with, in ``history_``.
+
+        Raises ``ValueError``: NaN, empty, wrong rank, fewer images or initial clusters than ``n_clusters``, and so on.
+        """
+        self._check_parameters()
+        images = check_images(images, self.n_clusters, minimum=3)
+        truth = self._check_truth(y, len(images))
+        kept = Checkpoint(self.checkpoint, self._identity(images))
+        training, merging = self._training(images), self._merging()
+        state = kept.load()
+        if state is None:
+            state = self._begin(images, merging, truth)
+        else:
+            training.restore(state.pop("training"))
+            state = unpacked(state)
+        self._run(state, training, merging, kept, truth)
+        self._read_out(state, training, merging, truth)
+        return self
+
+    def labels_at(self, n_clusters: int) -> np.ndarray:
+        """OURS-RC at another number of clusters, (N,) int64; no new run."""
+        check_n_clusters(n_clusters, self.merge_tree_.n_leaves)
+        return self._cut(self.merge_tree_, n_clusters, self.embedding_)
+
+    def transform(self, images: Any, layer: Literal["top", "top-1", "top-2"] = "top") -> np.ndarray:
+        """Features (N, D) float32 of images of the size and channels fitted, from the layer named (section 4.2.1)."""
+        images = check_images(images, shape=self.image_shape_)
+        return self._training(images, self.network_).features(layer)
+
+    def _begin(self, images: np.ndarray, merging: Merging, truth: np.ndarray | None) -> dict[str, Any]:
+        """Initial clusters on the pixels: the state before the first period."""
+        started = time.perf_counter()
+        pixels = unit_rows(images)
+        graph = merging.graph(pixels)
+        labels = merging.initial(graph)
+        seconds = time.perf_counter() - started
+        found = int(labels.max()) + 1
+        if self.n_clusters is not None and found < self.n_clusters:
+            raise ValueError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
+        state: dict[str, Any] = {
+            "period": 0, "epoch": 0, "n_clusters": found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
+            "seconds": 0.0, "done": False,
+        }  # fmt: skip
+        _note(state, labels, pixels, truth, period=0, graph_seconds=seconds)
+        if not self.train_first:
+            self._merge(state, pixels, merging, truth, graph=graph)
+        return state
+
+    def _run(self, state: dict, training: Any, merging: Merging, kept: Checkpoint, truth: np.ndarray | None) -> None:
+        """Periods until no more merges are due."""
+        with tqdm(desc="JULE", unit="epoch", delay=3, leave=False) as bar:
+            while not state["done"]:
+                if self._next(state["n_clusters"]) != state["n_clusters"] or self.train_last:
+                    self._train(state, training, merging, kept, bar)
+                if self._next(state["n_clusters"]) == state["n_clusters"]:
+                    state["done"] = True
+                    break
+                started = time.perf_counter()
+                features = training.features(statistics=self.statistics)
+                state["feature_seconds"] = time.perf_counter() - started
+                self._merge(state, features, merging, truth)
+                state["epoch"] = 0
+        kept.save(packed(state, training))
+
+    def _next(self, n_clusters: int) -> int:
+        """Clusters after one more period; the same number where the run is at its end."""
+        if self.n_clusters is None:
+            after = clusters_after(n_clusters, self.unrolling_rate, 1)
+            return after if after > 1 else n_clusters
+        return clusters_after(n_clusters, self.unrolling_rate, self.n_clusters)
+
+    def _train(self, state: dict, training: Any, merging: Merging, kept: Checkpoint, bar: Any) -> None:
+        """The rest of the period's epochs on the present labels."""
+        if self.reset_rate and state["epoch"] == 0:
+            training.iteration = 0
+        while state["epoch"] < self.epochs:
+            started = time.perf_counter()
+            state["loss"] = training.epoch(state["labels"])
+            state["seconds"] += time.perf_counter() - started
+            state["epoch"] += 1
+            bar.set_postfix(clusters=state["n_clusters"], loss=f"{state['loss']:.3f}")
+            bar.update()
+            kept.save(packed(state, training))
+
+    def _merge(
+        self, state: dict, features: np.ndarray, merging: Merging, truth: np.ndarray | None, graph: Any = None
+    ) -> None:
+        """One forward pass: the period's merges on ``features``."""
+        target = self._next(state["n_clusters"])
+        started = time.perf_counter()
+        graph = merging.graph(features) if graph is None else graph
+        middle = time.perf_counter()
+        tree = merging.tree(graph, state["labels"], features, self.n_clusters or 2)
+        cuts = target == self.n_clusters or self.small == "throughout"
+        labels = self._cut(tree, target, features) if cuts else tree.labels(target)
+        ended = time.perf_counter()
+        state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
+        seconds = {"graph_seconds": middle - started, "merge_seconds": ended - middle}
+        _note(state, labels, features, truth, period=state["period"], **seconds)
+
+    def _read_out(self, state: dict, training: Any, merging: Merging, truth: np.ndarray | None) -> None:
+        """OURS-SF as it stands, and OURS-RC from new initial clusters on the final features."""
+        from clustlib.kernels import MergeTree
+
+        started = time.perf_counter()
+        features = training.features()
+        state["feature_seconds"] = time.perf_counter() - started
+        graph = merging.graph(features)
+        initial = merging.initial(graph)
+        middle = time.perf_counter()
+        self.merge_tree_ = merging.tree(graph, initial, features, self.n_clusters or 2)
+        ended = time.perf_counter()
+        # features that coincide can leave fewer initial clusters than are wanted: what there is, is taken
+        wanted = standing_out(self.merge_tree_) if self.n_clusters is None else self.n_clusters
+        self.n_clusters_ = wanted
+        self.labels_rc_ = self._cut(self.merge_tree_, wanted, features)
+        self.sf_tree_ = MergeTree(**state["tree"]) if "tree" in state else None
+        if self.n_clusters is None and self.sf_tree_ is not None:
+            self.labels_sf_ = self._cut(self.sf_tree_, wanted, features)
+        else:
+            self.labels_sf_ = state["labels"]
+        self.labels_ = self.labels_rc_
+        seconds = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
+        _note(state, self.labels_rc_, features, truth, period="rc", **seconds)
+        self.embedding_, self.network_ = features, training.network
+        self.triplet_seconds_ = training.triplet_seconds
+        self.image_shape_ = tuple(training.images.shape[1:])
+        self.history_, self.stages_ = state["history"], state["stages"]
+
+    def _cut(self, tree: Any, n_clusters: int, features: np.ndarray) -> np.ndarray:
+        """The labels of ``n_clusters`` clusters, small ones treated as ``small`` says."""
+        tenth = len(features) // (10 * n_clusters)
+        return cut(tree, n_clusters, features, 0 if self.small == "keep" else min(self.n_neighbors, tenth))
+
+    def _training(self, images: np.ndarray, network: Any = None) -> Any:
+        import torch
+
+        from clustlib import _device
+        from clustlib.jule.network import JuleNet
+        from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
+
+        loss = TripletLoss(self.gamma, self.margin, self.n_negatives, self.negatives, self.gradient)
+        descent = Descent(
+            self.learning_rate, self.momentum, self.dampening, self.weight_decay, 1e-4, 0.75,
+            self.batch_size, self.precision,
+        )  # fmt: skip
+        if network is None:
+            generator = torch.Generator().manual_seed(self.random_state)
+            network = JuleNet(*images.shape[1:], init=self.init, generator=generator, **(self.network or {}))
+        return TripletTraining(images, network, loss, descent, self.random_state, _device.resolve(self.device))
+
+    def _merging(self) -> Merging:
+        return Merging(
+            n_neighbors=self.n_neighbors, a=self.a, criterion=self.criterion, k_c=self.k_c, weight=self.weight,
+            update=self.update, isolated=self.isolated, chains=self.chains, device=self.device,
+        )  # fmt: skip
+
+    def _identity(self, images: np.ndarray) -> dict[str, Any]:
+        """What makes two fits the same: all parameters but where it runs, and the images."""
+        parameters = {name: value for name, value in self.get_params().items() if name not in ("device", "checkpoint")}
+        return {**parameters, "images": content_hash(images)}
+
+    def _check_parameters(self) -> None:
+        if not 0 < self.unrolling_rate < 1:
+            raise UsageError(f"unrolling_rate must be between 0 and 1, got {self.unrolling_rate!r}")
+        for name in ("epochs", "batch_size", "n_neighbors"):
+            check_integer(name, getattr(self, name), 2 if name == "batch_size" else 1)
+        for name in ("gamma", "margin", "weight_decay", "momentum", "dampening"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)!r}")
+        if self.small not in ("absorb", "throughout", "keep"):
+            raise UsageError(f"small must be absorb, throughout or keep, got {self.small!r}")
+        if not self.learning_rate > 0:
+            raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
+        if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):
+            raise UsageError(f"random_state must be an integer, got {self.random_state!r}")
+
+    @staticmethod
+    def _check_truth(y: Any, n: int) -> np.ndarray | None:
+        if y is None:
+            return None
+        y = np.asarray(y)
+        if y.shape != (n,):
+            raise ValueError(f"y must be ({n},), got {y.shape}")
+        return y
+
+
+def _note(state: dict, labels: np.ndarray, features: np.ndarray, truth: np.ndarray | None, **facts: Any) -> None:
+    """Add a line to the history and a stage: what was found, in which features, at what cost."""
+    from clustlib import metrics
+
+    line = {**facts, "n_clusters": int(labels.max()) + 1, "loss": state["loss"]}
+    line |= {"training_seconds": state.pop("seconds", 0.0), "feature_seconds": state.pop("feature_seconds", 0.0)}
+    state["seconds"] = 0.0
+    if truth is not None:
+        line["nmi"] = metrics.nmi(truth, labels, average="geometric")
+        line["accuracy"] = metrics.accuracy(truth, labels)
+    state["history"].append(line)
+    state["stages"].append({"labels": labels, "components": principal_components(features, 3)})
+
+
+def principal_components(features: np.ndarray, n: int) -> np.ndarray:
+    """The first ``n`` principal components (N, n) float32 of ``features`` (N, D); signs by the largest loading."""
+    from sklearn.decomposition import PCA
+
+    n_samples, dim = features.shape
+    solver = "covariance_eigh" if dim < n_samples else "full"  # 1,440 images of 16,384 pixels: 8 s, not 15 minutes
+    return PCA(min(n, n_samples, dim), svd_solver=solver).fit_transform(features).astype(np.float32)
+
+
+def _plain(tree: Any) -> dict[str, np.ndarray]:
+    return {name: getattr(tree, name) for name in ("initial", "children", "heights", "sizes")}

@@ -1,0 +1,177 @@
+"""Classification by a codebook of patches: table 8 of the JULE paper (section 4.3)."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clustlib import datasets, records
+from clustlib._validation import check_integer
+from clustlib.checkpoints import checkpoint_of
+from clustlib.errors import UsageError
+from clustlib.jule.runs.clustering import check_fit
+from clustlib.published.tables import choose
+
+if TYPE_CHECKING:
+    from clustlib.transfer.coates import Codebook
+
+METHODS = ("K-means", "conv1", "conv2", "conv1&2", "ip")
+PATCH = 6
+_LAYERS = {"conv1": ("top-2",), "conv2": ("top-1",), "conv1&2": ("top-2", "top-1"), "ip": ("top",)}
+_ITERATIONS = 50  # of K-means, as in the code of Coates et al.
+
+
+def train_patches(
+    dataset: str,
+    seed: int = 0,
+    n_patches: int = 40_000,
+    n_clusters: int = 1600,
+    epochs: int = 20,
+    batch_norm: bool = True,
+    precision: str = "float32",
+    device: str = "auto",
+) -> dict[str, np.ndarray]:
+    """JULE on whitened patches of the training images, as arrays for the cache.
+
+    The section does not say how far the patches are merged; ``n_clusters`` is the number of codes by default.
+
+    Returns
+    -------
+    ``weights:<name>`` of the network, ``seconds`` of the fit and the ``loss`` of its last epoch (0.2, the margin, where
+    all patches have come to one point).
+    """
+    checkpoint = checkpoint_of(train_patches, locals())
+    from clustlib.jule.patches import PatchJULE
+    from clustlib.transfer.coates import random_patches, whiten_patches
+
+    learn, *_ = parts(dataset)
+    patches = random_patches(learn, n_patches, PATCH, seed)
+    white = whiten_patches(patches)[1].numpy().reshape(patches.shape)
+    chosen: dict[str, Any] = {"epochs": epochs, "precision": precision, "network": {"batch_norm": batch_norm}}
+    model = PatchJULE(n_clusters, random_state=seed, device=device, checkpoint=checkpoint, **chosen).fit(white)
+    seconds = sum(value for line in model.history_ for name, value in line.items() if name.endswith("_seconds"))
+    weights = {f"weights:{key}": value.cpu().numpy() for key, value in model.network_.state_dict().items()}
+    return {**weights, "seconds": np.array(seconds), "loss": np.array(model.history_[-2]["loss"])}
+
+
+def parts(dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training images and labels, test images and labels: the official parts, else halves; in an order drawn once."""
+    images = datasets.load(dataset)
+    order = np.random.default_rng(0).permutation(len(images))
+    if images.split is None:
+        learn, test = order[: len(order) // 2], order[len(order) // 2 :]
+    else:
+        tests = images.split[order] == "test"
+        learn, test = order[~tests], order[tests]
+    return images.images[learn], images.labels[learn], images.images[test], images.labels[test]
+
+
+def classify(
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    sizes: str = "5000 10000 25000 50000",
+    n_patches: int = 40_000,
+    n_codes: int = 1600,
+    n_clusters: int = 1600,
+    epochs: int = 20,
+    batch_norm: bool = True,
+    precision: str = "float32",
+    device: str = "auto",
+) -> dict[str, float]:
+    """A linear SVM on codes of patches, with a codebook by K-means on what ``method`` makes of a patch.
+
+    Parameters
+    ----------
+    method : "K-means": whitened patches themselves, the baseline. "conv1", "conv2", "conv1&2", "ip": layers of a
+        network that JULE trained on them. Where there are two, each is divided by the root of its mean squared length
+        on the patches; the section does not say how they are combined.
+    sizes : numbers of training images. Those that the set does not have are left out.
+    n_patches, n_codes : 40,000 and 1,600 in the paper. n_clusters, epochs, batch_norm, precision : of
+        JULE, see :func:`train_patches` and :class:`clustlib.jule.network.PatchNet`.
+
+    Returns
+    -------
+    ``accuracy_<size>`` on the test images, and of the network ``training_seconds`` and the last ``loss``.
+    """
+    from clustlib import _device
+    from clustlib.transfer.coates import image_features, standardised_svm_accuracy
+
+    learn, labels, test, test_labels = parts(dataset)
+    wanted = [size for size in map(int, sizes.split()) if size <= len(learn)]
+    if not wanted:
+        raise UsageError(f"{dataset} has {len(learn):,} training images, fewer than any of {sizes}")
+    fit = None
+    if method != "K-means":
+        run = {"n_patches": n_patches, "n_clusters": n_clusters, "epochs": epochs, "batch_norm": batch_norm}
+        fit = records.artifact(train_patches, dataset=dataset, seed=seed, precision=precision, device=device, **run)
+    where = _device.resolve(device)
+    codebook = _codebook(learn, method, fit, seed, n_patches, n_codes, where)
+    features = image_features(learn[: max(wanted)], codebook, where)
+    tested = image_features(test, codebook, where)
+    scores = {
+        f"accuracy_{size}": standardised_svm_accuracy(features[:size], labels[:size], tested, test_labels)
+        for size in wanted
+    }
+    trained = {} if fit is None else {"loss": float(fit["loss"]), "training_seconds": float(fit["seconds"])}
+    return {**scores, **trained}
+
+
+def _codebook(
+    learn: np.ndarray,
+    method: str,
+    fit: dict[str, np.ndarray] | None,
+    seed: int,
+    n_patches: int,
+    n_codes: int,
+    where: Any,
+) -> "Codebook":
+    import torch
+
+    from clustlib.kernels import kmeans
+    from clustlib.kernels.whitening import Whitening
+    from clustlib.transfer.coates import Codebook, random_patches, whiten_patches
+
+    patches = random_patches(learn, n_patches, PATCH, seed)
+    whitening, white = whiten_patches(patches)
+    represent = None
+    rows = white
+    if fit is not None:
+        represent = _representation(fit, method, white.view(patches.shape), where)
+        with torch.inference_mode():
+            rows = torch.cat([represent(part.to(where)).cpu() for part in white.view(patches.shape).split(5000)])
+    found = kmeans(rows.numpy(), n_codes, n_iter=_ITERATIONS, seed=seed, device=where)
+    whitening = Whitening(whitening.mean.to(where), whitening.matrix.to(where))
+    codes = torch.from_numpy(found.centroids).to(where)
+    return Codebook(PATCH, patches.shape[1], whitening, codes, represent)
+
+
+def _representation(fit: dict[str, np.ndarray], method: str, patches: Any, where: Any) -> Any:
+    """Whitened patches (n, C, s, s) to the layers of ``method`` side by side (n, D), each of mean squared length 1."""
+    import torch
+
+    from clustlib.jule.network import PatchNet
+
+    weights = {
+        name.removeprefix("weights:"): torch.from_numpy(fit[name]) for name in fit if name.startswith("weights:")
+    }
+    batch_norm = "norm1.weight" in weights
+    network = PatchNet(*patches.shape[1:], features=len(weights["top.bias"]), batch_norm=batch_norm)
+    network.load_state_dict(weights)
+    network.to(where).eval()
+    layers = _LAYERS[method]
+    with torch.inference_mode():
+        sample = patches[:5000].to(where)
+        scales = [network(sample, layer).square().sum(1).mean().sqrt().clamp(min=1e-12) for layer in layers]
+    return lambda x: torch.cat([network(x, layer) / scale for layer, scale in zip(layers, scales)], 1)
+
+
+def _check(dataset: str, method: str, **others: Any) -> None:
+    check_fit(dataset, **{name: others[name] for name in ("seed", "epochs") if name in others})
+    choose("method", method, METHODS)
+    for name in ("n_patches", "n_codes", "n_clusters"):
+        check_integer(name, others.get(name, 2), 2)
+    if not all(size.isdecimal() and int(size) > 0 for size in others.get("sizes", "1").split()):
+        raise UsageError(f'sizes must be numbers of images such as "5000 10000", got {others["sizes"]!r}')
+
+
+classify.check = _check  # type: ignore[attr-defined]

@@ -1,0 +1,7 @@
+"""What only the pages of JULE draw: from records to cells, pictures and tables."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, ["embeddings", "faces", "figures", "patches", "settings", "stand_ins", "switches"]
+)

@@ -1,0 +1,128 @@
+"""From JULE's records to cells and pictures: table 1, figures 1, 7 and 8, the talk's stages, tables 5 and 6."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from clustlib import datasets, plots, records
+from clustlib.errors import DataMissing
+from clustlib.jule.runs.clustering import STAGES
+from clustlib.jule.runs.features import NEIGHBOURS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]
+
+
+def _loaded(names: list[str]) -> dict[str, datasets.ImageSet | str]:
+    """Each set, or why it is not here."""
+    found: dict[str, datasets.ImageSet | str] = {}
+    for name in names:
+        try:
+            found[name] = datasets.load(name)
+        except DataMissing:
+            found[name] = f"needs {name}: see the page on data sets"
+    return found
+
+
+def measured_datasets(names: list[str]) -> pd.DataFrame:
+    """Table 1 from the files, in cells: samples, categories, height and width of each set that is here."""
+    rows = []
+    for name, images in _loaded(names).items():
+        facts: dict[str, float] = dict.fromkeys(("samples", "categories", "height", "width"), np.nan)
+        why = images if isinstance(images, str) else None
+        if not isinstance(images, str):
+            _, height, width = images.shape
+            facts = {"samples": len(images), "categories": images.n_classes, "height": height, "width": width}
+        rows += [(name, "images", metric, value, 0, np.nan, None, why) for metric, value in facts.items()]
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def samples(names: list[str], shown: int) -> "Figure | None":
+    """The first image of each of the first ``shown`` classes of the first set that is here; None where none is."""
+    found = next((images for images in _loaded(names).values() if not isinstance(images, str)), None)
+    if found is None:
+        print(f"no picture: none of {', '.join(names)} is on this machine")
+        return None
+    classes, first = np.unique(found.labels, return_index=True)
+    return plots.image_grid(found.images[first[:shown]], titles=classes[:shown].tolist())
+
+
+def stage_cells(runs: records.Runs) -> pd.DataFrame:
+    """Clusters and NMI of each stage of ``jule.stages``, in cells: the method is the stage."""
+    rows: list[tuple] = []
+    for run in runs:
+        name, seed = run.params["dataset"], run.params["seed"]
+        for stage in STAGES:
+            for metric, stored in (("clusters", "n_clusters"), ("nmi", "nmi")):
+                if isinstance(run, records.Missing):
+                    rows.append((name, stage, metric, np.nan, seed, np.nan, None, run.reason))
+                else:
+                    value = run.metrics[f"{stage}_{stored}"]
+                    rows.append((name, stage, metric, value, seed, run.seconds, run.provenance["device"], None))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def stage_metrics(runs: records.Runs) -> dict[str, float]:
+    """What a regression check holds of the stages: the NMI of each."""
+    return {
+        f"{run.params['dataset']} | {stage} | nmi": run.metrics[f"{stage}_nmi"]
+        for run in runs.records
+        for stage in STAGES
+    }
+
+
+def draw_stage(runs: records.Runs, stage: str) -> "Figure | str":
+    """Three principal components at a stage of the first run, coloured by cluster where there are few."""
+    if not runs.records:
+        return f"not run: {runs.missing[0].reason}"
+    run = runs.records[0]
+    points, labels = run.arrays[f"{stage}_components"].astype(np.float32), run.arrays[f"{stage}_labels"]
+    n_clusters, nmi = int(run.metrics[f"{stage}_n_clusters"]), run.metrics[f"{stage}_nmi"]
+    title = f"{run.params['dataset']}, {stage}: {n_clusters:,} clusters, NMI {nmi:.3f}"
+    few = n_clusters <= 50  # more names than that cannot be read
+    return plots.embedding(points, labels if few else run.arrays["classes"], title + ("" if few else " (classes)"))
+
+
+def stage_panels(runs: records.Runs) -> "Figure | str":
+    """Two principal components, one row a data set, one column a stage, coloured by cluster."""
+    if not runs.records:
+        return f"not run: {runs.missing[0].reason}"
+    panels = {}
+    for run in runs.records:
+        for stage in STAGES:
+            points = run.arrays[f"{stage}_components"][:, :2].astype(np.float32)
+            title = f"{run.params['dataset']}: {int(run.metrics[f'{stage}_n_clusters']):,}"
+            panels[title] = (points, run.arrays[f"{stage}_labels"])
+    return plots.embedding_panels(panels, columns=len(STAGES))
+
+
+def purity_cells(runs: records.Runs) -> pd.DataFrame:
+    """Every K of figure 8 in cells; a set with too few images lacks the largest."""
+    names = [f"knn_purity_{k}" for k in NEIGHBOURS]
+    measured = [name for name in names if all(name in run.metrics for run in runs.records)]
+    return runs.cells(**{name: name for name in measured})
+
+
+def purity_curves(cells: pd.DataFrame) -> tuple[list[int], dict[str, list[float]]]:
+    """Means over the seeds as curves: the K, and for each data set and kind of feature the shares."""
+    cells = cells.dropna(subset=["value"])
+    x = [k for k in NEIGHBOURS if f"knn_purity_{k}" in set(cells["metric"])]
+    means = cells.groupby(["dataset", "method", "metric"], sort=False)["value"].mean()
+    pairs = cells[["dataset", "method"]].drop_duplicates().itertuples(index=False)
+    return x, {f"{name}, {kind}": [means[name, kind, f"knn_purity_{k}"] for k in x] for name, kind in pairs}
+
+
+def transfer_cells(runs: records.Runs) -> pd.DataFrame:
+    """The cells of tables 5 and 6: the data set of a cell is "source->target"."""
+    cells = runs.cells(nmi="nmi_geometric")
+    cells["dataset"] = [f"{run.params['source']}->{run.params['dataset']}" for run in runs]
+    return cells
+
+
+def curves(cells: pd.DataFrame, metric: str) -> tuple[list[float], dict[str, list[float]]]:
+    """Means over the seeds of one metric as curves: the common x, and for each data set what has been measured."""
+    wide = cells[cells["metric"] == metric].pivot_table(index="x", columns="dataset", values="value", dropna=False)
+    return list(wide.index), {str(name): list(wide[name]) for name in wide if wide[name].notna().any()}

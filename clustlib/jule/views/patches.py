@@ -1,0 +1,45 @@
+"""Cells of table 8 of the JULE paper, and the halves that stand in for its columns."""
+
+import numpy as np
+import pandas as pd
+
+from clustlib import records
+from clustlib.jule.runs.patches import METHODS
+from clustlib.jule.views import stand_ins
+from clustlib.records.runs import CELL_COLUMNS
+
+SIZES = (5_000, 10_000, 25_000, 50_000)  # training images of table 8
+
+
+def cells_of(runs: records.Runs) -> pd.DataFrame:
+    """Cells of table 8: one a run and number of training images; the data set of a cell is "cifar-10 (5k)".
+
+    CIFAR-10's registered set is its test part, so that its halves are a stand-in and say so.
+    """
+    rows: list[tuple] = []
+    for run in runs:
+        name = {"cifar-10": "halves of cifar-10's test part"}.get(run.params["dataset"], run.params["dataset"])
+        for size in map(int, run.params["sizes"].split()):
+            where = (f"{name} ({_short(size)})", run.params["method"], "accuracy")
+            if isinstance(run, records.Missing):
+                rows.append((*where, np.nan, run.params["seed"], np.nan, None, run.reason))
+            elif f"accuracy_{size}" in run.metrics:
+                value, device = run.metrics[f"accuracy_{size}"], run.provenance["device"]
+                rows.append((*where, value, run.params["seed"], run.seconds, device, None))
+    return pd.DataFrame(rows, columns=CELL_COLUMNS)
+
+
+def compare(cells: pd.DataFrame) -> pd.DataFrame:
+    """Our cells beside table 8; a half of CIFAR-10's test part fills the column of as many training images."""
+    columns = {f"halves of cifar-10's test part ({_short(size)})": f"cifar-10 ({_short(size)})" for size in SIZES}
+    reasons = dict.fromkeys(METHODS, "needs CIFAR-10's 50,000 train images")
+    return stand_ins.compare(cells, "jule", "table-08", columns, reasons)
+
+
+def _short(size: int) -> str:
+    return f"{size // 1000}k" if size % 1000 == 0 else str(size)
+
+
+def of_the_paper(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells that the claims are about: all but the linear layer's, which the section only mentions."""
+    return cells[cells["method"] != "ip"]
