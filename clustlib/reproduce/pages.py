@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clustlib import published, report
-from clustlib.reproduce import exports
+from clustlib.reproduce import colab, exports
 from clustlib.results import Result
 
 LEARNT = "## What we learnt"
@@ -123,6 +123,12 @@ def numbers_links(paper: str, tables: list[str]) -> str:
     return f'<p class="numbers">{links}</p>' if links else ""
 
 
+def colab_link(name: str) -> str:
+    """A link that opens the notebook on Colab, as HTML; nothing without a repository on GitHub."""
+    address = colab.address(name)
+    return f'<p class="numbers"><a href="{address}">Run this notebook on Colab</a></p>' if address else ""
+
+
 def _files(paper: str, table: str) -> str:
     address = f"../../{exports.FOLDER}/{paper}/{table}"
     named = f"{paper}/{table}"
@@ -140,7 +146,7 @@ def page(content: dict, name: str, result: Result | None, found: list[published.
     if result is not None:
         box = report.result_box(result.paper, result.key, result.comparison, found, told)
         tables = list(dict.fromkeys(result.comparison["table"])) if len(result.comparison) else []
-        links = numbers_links(result.paper, tables)
+        links = numbers_links(result.paper, tables) + colab_link(name)
         _under_title(content, box.replace("\n:::\n", f"\n\n{links}\n:::\n") if links else box)
     fold(content)
     with_figures(content, name, folder)
