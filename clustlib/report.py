@@ -159,8 +159,8 @@ def cost(found: list[Result], profile: str) -> Styler:
 
 
 def verdict_strip(counts: pd.Series) -> str:
-    """Counts by verdict (as :func:`clustlib.published.summary` gives) as a small bar of HTML; nothing for no cells."""
-    shown = {str(name): int(count) for name, count in counts.items() if count}
+    """Counts by verdict (as :func:`clustlib.published.summary` gives) as a small bar of HTML; empty without cells."""
+    shown = {str(name): int(count) for name, count in counts.items() if count and name != "no paper value"}
     parts = "".join(
         f'<span style="flex:{count} 0 0;background:{plots.LOOKS[name].colour}" title="{count} {name}"></span>'
         for name, count in shown.items()
@@ -172,9 +172,13 @@ def verdict_strip(counts: pd.Series) -> str:
 
 def verdict_key() -> str:
     """What the colours of a strip mean, as HTML."""
-    spot = "display:inline-block;width:.7em;height:.7em;margin:0 .3em 0 .9em"
-    entries = (f'<span style="{spot};background:{look.colour}"></span>{name}' for name, look in plots.LOOKS.items())
-    return f'<p class="verdict-key">{"".join(entries)}</p>'
+    spot = "display:inline-block;width:.7em;height:.7em;margin-right:.3em"
+    entries = (
+        f'<span style="{spot};background:{look.colour}"></span>{name}'
+        for name, look in plots.LOOKS.items()
+        if name != "no paper value"
+    )
+    return f'<p class="verdict-key">{" &ensp; ".join(entries)}</p>'
 
 
 def verdict_words(counts: pd.Series) -> str:

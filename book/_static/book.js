@@ -6,7 +6,11 @@ function name(box) {
   return `scrolls: ${(heading?.textContent || document.title).replace("#", "").trim()}`;
 }
 
-function focusWhatScrolls() {
+function sizeUp() {
+  for (const box of document.querySelectorAll(".comparison-scroll")) {
+    box.classList.remove("fits");
+    box.classList.toggle("fits", box.scrollWidth <= box.clientWidth);
+  }
   for (const box of document.querySelectorAll(SCROLLS)) {
     const wide = box.scrollWidth > box.clientWidth + 1;
     if (wide && !box.hasAttribute("tabindex")) {
@@ -19,5 +23,5 @@ function focusWhatScrolls() {
   }
 }
 
-window.addEventListener("load", focusWhatScrolls);
-window.addEventListener("resize", focusWhatScrolls);
+window.addEventListener("load", sizeUp);
+window.addEventListener("resize", sizeUp);

@@ -139,13 +139,14 @@ class _Cell:
 
 
 class _Notes:
-    """The footnotes of a table: devices, where there are several, and reasons that more than one cell has."""
+    """The footnotes of a table: devices other than the usual one, and reasons that more than one cell has."""
 
     def __init__(self, cells: Iterable[_Cell]) -> None:
         cells = list(cells)
-        self.devices = list(dict.fromkeys(cell.device for cell in cells if cell.device))
+        devices = [device for device, _ in Counter(cell.device for cell in cells if cell.device).most_common()]
         said = Counter(cell.reason for cell in cells if cell.reason)
-        self.numbered = [*(self.devices if len(self.devices) > 1 else []), *(r for r, n in said.items() if n > 1)]
+        self.usual = devices[0] if devices else ""
+        self.numbered = [*devices[1:], *(reason for reason, count in said.items() if count > 1)]
 
     def mark(self, text: str) -> str:
         """The mark of a footnote; empty for what has none."""
@@ -160,9 +161,9 @@ class _Notes:
     def html(self) -> str:
         """The list of footnotes below the table."""
         entries = "".join(f"<li>{html.escape(text)}</li>" for text in self.numbered)
-        alone = f"<p>Run on {html.escape(self.devices[0])}.</p>" if len(self.devices) == 1 else ""
+        usual = f"<p>Run on {html.escape(self.usual)} where no note says otherwise.</p>" if self.usual else ""
         notes = f"<ol>{entries}</ol>" if entries else ""
-        return f'<div class="comparison-notes">{alone}{notes}</div>\n' if alone or notes else ""
+        return f'<div class="comparison-notes">{usual}{notes}</div>\n' if usual or notes else ""
 
 
 def _css_class(verdict: str) -> str:
@@ -178,7 +179,7 @@ margin:1em 0;max-width:100%;color:inherit;background:none}
 .clustlib-comparison summary{font-size:.85rem;line-height:1.4;text-align:left;margin:.4em 0;color:inherit}
 .clustlib-comparison .comparison-notes p,.clustlib-comparison .comparison-notes ol{margin:0 0 .2em;\
 font-size:max(.8rem,12px)}
-.clustlib-comparison .comparison-scroll{overflow:auto;max-width:100%;max-height:88vh;position:relative;\
+.clustlib-comparison .comparison-scroll{overflow-x:auto;max-width:100%;position:relative;\
 scrollbar-width:thin;background:linear-gradient(90deg,var(--ground) 40%,transparent) left/40px 100% no-repeat local,\
 linear-gradient(270deg,var(--ground) 40%,transparent) right/40px 100% no-repeat local,\
 linear-gradient(90deg,rgba(128,128,128,.55),transparent) left/12px 100% no-repeat scroll,\
@@ -197,6 +198,7 @@ border-bottom-width:2px!important;vertical-align:bottom!important;white-space:no
 max-width:min(9.5em,26vw);white-space:normal;overflow-wrap:break-word;background:var(--ground)}
 .clustlib-comparison table.dataframe thead tr>th:first-child{z-index:3}
 .clustlib-comparison small,.clustlib-comparison sup{font-size:max(.88em,12px);white-space:normal}
+.clustlib-comparison sup{line-height:0;margin-left:.2em}
 .clustlib-comparison .cell-ours,.clustlib-comparison .cell-ours small,\
 .clustlib-comparison .cell-against,.clustlib-comparison .cell-cost{white-space:nowrap}
 .clustlib-comparison .cell-mark{display:inline-block;min-width:1em;text-align:center;font-weight:700}
@@ -259,12 +261,17 @@ class ComparisonTable:
         cells = "".join(cell.html(notes) if cell else "<td></td>" for cell in found)
         return f'<tr><th scope="row">{html.escape(method)}</th>{cells}</tr>\n'
 
+    def _reason(self, dataset: str) -> str:
+        """What most cells of a data set without a measurement say."""
+        said = Counter(cell.reason for cell in self._column(dataset).values() if cell.reason)
+        usual = said.most_common(1)[0][0] if said else "not run"
+        return usual.replace(f"needs {dataset}:", "needs the images:")
+
     def _unmeasured_html(self, datasets: list[str]) -> str:
         """One line for the data sets without a measurement, and behind it what the paper prints for them."""
         why: dict[str, list[str]] = {}
         for dataset in datasets:
-            reasons = dict.fromkeys(cell.reason for cell in self._column(dataset).values() if cell.reason)
-            why.setdefault("; ".join(reasons) or "not run", []).append(dataset)
+            why.setdefault(self._reason(dataset), []).append(dataset)
         lines = [f"<b>{html.escape(', '.join(names))}</b>: {html.escape(reason)}" for reason, names in why.items()]
         heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in datasets)
         rows = ""

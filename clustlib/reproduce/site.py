@@ -191,7 +191,8 @@ def with_repository(config: str) -> str:
     """The configuration with every link to the repository, where its address is filled in; else as it is."""
     settings = yaml.safe_load(config)
     if not settings.get("repository", {}).get("url"):
-        settings.pop("repository", None)  # an empty address would be linked to
+        for name in ("repository", "launch_buttons"):  # an empty address would be linked to
+            settings.pop(name, None)
         return yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
     buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
     settings["html"] |= dict.fromkeys(buttons, True)
