@@ -39,7 +39,7 @@ LOOK = """() => {
   const pictures = [...article.querySelectorAll('img')].filter(i => !told(i.alt));
   const small = [...article.querySelectorAll('td, th, td *')].filter(
     c => shown(c) && c.textContent.trim() && parseFloat(getComputedStyle(c).fontSize) < 12);
-  const result = article.querySelector('.result-box, .cell_output');
+  const result = article.querySelector('.result-box, .verdict-strip, .cell_output');
   return {
     overflow: document.documentElement.scrollWidth - innerWidth,
     clipped, unreachable,
@@ -106,7 +106,8 @@ def visit(context, url: str) -> tuple:
 def serious(page) -> list[str]:
     """Findings of axe that keep somebody out."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    options = {"resultTypes": ["violations"]}
+    # left to itself axe fetches style sheets again, as if their addresses were relative to the page
+    options = {"resultTypes": ["violations"], "preload": False}
     found = axe.Axe().run(page, options=options).response["violations"]
     bad = [one for one in found if one["impact"] in ("serious", "critical")]
     return [f"axe {one['id']}: {node['html'][:120]}" for one in bad for node in one["nodes"][:3]]

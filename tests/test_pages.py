@@ -292,6 +292,9 @@ def test_the_download_is_the_source_notebook(book):
     for folder, text in (("notebooks/jule", "source"), ("_build/html/_sources/notebooks/jule", "executed")):
         (book / folder).mkdir(parents=True)
         (book / folder / "table-01.ipynb").write_text(text)
+    (html / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=book/intro.html" />')
     tidy.tidy(html)
+    index = (html / "index.html").read_text()
+    assert "url=book/intro.html" in index and "<title>test</title>" in index and "favicon" in index
     assert (html / "_sources/notebooks/jule/table-01.ipynb").read_text() == "source"
     assert _paths.build("html") == html
