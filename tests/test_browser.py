@@ -81,8 +81,8 @@ def browser():
 
 
 def pages(html: Path) -> list[str]:
-    """The pages that people read, as paths below the site; pages of source are made by Sphinx alone."""
-    found = (path.relative_to(html) for path in sorted(html.rglob("*.html")))
+    """The pages that people read, as paths below the site: not the entry, which sends on, nor pages of source."""
+    found = (path.relative_to(html) for path in sorted(html.rglob("*.html")) if path != html / "index.html")
     return [path.as_posix() for path in found if not {"_static", "_modules", "numbers"} & set(path.parts)]
 
 
