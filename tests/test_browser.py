@@ -154,4 +154,4 @@ def test_from_the_index_the_numbers_and_the_citation_are_within_two_clicks(addre
     page.locator('article a[href$="dashboard.html"]').first.click()
     page.locator('article a[href$="table-03.csv"]').first.wait_for()
     answer = page.request.get(page.locator('article a[href$="table-03.csv"]').first.evaluate("link => link.href"))
-    assert answer.ok and answer.text().startswith("paper_key,table,dataset")
+    assert answer.ok and answer.text().startswith("paper,table,dataset")

@@ -102,6 +102,12 @@ def test_a_claim_counts_on_the_pages_of_its_tables():
     assert f"Of {len(own)} claim" in box and "no cell of a published table" not in box
 
 
+def test_claims_in_words():
+    found = report.verdicts("jule", "paper")
+    assert report.claim_words(found).startswith(f"Of {len(found)} claims: ") and report.claim_words([]) == ""
+    assert report.claim_words([v for v in found if v.verdict == "not run"][:1]) == "Its claim could not be tested."
+
+
 # ---------------------------------------------------------------- cells
 
 
@@ -149,6 +155,16 @@ def test_every_cell_goes_into_the_file_with_its_seeds(result):
     assert list(frame["seeds"]) == ["0 1 2", "", ""]
     again = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
     assert list(again["verdict"]) == list(frame["verdict"])
+    assert exports.csv(frame).startswith("paper,table,dataset,stand_in,method,metric,published,ours,")
+
+
+def test_a_cell_on_a_stand_in_has_the_stand_ins_seeds(result):
+    stood_in = result.comparison.assign(dataset="usps-11000", stand_in="mnist, EfficientNet-Lite0 for VGG-16")
+    own = results.Result("jule", "table-03", comparison=stood_in, measured=result.measured)
+    assert exports.cells([own], "paper")["seeds"].iloc[0] == "0 1 2"
+    assert exports.measured_on("coil-20->coil-100", "") == "coil-20->coil-100"
+    assert exports.measured_on("mnist", "EfficientNet-Lite0 for VGG-16") == "mnist"
+    assert "usps-11000 (stand-in: mnist, EfficientNet-Lite0 for VGG-16)" in exports.latex(stood_in)
 
 
 def test_commits_are_those_of_the_cells_records(result):
