@@ -1,0 +1,1 @@
+"""DBC: discriminatively boosted image clustering (Li et al., 2017)."""

@@ -1,0 +1,1 @@
+"""DeepCluster (Caron et al., 2018)."""

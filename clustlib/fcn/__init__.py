@@ -1,0 +1,1 @@
+"""GSNMF-FCN: factorised convolutional networks (Gui et al., 2017)."""
