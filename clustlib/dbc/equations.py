@@ -15,7 +15,7 @@ from numpy import ndarray as Array
 def autoencoder(x: Array, encode: Callable, decode: Callable) -> Array:
     """Eq. (M1): image, code, image again.
 
-    Fast: :class:`clustlib.models.FCAE`.
+    Fast: :class:`clustlib.methods.FCAEFeatures`.
     """
     z = encode(x)
     return decode(z)
@@ -121,13 +121,13 @@ def gradient_by_centers(Z: Array, mu: Array, R: Array, v: float = 1.0) -> Array:
     return (1 + v) / v * pull.sum(axis=0)
 
 
-# ---------------------------------------------------------------- appendix A: Eq. (4) in eight steps, for one code z (d,)
+# -------------------------------------------------- appendix A: Eq. (4) in eight steps, for one code z (d,)
 
 
 def u(z: Array, mu: Array, v: float) -> Array:
     """Eq. (.1): one and the squared distance to every centre over v, (k,).
 
-    Fast: :func:`clustlib.kernels.soft_assignment.scores`.
+    Fast: :func:`clustlib.kernels.soft_assign`.
     """
     return 1 + np.sum((z - mu) ** 2, axis=1) / v
 
@@ -135,7 +135,7 @@ def u(z: Array, mu: Array, v: float) -> Array:
 def du_dz(z: Array, mu: Array, v: float) -> Array:
     """Eq. (.2): the derivative of u by the code, (k, d).
 
-    Fast: :func:`clustlib.kernels.soft_assignment.gradients`.
+    Fast: :func:`clustlib.kernels.boosted_kl`.
     """
     return 2 / v * (z - mu)
 
@@ -143,7 +143,7 @@ def du_dz(z: Array, mu: Array, v: float) -> Array:
 def q(z: Array, mu: Array, v: float) -> Array:
     """Eq. (.3): the kernel, (k,).
 
-    Fast: :func:`clustlib.kernels.soft_assignment.scores`.
+    Fast: :func:`clustlib.kernels.soft_assign`.
     """
     return u(z, mu, v) ** (-(1 + v) / 2)
 
@@ -151,7 +151,7 @@ def q(z: Array, mu: Array, v: float) -> Array:
 def dq_dz(z: Array, mu: Array, v: float) -> Array:
     """Eq. (.4): the derivative of the kernel by the code, (k, d).
 
-    Fast: :func:`clustlib.kernels.soft_assignment.gradients`.
+    Fast: :func:`clustlib.kernels.boosted_kl`.
     """
     return -(1 + v) / v * (q(z, mu, v) / u(z, mu, v))[:, None] * (z - mu)
 
@@ -159,7 +159,7 @@ def dq_dz(z: Array, mu: Array, v: float) -> Array:
 def s(z: Array, mu: Array, v: float) -> Array:
     """Eq. (.5): the scores, which are those of Eq. (1), (k,).
 
-    Fast: :func:`clustlib.kernels.soft_assignment.scores`.
+    Fast: :func:`clustlib.kernels.soft_assign`.
     """
     return q(z, mu, v) / np.sum(q(z, mu, v))
 
@@ -167,7 +167,7 @@ def s(z: Array, mu: Array, v: float) -> Array:
 def ds_dz(z: Array, mu: Array, v: float) -> Array:
     """Eq. (.6): the derivative of the scores by the code, (k, d).
 
-    Fast: :func:`clustlib.kernels.soft_assignment.gradients`.
+    Fast: :func:`clustlib.kernels.boosted_kl`.
     """
     scores, apart = s(z, mu, v)[:, None], (z - mu) / u(z, mu, v)[:, None]
     return -(1 + v) / v * scores * (apart - np.sum(scores * apart, axis=0))
@@ -176,7 +176,7 @@ def ds_dz(z: Array, mu: Array, v: float) -> Array:
 def dL_dz_by_scores(z: Array, mu: Array, r: Array, v: float) -> Array:
     """Eq. (.7): the derivative of the loss by the code through the scores, (d,); r (k,) is the target.
 
-    Fast: :func:`clustlib.kernels.soft_assignment.gradients`.
+    Fast: :func:`clustlib.kernels.boosted_kl`.
     """
     return -np.sum((r / s(z, mu, v))[:, None] * ds_dz(z, mu, v), axis=0)
 
@@ -184,6 +184,6 @@ def dL_dz_by_scores(z: Array, mu: Array, r: Array, v: float) -> Array:
 def dL_dz(z: Array, mu: Array, r: Array, v: float) -> Array:
     """Eq. (.8): the derivative of the loss by the code, (d,), which is Eq. (4).
 
-    Fast: :func:`clustlib.kernels.soft_assignment.gradients`.
+    Fast: :func:`clustlib.kernels.boosted_kl`.
     """
     return (1 + v) / v * np.sum(((r - s(z, mu, v)) / u(z, mu, v))[:, None] * (z - mu), axis=0)

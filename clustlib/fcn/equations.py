@@ -90,32 +90,32 @@ def accuracy(t: Array, r: Array) -> float:
     return max(sum(t_i == map_[r_i] for t_i, r_i in zip(t, r)) / len(t) for map_ in maps)
 
 
-def nmi(C: Array, C_: Array) -> float:
-    """Eq. (8): mutual information of two labelings of the same samples over the larger of their entropies.
+def nmi(t: Array, r: Array) -> float:
+    """Eq. (8): mutual information of two labelings C and C' of the same samples over the larger of their entropies.
 
     Fast: :func:`clustlib.metrics.nmi`.
     """
-    return mutual_information(C, C_) / max(entropy(C), entropy(C_))
+    return mutual_information(t, r) / max(entropy(t), entropy(r))
 
 
-def entropy(C: Array) -> float:
+def entropy(t: Array) -> float:
     """Section 4.4: H(C), the entropy of a labeling, in nats.
 
     Fast: :func:`clustlib.metrics.nmi`.
     """
-    p = [np.mean(C == c) for c in np.unique(C)]
-    return float(-sum(p_c * np.log(p_c) for p_c in p))
+    p = [np.mean(t == label) for label in np.unique(t)]
+    return float(-sum(p_label * np.log(p_label) for p_label in p))
 
 
-def mutual_information(C: Array, C_: Array) -> float:
+def mutual_information(t: Array, r: Array) -> float:
     """Section 4.4: MI(C, C'), the mutual information of two labelings of the same samples, in nats.
 
     Fast: :func:`clustlib.metrics.nmi`.
     """
     total = 0.0
-    for c in np.unique(C):
-        for d in np.unique(C_):
-            p_cd = np.mean((C == c) & (C_ == d))
-            if p_cd > 0:
-                total += p_cd * np.log(p_cd / (np.mean(C == c) * np.mean(C_ == d)))
+    for label in np.unique(t):
+        for cluster in np.unique(r):
+            joint = np.mean((t == label) & (r == cluster))
+            if joint > 0:
+                total += joint * np.log(joint / (np.mean(t == label) * np.mean(r == cluster)))
     return float(total)
