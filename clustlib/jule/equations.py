@@ -167,7 +167,7 @@ def nearest_affinities(affinities: Array, i: int, K_c: int) -> Array:
 
 
 def loss_7a(a: Array) -> float:
-    """Eq. (7a): the negative affinity to the nearest cluster; ``a`` is from :func:`nearest_affinities`.
+    """Eq. (7a): the negative affinity to the nearest cluster; ``a`` (K_c,) has the :func:`nearest_affinities`.
 
     Fast: :func:`clustlib.kernels.merge_scores`, :func:`clustlib.kernels.graph_linkage`.
     """

@@ -1,9 +1,9 @@
 """Sphinx: the directive ``in-code`` below an equation of a method page, and the links between page and source.
 
-``{in-code} merge_loss`` on the page ``book/jule/index`` describes ``clustlib.jule.equations.merge_loss`` there: its
-number, a link to its source, and a link to the source of what computes it fast. ``sphinx.ext.viewcode`` shows the
-source and leads back by "[docs]", since the page is where the function is documented. What computes an equation fast
-is named in one place, the line "Fast" of the equation's docstring.
+``{in-code} merge_loss`` on the page ``book/jule/index`` shows ``clustlib.jule.equations.merge_loss`` there: the paper's
+number, the function, links to the source of what computes it fast, and one to its own. ``sphinx.ext.viewcode`` shows
+the sources and leads back by "[docs]", since the page is where the function is documented. What computes an equation
+fast is named in one place, the line "Fast" of the equation's docstring.
 """
 
 import importlib
@@ -87,12 +87,16 @@ class InCode(PyFunction):
         """The functions without annotations and defaults, as on paper."""
         return [f"{name}({', '.join(inspect.signature(f).parameters)})" for name, f in self._equations.items()]
 
-    def transform_content(self, content_node: addnodes.desc_content) -> None:
-        """A line for each equation: what its docstring begins with, and links to what computes it fast."""
-        for equation in self._equations.values():
-            links = [self._link(path) for path in fast(equation)]
-            between = [part for link in links for part in (nodes.Text(", "), link)][1:]
-            content_node += nodes.paragraph("", "", nodes.Text(f"{headline(equation)} Fast: "), *between, nodes.Text("."))
+    def handle_signature(self, sig: str, signode: addnodes.desc_signature) -> tuple[str, str]:
+        """Before the function the paper's number, behind it links to what computes it fast."""
+        entry = super().handle_signature(sig, signode)
+        equation = self._equations[sig.partition("(")[0]]
+        shown = ", ".join(f"Eq. ({number})" for number in numbers(equation))
+        signode.insert(0, nodes.inline("", f"{shown} " if shown else "", classes=["equation-number"]))
+        links = [self._link(path) for path in fast(equation)]
+        between = [part for link in links for part in (nodes.Text(", "), link)][1:]
+        signode += nodes.inline("", "", nodes.Text(" fast: "), *between, classes=["equation-fast"])
+        return entry
 
     def _link(self, path: str) -> nodes.reference:
         """A link to the source page of ``path``."""
