@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from reference_linkage import dense
 
 from clustlib.jule import equations
 from clustlib.kernels import (
@@ -31,19 +32,12 @@ def points(seed: int, n: int = 16, levels: int = 4) -> np.ndarray:
     return X
 
 
-def matrix(graph) -> np.ndarray:
-    """The weights of a graph's edges as a table."""
-    W = np.zeros((len(graph.indices),) * 2)
-    np.put_along_axis(W, graph.indices.astype(int), graph.weights, axis=1)
-    return W
-
-
 def example(seed: int, n_c: int = 6):
     """A graph, labels of clusters of different sizes, the table W and the clusters."""
     X = points(seed)
     labels = np.concatenate([np.arange(n_c), np.random.default_rng(seed).integers(0, n_c, len(X) - n_c)])
     graph = affinity_graph(X, 5)
-    return graph, labels, matrix(graph), [np.flatnonzero(labels == c) for c in range(n_c)]
+    return graph, labels, dense(graph), [np.flatnonzero(labels == c) for c in range(n_c)]
 
 
 def affinities(W: np.ndarray, clusters: list) -> np.ndarray:
@@ -59,7 +53,7 @@ def test_the_graph_is_eq_4(seed, K_s, a):
     np.testing.assert_array_equal(knn(X, K_s)[0], equations.neighbours(X, K_s))
     graph = affinity_graph(X, K_s, a)
     assert graph.sigma2 == pytest.approx(equations.bandwidth(X, K_s, a))
-    np.testing.assert_allclose(matrix(graph), equations.affinity_matrix(X, K_s, a), rtol=1e-9)
+    np.testing.assert_allclose(dense(graph), equations.affinity_matrix(X, K_s, a), rtol=1e-9)
 
 
 def test_squared_distances_in_a_batch():
@@ -168,7 +162,9 @@ def test_taking_turns_by_eq_2_ends_where_neither_can_gain_and_eq_1_is_no_worse()
 
 
 def test_a_timestep_passes_labels_on():
-    X, h, y = equations.timestep(np.arange(4), 10, np.zeros(4), lambda I, theta: I + theta, lambda X, h: X // 2 + h)
+    X, h, y = equations.timestep(
+        np.arange(4), 10, np.zeros(4), lambda images, theta: images + theta, lambda X, h: X // 2 + h
+    )
     np.testing.assert_array_equal(X, [10, 11, 12, 13])
     np.testing.assert_array_equal(h, [5, 5, 6, 6])
     assert y is h

@@ -71,7 +71,7 @@ def squared_distances(X: Array) -> Array:
 
     Fast: :func:`clustlib.kernels.squared_distances`.
     """
-    return np.array([[np.sum((x_i - x_j) ** 2) for x_j in X] for x_i in X])
+    return np.array([np.sum((x_i - X) ** 2, axis=1) for x_i in X])
 
 
 def neighbours(X: Array, K_s: int) -> Array:
