@@ -149,6 +149,8 @@ def chromium(page: str, width: int = 1280, *flags: str) -> tuple[str, str]:
 PAGES = [
     "book/intro.html",
     "book/jule/index.html",
+    "book/api.html",
+    "_modules/clustlib/jule/equations.html",
     "notebooks/report/dashboard.html",
     "notebooks/jule/table-03-nmi-raw-pixels.html",
 ]
