@@ -52,22 +52,7 @@ def clouds(draw):
     return rng.normal(size=(n, d)), rng.integers(0, draw(st.integers(1, 4)), n), rng
 
 
-def brute_force_accuracy(y, p):
-    """Every one-to-one map from the smaller set of labels into the larger."""
-    labels, clusters = sorted(set(y)), sorted(set(p))
-    if len(labels) < len(clusters):
-        labels, clusters, y, p = clusters, labels, p, y
-    maps = (dict(zip(clusters, chosen)) for chosen in itertools.permutations(labels, len(clusters)))
-    return max(np.mean([t == m[c] for t, c in zip(y, p)]) for m in maps)
-
-
 # ---------------------------------------------------------------- accuracy
-
-
-@bounded
-@given(labelings(most_labels=5))
-def test_accuracy_is_the_best_of_all_matchings(pair):
-    assert accuracy(*pair) == pytest.approx(brute_force_accuracy(*map(np.ndarray.tolist, pair)), abs=1e-12)
 
 
 @pytest.mark.parametrize("labels, clusters", [(1, 30), (30, 1), (7, 7), (10, 400), (400, 10), (300, 300)])

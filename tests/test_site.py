@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from clustlib import _paths, report
+from clustlib import _paths, published, report
+from clustlib.reproduce import equation_links, site, workflow
 from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import site, workflow
 
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTED = ("jule/table-03-nmi-raw-pixels", "dbc/fig-03-kl-loss", "report/dashboard")  # the others go in as they are
@@ -119,6 +119,16 @@ def test_the_dashboard_is_one_click_away(pages, html):
     assert any("report/dashboard" in link for link in pages[html / "book/intro.html"].links)
 
 
+@pytest.mark.parametrize("paper", published.PAPERS)
+def test_from_an_equation_to_its_code_and_back_takes_one_click_each(pages, html, paper):
+    page, source = html / f"book/{paper}/index.html", html / f"_modules/clustlib/{paper}/equations.html"
+    for name, equation in equation_links.equations(paper).items():
+        assert f"../../_modules/clustlib/{paper}/equations.html#{name}" in pages[page].links
+        assert f"../../../book/{paper}/index.html#clustlib.{paper}.equations.{name}" in pages[source].links
+        for kernel in map(equation_links.source, equation_links.fast(equation)):
+            assert f"../../_modules/{kernel.module.replace('.', '/')}.html#{kernel.name}" in pages[page].links
+
+
 def test_a_published_table_shows_every_method_and_a_reason_where_nothing_was_run(html):
     text = (html / "notebooks/jule/table-03-nmi-raw-pixels.html").read_text()
     for method in ("K-means", "AC-Link", "AC-GDL", "TSC-D", "OURS-RC"):
@@ -139,6 +149,8 @@ def chromium(page: str, width: int = 1280, *flags: str) -> tuple[str, str]:
 PAGES = [
     "book/intro.html",
     "book/jule/index.html",
+    "book/api.html",
+    "_modules/clustlib/jule/equations.html",
     "notebooks/report/dashboard.html",
     "notebooks/jule/table-03-nmi-raw-pixels.html",
 ]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from clustlib import _paths, plots, published, report, results, timings
+from clustlib.reproduce.api import api_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
 _CLAIMS = re.compile(rf'id="T_claims-(?P<paper>{"|".join(published.PAPERS)})-(?P<key>[\w-]+)"')
@@ -137,6 +138,7 @@ def gather(folder: Path) -> None:
     (generated / "dbc-choices.md").write_text(dbc_choices_page())
     (generated / "dbc-starts.md").write_text(dbc_starts_page())
     (generated / "performance.md").write_text(performance_page(generated))
+    (generated / "api.md").write_text(api_page(), encoding="utf-8")
 
 
 def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str:

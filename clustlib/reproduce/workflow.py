@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from clustlib import _paths, records, results, sources
+import clustlib
+from clustlib import _paths, records, results
 from clustlib.reproduce.notebook import Notebook, all_notebooks, profile_parameters
 
 REPORT = "report"  # notebooks/report reads what the others measured
@@ -53,9 +54,9 @@ def book_files() -> list[str]:
 
 
 def page_sources() -> list[str]:
-    """What the generated pages and the tables of claims are made by and of, besides the notebooks' results."""
-    makers = sources.running().files_of_code("from clustlib.reproduce.site import gather\ngather")
-    return sorted(_relative(path) for path in [*makers, *_paths.book("records").glob("**/*.json")])
+    """What the pages are made by and of, besides the notebooks' results: the records, and the code, which they show."""
+    code = Path(clustlib.__file__).parent.glob("**/*.py")
+    return sorted(_relative(path) for path in [*code, *_paths.book("records").glob("**/*.json")])
 
 
 def forget_outdated(computing: bool) -> None:
