@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from clustlib import _paths
 from clustlib.jule.rows import DETERMINISTIC
-from clustlib.published.tables import PAPERS, choose, table, tables
+from clustlib.published.contents import contents
+from clustlib.published.tables import table, tables
 
 _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
 _PART = re.compile(r"->| \(")  # "source (images)->target"
@@ -74,10 +74,8 @@ class Verdict:
 
 
 def claims(paper: str) -> list[Claim]:
-    """The claims of a paper, as written in ``book/published/<paper>/claims.yml``."""
-    choose("paper", paper, PAPERS)
-    entries = yaml.safe_load(_paths.book("published", paper, "claims.yml").read_text())
-    return [Claim(**entry) for entry in entries]
+    """The claims of a paper, in the order of the tables that they rest on first."""
+    return [Claim(**{"tables": [entry.key], **claim}) for entry in contents(paper) for claim in entry.claims]
 
 
 def published_cells(paper: str) -> dict[str, pd.DataFrame]:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from clustlib.published.contents import TOLERANCE, entry
 from clustlib.published.tables import table
 
 VERDICTS = ("reproduced", "better", "below", "stand-in", "not run", "no paper value")
-TOLERANCE = 0.02  # in NMI or accuracy, unless a table states its own
 LOWER_IS_BETTER = ("one_nn_error",)
 COLUMNS = [
     "dataset",
@@ -71,7 +71,6 @@ def compare(
     paper: str,
     name: str,
     *,
-    tolerance: float = TOLERANCE,
     reasons: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Every cell of a published table with our measurement beside it.
@@ -81,8 +80,7 @@ def compare(
     measured : columns dataset, method, metric, value, seed, seconds, device, reason, as
         ``Runs.cells`` gives; several rows per cell are seeds.
     paper, name : the published table, as in :func:`table`.
-    tolerance : largest difference that counts as reproduced, in the metric's units.
-    reasons : why a method has no measurement ("reported by its paper only"), by method.
+    reasons : why a method has no measurement, by method, besides those that the table's yml tells.
 
     Returns
     -------
@@ -91,21 +89,22 @@ def compare(
     difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that
     was used in the data set's place, or empty).
     """
-    published = table(paper, name)
+    published, about = table(paper, name), entry(paper, name)
+    tolerance, reasons = about.tolerance, {**about.not_run, **(reasons or {})}
     published = published[~published["metric"].str.endswith("_reported")]
     stand_ins = _stand_ins(published, measured)
     cells = _summarise(measured)
     rows = []
     for cell in published.itertuples():
         key = (str(cell.dataset), str(cell.method), str(cell.metric))
-        rows.append(_row(cells, key, float(cell.value), tolerance, stand_ins.get(key[0], ""), reasons or {}))
+        rows.append(_row(cells, key, float(cell.value), tolerance, stand_ins.get(key[0], ""), reasons))
     stood_in_for = {substitute: name for name, substitute in stand_ins.items()}
     shown = {row[:3] for row in rows}
     for key in cells.index:
         column = stood_in_for.get(key[0], key[0])  # a row that the paper lacks still goes into its columns
         if (column, *key[1:]) not in shown and not math.isnan(cells.loc[key, "ours"]):
             stand_in = key[0] if column != key[0] else ""
-            rows.append(_row(cells, (column, *key[1:]), math.nan, tolerance, stand_in, reasons or {}))
+            rows.append(_row(cells, (column, *key[1:]), math.nan, tolerance, stand_in, reasons))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

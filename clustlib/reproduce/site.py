@@ -19,11 +19,10 @@ def contents_page(paper: str) -> str:
     done = {result.key: result for result in results.read("paper", paper)}
     rows = []
     for entry in published.contents(paper):
-        notebook = made.get(entry.get("notebook") or "")
-        name = f"[{entry['key']}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry["key"]
-        why = entry.get("why") or "missing: not built yet"
-        state = _state(done.get(notebook.key), entry["key"]) if notebook else why
-        rows.append([name, entry["title"], entry["source"], state])
+        notebook = made.get(entry.notebook or "")
+        name = f"[{entry.key}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry.key
+        state = _state(done.get(notebook.key), entry.key) if notebook else entry.why or "missing: not built yet"
+        rows.append([name, entry.title, entry.source, state])
     return _markdown(["", "what it shows", "where", "state"], rows)
 
 
