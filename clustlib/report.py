@@ -43,18 +43,22 @@ def verdicts(
     for result in results.read(profile, paper):
         if len(result.measured):
             saved |= {str(table): cells for table, cells in result.measured.groupby("table")}
-    cells = {name: frame.dropna(subset=["value"]) for name, frame in {**saved, **(fresh or {})}.items()}
     chosen = [claim for claim in published.claims(paper) if key is None or key in claim.tables]
-    return [published.evaluate(claim, cells) for claim in chosen]
+    needed = {name for claim in chosen for name in claim.tables}
+    cells = {
+        name: published.with_readings(frame.dropna(subset=["value"]), paper, name)
+        for name, frame in {**saved, **(fresh or {})}.items()
+        if name in needed
+    }
+    return [published.evaluate(claim, cells, paper) for claim in chosen]
 
 
-def claim_row(paper: str, verdict: Verdict) -> dict[str, str]:
+def claim_row(verdict: Verdict) -> dict[str, str]:
     """A claim and its verdict as a row of a table that people read."""
-    claim, ours = verdict.claim, SYMBOLS[verdict.verdict]
-    if published.on_stand_ins(paper, verdict):
-        ours += " (stand-ins only)"
+    claim = verdict.claim
+    ours = f"{SYMBOLS[verdict.verdict]}{verdict.said.removeprefix(verdict.verdict)}"
     known = verdict.p_value == verdict.p_value
-    numbers = verdict.numbers + (f"; over {verdict.runs} runs p = {verdict.p_value:.2g}" if known else "")
+    numbers = verdict.numbers + (f"; over {verdict.runs} {verdict.drawn} p = {verdict.p_value:.2g}" if known else "")
     own = SYMBOLS[claim.in_paper] if claim.in_paper else ""
     return dict(zip(CLAIM_COLUMNS, (claim.claim, claim.where, ours, numbers, own)))
 
@@ -69,14 +73,14 @@ def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Sty
 
 def claims_table(paper: str, key: str, found: list[Verdict]) -> Styler:
     """Those of a paper's verdicts that rest on one table."""
-    rows = [claim_row(paper, verdict) for verdict in found if key in verdict.claim.tables]
+    rows = [claim_row(verdict) for verdict in found if key in verdict.claim.tables]
     return styled(pd.DataFrame(rows), f"claims-{paper}-{key}")
 
 
 def claims(profile: str, tested: bool = True) -> Styler:
     """The claims of every paper that our cells can test, or (``tested=False``) those that they cannot yet."""
     rows = [
-        {"paper": paper, **claim_row(paper, verdict)}
+        {"paper": paper, **claim_row(verdict)}
         for paper in published.PAPERS
         for verdict in verdicts(paper, profile)
         if (verdict.verdict != "not run") == tested

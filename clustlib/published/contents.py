@@ -28,6 +28,8 @@ class Entry:
     order : its place in the paper; the steps leave room.
     notebook : the notebook that shows it, or None and ``why`` there is none.
     tolerance : the largest difference that counts as reproduced, in the metric's units.
+    constants : the methods whose cells are sizes, shapes and settings, checks of our transcription and no scores; or
+        "all".
     not_run : why a row is not run, by method.
     cells : what our own cells behind a figure are.
     bands : half-width of the regression band of a method's numbers, where the usual one is too narrow.
@@ -43,6 +45,7 @@ class Entry:
     notebook: str | None = None
     why: str = ""
     tolerance: float = TOLERANCE
+    constants: tuple[str, ...] = ()
     not_run: Mapping[str, str] = field(default_factory=dict)
     cells: str = ""
     bands: Mapping[str, float] = field(default_factory=dict)

@@ -42,7 +42,7 @@ def _state(result: results.Result | None, key: str) -> str:
 
 def claims_page(paper: str, found: list[published.Verdict]) -> str:
     """A paper's claims as a Markdown table: the sentence, our verdict, the numbers, the paper's own numbers."""
-    rows = [report.claim_row(paper, verdict) for verdict in found]
+    rows = [report.claim_row(verdict) for verdict in found]
     return _markdown(list(rows[0]), [list(row.values()) for row in rows])
 
 
