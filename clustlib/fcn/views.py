@@ -20,7 +20,8 @@ def compare(measured: pd.DataFrame, name: str, learn_at_most: Mapping[str, int] 
     """
     comparison = published.compare(measured, "fcn", name)
     limits = learn_at_most or {}
-    notes = comparison["dataset"].map(lambda dataset: f"learnt from {limits[dataset]:,} images" if dataset in limits else "")
+    said_of = {dataset: f"learnt from {limit:,} images" for dataset, limit in limits.items()}
+    notes = comparison["dataset"].map(lambda dataset: said_of.get(dataset, ""))
     notes = notes.where(comparison["ours"].notna(), "")
     said = [" + ".join(filter(None, pair)) for pair in zip(comparison["stand_in"], notes)]
     judged = (notes != "") & comparison["paper"].notna() & (comparison["reading"] != published.OURS)

@@ -253,7 +253,15 @@ class ComparisonTable:
             cells = [self._cell(method, dataset) for dataset in self._datasets]
             grid.append([method, *(cell.plain() if cell else "" for cell in cells)])
         rows = [f"| {' | '.join(map(_escape_markdown, row))} |" for row in grid]
-        return "\n".join([rows[0], "|" + " --- |" * len(grid[0]), *rows[1:], "", "; ".join([", ".join(self._legend()), *self._notes()])])
+        return "\n".join(
+            [
+                rows[0],
+                "|" + " --- |" * len(grid[0]),
+                *rows[1:],
+                "",
+                "; ".join([", ".join(self._legend()), *self._notes()]),
+            ]
+        )
 
     def __str__(self) -> str:
         """One line a cell, under its data set: a table of this width does not fit a terminal."""

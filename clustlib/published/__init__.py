@@ -1,8 +1,8 @@
 """The papers' tables as data, our measurements beside them, and the verdicts.
 
-``book/published/<paper>/<table>.csv`` holds every published cell, transcribed once; ``<table>.yml`` beside it what goes
-with the table: its title and notebook, the claims that rest on it, the parameters of the paper profile. ``readings.yml``
-says whose algorithm each row is.
+``book/published/<paper>/<table>.csv`` holds every published cell, transcribed once; ``<table>.yml`` beside it what
+goes with the table: its title and notebook, the claims that rest on it, the parameters of the paper profile.
+``readings.yml`` says whose algorithm each row is.
 """
 
 from clustlib.published.claims import Claim, Verdict, claims, evaluate

@@ -74,7 +74,7 @@ class Verdict:
     are compared on the seeds that all of them were run with; ``best_other`` is the best mean. ``p_value`` is that of
     a one-sided paired t-test of left against right over ``runs``, NaN where there are fewer than two. A run is what
     was drawn anew: a data set and seed, or the data set alone where the seeds only start k-means on the same
-    representation (``drawn`` says which); a run's metrics and methods are averaged first, since they are not independent.
+    representation (``drawn`` says which); a run's metrics and methods are averaged first, as they are not independent.
 
     ``readings`` is "paper" where every cell is a reading of the paper's, "ours" where only cells of ours could test it.
     """
@@ -96,7 +96,7 @@ class Verdict:
 
     @property
     def numbers(self) -> str:
-        """How many tests hold, and the closest one: ``"4 of 5 tests hold; the closest is usps nmi, 0.650 to 0.600"``."""
+        """How many tests hold, and the closest one: ``"4 of 5 hold; closest is usps nmi: 0.650 against 0.600"``."""
         if self.rows.empty:
             return "no cell measured"
         closest = self.rows.loc[(self.rows["left"] - self.rows["right"]).abs().idxmin()]
@@ -230,7 +230,7 @@ def _outcome(holds: pd.Series) -> str:
 
 
 def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int, str]:
-    """One-sided paired t-test that the gain is positive, over what was drawn anew; NaN with under two different gains."""
+    """One-sided paired t-test that the gain is positive, over what was drawn anew; NaN below two different gains."""
     nothing = (float("nan"), 0, "runs")
     if per_seed.empty or per_seed["seed"].nunique() < 2:
         return nothing
@@ -291,7 +291,9 @@ def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame]
     parts = _parts(claim, cells).values()
     by_network = {name for part in parts if "network" in part for name in part.loc[part["network"] != "", "dataset"]}
     tested = dict.fromkeys(rows["dataset"])
-    theirs = printed or {_set(name) for key in (tables(paper) if paper else ()) for name in table(paper, key)["dataset"]}
+    theirs = printed or {
+        _set(name) for key in (tables(paper) if paper else ()) for name in table(paper, key)["dataset"]
+    }
     substitutes = {substitute for name in theirs if (substitute := stand_in_of(name))} - theirs
     stand_ins = {
         _set(name)

@@ -126,7 +126,7 @@ def compare(
     measured = with_readings(measured, paper, name)
     stand_ins = _stand_ins(published, measured)
     found = _Found(_summarise(measured), about, {**about.not_run, **(reasons or {})})
-    rows = []
+    rows: list[dict[str, Any]] = []
     for cell in published.itertuples():
         key = (str(cell.dataset), str(cell.method), str(cell.metric))
         rows += found.lines(key, float(cell.value), stand_ins.get(key[0], ""))
@@ -150,7 +150,7 @@ class _Found:
 
     def lines(self, key: tuple[str, str, str], paper: float, stand_in: str) -> Iterator[dict[str, Any]]:
         """The line of a published cell ``key`` (data set, method, metric), and those beneath it."""
-        dataset, method, metric = key
+        _, method, metric = key
         source = (stand_in, method, metric)
         if source not in self.cells:  # no stand-in, or this method was not run on it
             stand_in, source = "", key
@@ -255,7 +255,7 @@ def _common_datasets(cells: pd.DataFrame) -> set[str]:
 
 
 def as_cells(comparison: pd.DataFrame) -> pd.DataFrame:
-    """The lines of a comparison as measured cells, to test claims on: columns as they have, under the paper's labels."""
+    """The lines of a comparison as measured cells, to test claims on, under the paper's labels."""
     cells = comparison.assign(method=comparison["row"], value=comparison["ours"], network=comparison["stand_in"])
     return cells.dropna(subset=["value"]).drop(columns=["paper", "ours", "std", "difference", "verdict", "row"])
 

@@ -78,7 +78,7 @@ def _declared(paper: str) -> dict[str, Any]:
 
 def additions(paper: str) -> dict[str, Addition]:
     """The additions of ours to a paper's algorithms, by name."""
-    listed: Mapping[str, Mapping[str, str]] = _declared(paper).get("additions") or {}
+    listed: Mapping[str, Mapping[str, Any]] = _declared(paper).get("additions") or {}
     return {name: Addition(name, **text) for name, text in listed.items()}
 
 
@@ -90,7 +90,8 @@ def readings(paper: str) -> list[Reading]:
 def _reading(paper: str, line: Mapping[str, Any]) -> Reading:
     for name in line:
         choose(f"entry of a row in {paper}/{READINGS}.yml", name, [each.name for each in fields(Reading)])
-    found = Reading(**{name: tuple(value) if isinstance(value, list) else value for name, value in line.items()})
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in line.items()}
+    found = Reading(**plain)
     choose("reading", found.reading, NAMES)
     choose("draws", found.draws, DRAWS)
     for name in found.additions:

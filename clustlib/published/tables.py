@@ -49,4 +49,3 @@ def table(paper: str, name: str) -> pd.DataFrame:
             f"{paper}/{name}.csv must have the columns {', '.join(COLUMNS)}; it has {', '.join(frame.columns)}"
         )
     return frame
-

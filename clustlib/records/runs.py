@@ -245,13 +245,13 @@ class Runs(list):
     def _rows(self, metrics: dict[str, str]) -> Iterator[tuple]:
         for outcome in self:
             names = tuple(outcome.params.get(name) for name in ("dataset", "method"))
-            variant = outcome.params.get("variant", outcome.params.get("cnn"))
+            seed, variant = outcome.params.get("seed"), outcome.params.get("variant", outcome.params.get("cnn"))
             for metric, stored in metrics.items():
                 if isinstance(outcome, Missing):
-                    yield (*names, metric, np.nan, outcome.params.get("seed"), np.nan, None, outcome.reason, variant)
+                    yield (*names, metric, np.nan, seed, np.nan, None, outcome.reason, variant)
                 else:
                     value, device = outcome.metrics[stored], outcome.provenance["device"]
-                    yield (*names, metric, value, outcome.params.get("seed"), outcome.run_seconds, device, None, variant)
+                    yield (*names, metric, value, seed, outcome.run_seconds, device, None, variant)
 
 
 CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]

@@ -140,9 +140,9 @@ def raw_rows(
 ) -> records.Runs:
     """The runs of tables 3 and 10: the classical rows on pixels, then JULE's two.
 
-    ``methods`` are labels or "all"; ``variant`` is that of the classical rows; ``epochs``, ``precision`` and ``readings``
-    (names of ``clustlib.jule.rows.JULE_VARIANTS``) are JULE's; ``how`` (device, profile, recompute) goes to
-    ``records.grid``.
+    ``methods`` are labels or "all"; ``variant`` is that of the classical rows; ``epochs``, ``precision`` and
+    ``readings`` (names of ``clustlib.jule.rows.JULE_VARIANTS``) are JULE's; ``how`` (device, profile, recompute) goes
+    to ``records.grid``.
     """
     wanted = [*ROWS, *OURS] if methods == "all" else list(methods)
     runs = records.Runs()
