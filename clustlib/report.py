@@ -1,9 +1,14 @@
 """What the notebooks measured, gathered for the dashboard and the pages of the papers."""
 
+import re
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from clustlib import datasets, published, records, results
+from clustlib import datasets, plots, published, records, results
 from clustlib.published import VERDICTS, Verdict, summary
 from clustlib.records.freshness import STATES
 from clustlib.records.status import chains
@@ -155,3 +160,118 @@ def cost(found: list[Result], profile: str) -> Styler:
         computing = sum(record.seconds for record in shown)
         rows.append({"notebook": f"{result.paper}/{result.key}", "computing (s)": computing, "state": result.status})
     return styled(pd.DataFrame(rows, columns=["notebook", "computing (s)", "state"]), "cost")
+
+
+def verdict_strip(counts: pd.Series) -> str:
+    """Counts by verdict (as :func:`clustlib.published.summary` gives) as a small bar of HTML; empty without cells."""
+    shown = {str(name): int(count) for name, count in counts.items() if count and name != "no paper value"}
+    parts = "".join(
+        f'<span style="flex:{count} 0 0;background:{plots.LOOKS[name].colour}" title="{count} {name}"></span>'
+        for name, count in shown.items()
+    )
+    said = ", ".join(f"{count} {name}" for name, count in shown.items())
+    style = "display:flex;height:.7em;max-width:30em;gap:1px"
+    return f'<div class="verdict-strip" role="img" aria-label="{said}" style="{style}">{parts}</div>' if shown else ""
+
+
+def verdict_key() -> str:
+    """What the colours of a strip mean, as HTML."""
+    spot = "display:inline-block;width:.7em;height:.7em;margin-right:.3em"
+    entries = (
+        f'<span style="{spot};background:{look.colour}"></span>{name}'
+        for name, look in plots.LOOKS.items()
+        if name != "no paper value"
+    )
+    return f'<p class="verdict-key">{" &ensp; ".join(entries)}</p>'
+
+
+def verdict_words(counts: pd.Series) -> str:
+    """Counts by verdict as a sentence; empty where there is no cell.
+
+    What could have come out otherwise stands first; stand-ins and cells without a measurement prove nothing.
+    """
+    found = {name: int(counts.get(name, 0)) for name in VERDICTS}
+    printed = sum(found.values()) - found["no paper value"]
+    own = [f"{found[name]} {name}" for name in ("reproduced", "better", "below") if found[name]]
+    rest = [
+        _plural(found["stand-in"], "on a stand-in", "on stand-ins"),
+        _plural(found["not run"], "not run", "not run"),
+    ]
+    said = "; ".join(filter(None, [", ".join(own), ", ".join(filter(None, rest))]))
+    return f"Of {_plural(printed, 'published cell', 'published cells')}: {said}." if printed else ""
+
+
+def claim_words(found: Sequence[Verdict]) -> str:
+    """How claims stand, as a sentence; empty where there is none."""
+    counts = Counter(verdict.verdict for verdict in found)
+    names = {"holds": ("holds", "hold"), "partly": ("holds in part", "hold in part"), "fails": ("fails", "fail")}
+    said = [_plural(counts[name], *words) for name, words in names.items() if counts[name]]
+    said += [f"{counts['not run']} not run"] if counts["not run"] else []
+    return f"Of {_plural(len(found), 'claim', 'claims')}: {', '.join(said)}." if found else ""
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}" if count else ""
+
+
+# a full stop ends a sentence where a capital, a quotation or markup follows, unless it belongs to an abbreviation
+_SENTENCE = re.compile(r"(?<!\bFig\.)(?<!\bEq\.)(?<!\bal\.)(?<!\bvs\.)(?<!\bcf\.)(?<=[.!?])\s+(?=[A-Z*`\[\"“(])")
+
+
+def first_sentences(text: str, words: int = 45) -> str:
+    """The first sentence of a text, and those after it for which ``words`` leave room."""
+    sentences = _SENTENCE.split(" ".join(text.split("\n\n")[0].split()))
+    while len(sentences) > 1 and len(" ".join(sentences).split()) > words:
+        sentences.pop()
+    return " ".join(sentences)
+
+
+def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[Verdict] = (), finding: str = "") -> str:
+    """What a notebook found, as Markdown to stand under its title.
+
+    Parameters
+    ----------
+    paper, key : the notebook's, as in its result
+    comparison : its cells, as :func:`clustlib.published.compare` gives; may be empty
+    found : the verdicts on the paper's claims; those that rest on ``key`` count
+    finding : a sentence or two in Markdown, before the counts
+    """
+    counts = summary(comparison) if len(comparison) else pd.Series(0, index=list(VERDICTS))
+    claims_here = [verdict for verdict in found if key in verdict.claim.tables]
+    words = " ".join(filter(None, [verdict_words(counts), claim_words(claims_here)]))
+    body = [finding, f"{verdict_strip(counts)}\n\n{words}".strip()]
+    shown = "\n\n".join(filter(None, body)) or "This page has a result that no cell of a published table holds."
+    return f":::{{admonition}} Result\n:class: result-box result-{paper}\n\n{shown}\n:::\n"
+
+
+def paper_line(paper: str, profile: str) -> tuple[pd.Series, str]:
+    """A paper's cells by verdict, and a sentence on them and on its claims."""
+    counts = summary(all_cells(results.read(profile, paper)))
+    words = filter(None, [verdict_words(counts), claim_words(verdicts(paper, profile))])
+    return counts, " ".join(words) or "Nothing has been run yet."
+
+
+class Overview:
+    """Every paper in one line with a small bar of its verdicts; shows itself in Jupyter and as Markdown."""
+
+    def __init__(self, profile: str) -> None:
+        self.lines = {paper: paper_line(paper, profile) for paper in published.PAPERS}
+
+    def _repr_html_(self) -> str:
+        rows = [f"<p><b>{escape(published.PAPERS[p])}.</b> {words}</p>{strip}" for p, words, strip in self._parts()]
+        return "\n".join(rows)
+
+    def markdown(self, link: str) -> str:
+        """The same as Markdown; ``link`` is a page's address with ``{paper}`` in it."""
+        parts = self._parts()
+        return "\n\n".join(
+            f"**[{published.PAPERS[p]}]({link.format(paper=p)}).** {words}\n\n{strip}" for p, words, strip in parts
+        )
+
+    def _parts(self) -> list[tuple[str, str, str]]:
+        return [(paper, words, verdict_strip(counts)) for paper, (counts, words) in self.lines.items()]
+
+
+def overview(profile: str) -> Overview:
+    """The papers in four lines: for the index and the dashboard."""
+    return Overview(profile)

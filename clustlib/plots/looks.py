@@ -4,6 +4,8 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from clustlib.plots.described import described_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -81,7 +83,12 @@ def new_figure(
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        nrows=rows, ncols=panels or 1, squeeze=panels is None, figsize=(width, height), subplot_kw=subplot
+        nrows=rows,
+        ncols=panels or 1,
+        squeeze=panels is None,
+        figsize=(width, height),
+        subplot_kw=subplot,
+        FigureClass=described_figure(),
     )
     pyplot.close(figure)  # else Jupyter draws it twice: as an open figure and as the cell's value
     return figure, axes

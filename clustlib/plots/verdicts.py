@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from clustlib.errors import UsageError
+from clustlib.plots.described import say
 from clustlib.plots.looks import LOOKS, MARKERS, new_figure
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def parity(comparison: pd.DataFrame, tolerance: float = 0.02) -> "Figure":
     _parity_legend(figure, axes, cells, tolerance)
     if left_out:
         axes.set_title(f"not drawn, because on another scale: {left_out}", fontsize=10.5)
-    return figure
+    counts = cells["verdict"].value_counts()
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOKS if verdict in counts)
+    return say(figure, f"Our values against the paper's, one point a cell around the diagonal: {told}.")
 
 
 def _repeat(items: Sequence[Any]) -> Iterator[Any]:
@@ -128,4 +131,9 @@ def verdict_bar(summary: pd.DataFrame | pd.Series) -> "Figure":
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     figure.legend(loc="outside upper left", ncols=3)
-    return figure
+    told = "; ".join(f"{name}: {_counted(row)}" for name, (_, row) in zip(names, counts.iterrows()))
+    return say(figure, f"Cells by verdict, one bar a table. {told}.")
+
+
+def _counted(row: pd.Series) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in row.items() if count) or "none"
