@@ -15,6 +15,7 @@ from clustlib import datasets, jule, records
 from clustlib.datasets import DataFile, Layout, fetch, registry
 from clustlib.datasets.faces import lfw_pairs, pairs_within, read_pairs, ytf_faces
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
+from clustlib.jule import softmax
 from clustlib.jule.network import JuleNet
 from clustlib.records import Missing, Runs
 from clustlib.transfer import verification
@@ -186,10 +187,10 @@ class TestSoftmax:
         images, labels = self.images()
         network = JuleNet(1, 8, 8, features=6, init="torch", generator=torch.Generator().manual_seed(0))
         before = network.top.weight.detach().clone()
-        verification.fine_tune_softmax(network, images, labels, epochs=25, batch_size=20, learning_rate=0.05)
+        softmax.fine_tune_softmax(network, images, labels, epochs=25, batch_size=20, learning_rate=0.05)
         assert not torch.equal(before, network.top.weight)
         with torch.inference_mode():
-            z = verification.softmax_features(network.eval(), torch.from_numpy(images).float() / 255).numpy()
+            z = softmax.softmax_features(network.eval(), torch.from_numpy(images).float() / 255).numpy()
         pairs = np.array([(i, j) for i in range(60) for j in range(i)])
         same, fold = labels[pairs[:, 0]] == labels[pairs[:, 1]], np.arange(len(pairs)) % 10
         found = verification.verification_accuracy(verification.cosine(z[pairs[:, 0]], z[pairs[:, 1]]), same, fold)
@@ -199,7 +200,7 @@ class TestSoftmax:
         images, labels = self.images()
 
         def fit(network: JuleNet, epochs: int, checkpoint: Path | None) -> torch.Tensor:
-            verification.fine_tune_softmax(network, images, labels, epochs=epochs, batch_size=16, checkpoint=checkpoint)
+            softmax.fine_tune_softmax(network, images, labels, epochs=epochs, batch_size=16, checkpoint=checkpoint)
             return torch.cat([value.flatten().double() for value in network.state_dict().values()])
 
         def new() -> JuleNet:

@@ -320,8 +320,7 @@ class JULE(ClusterMixin, BaseEstimator):
 
         loss = TripletLoss(self.gamma, self.margin, self.n_negatives, self.negatives, self.gradient)
         descent = Descent(
-            self.learning_rate, self.momentum, self.dampening, self.weight_decay, 1e-4, 0.75,
-            self.batch_size, self.precision,
+            self.learning_rate, self.momentum, self.dampening, self.weight_decay, self.batch_size, self.precision
         )  # fmt: skip
         if network is None:
             generator = torch.Generator().manual_seed(self.random_state)

@@ -24,6 +24,11 @@ PRECISIONS = ("float32", "bfloat16")
 STATISTICS = ("running", "batch")
 
 
+def inv_rate(rate: float, iteration: int) -> float:
+    """The "inv" policy of Caffe as section 4.1.2 sets it: ``rate (1 + 1e-4 t)^-0.75`` at iteration t, from 0."""
+    return rate * (1 + 1e-4 * iteration) ** -0.75
+
+
 @dataclass(frozen=True)
 class TripletLoss:
     """The loss and how its triplets are drawn; see :mod:`clustlib.kernels.triplets`."""
@@ -37,20 +42,18 @@ class TripletLoss:
 
 @dataclass(frozen=True)
 class Descent:
-    """SGD as in section 4.1.2: ``rate (1 + decay t)^-power`` at iteration t."""
+    """SGD as in section 4.1.2, its rate by :func:`inv_rate`."""
 
     rate: float
     momentum: float
     dampening: float
     weight_decay: float
-    decay: float
-    power: float
     batch_size: int
     precision: str
 
     def rate_at(self, iteration: int) -> float:
-        """Learning rate at ``iteration``, from 0: the "inv" policy of Caffe."""
-        return self.rate * (1 + self.decay * iteration) ** -self.power
+        """Learning rate at ``iteration``, from 0."""
+        return inv_rate(self.rate, iteration)
 
 
 class TripletTraining:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clustlib.kernels.triplets import squared_distances
+from clustlib.kernels.triplets import around, squared_distances
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,8 @@ def padded_triplet_loss(
     j = torch.arange(n_negatives, device=labels.device)
     drawn = j < k
     first = (uniform[:, None] * others).long()
-    place = _around(first + torch.where(drawn, j, 0) * others // k.clamp(min=1), others) + ends
-    negative = torch.argsort(labels, stable=True)[_around(place, size)]
+    place = around(first + torch.where(drawn, j, 0) * others // k.clamp(min=1), others) + ends
+    negative = torch.argsort(labels, stable=True)[around(place, size)]
     d2 = squared_distances(x, x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())).flatten()
     to_positive = d2.gather(0, anchor * size + positive)
     to_negative = d2.gather(0, (anchor[:, None] * size + negative).flatten()).view_as(negative)
@@ -63,8 +63,3 @@ def padded_triplet_loss(
     n_triplets = counted.sum()
     losses = (gamma * to_positive[:, None] - to_negative + margin).relu()  # Eq. (11)
     return (losses * counted).sum() / n_triplets.clamp(min=1), n_triplets
-
-
-def _around(place: Tensor, circle: Tensor | int) -> Tensor:
-    """``place`` modulo ``circle``, where it is less than twice that."""
-    return place - circle * (place >= circle)

@@ -147,8 +147,8 @@ def _with_random_on_gpu(labels: Tensor, n_negatives: int, generator: Generator |
     others = (len(order) - sizes[cluster])[:, None]
     start = (torch.rand(len(cluster), 1, generator=generator, device=order.device) * others).long()
     steps = torch.arange(k, device=order.device) * others // max(k, 1)
-    place = _around(start + steps, others) + sizes.cumsum(0)[cluster][:, None]
-    return Triplets(anchor, positive, order[_around(place, len(order))])
+    place = around(start + steps, others) + sizes.cumsum(0)[cluster][:, None]
+    return Triplets(anchor, positive, order[around(place, len(order))])
 
 
 def _with_nearest(labels: Tensor, n_negatives: int, distances: Tensor) -> Triplets:
@@ -169,7 +169,7 @@ def _pairs_on_device(labels: Tensor, n_negatives: int) -> tuple[Tensor, Tensor, 
     return (anchor, positive, rank, sizes, k) if k > 0 else (anchor[:0], positive[:0], rank, sizes, k)
 
 
-def _around(place: Tensor, circle: Tensor | int) -> Tensor:
+def around(place: Tensor, circle: Tensor | int) -> Tensor:
     """``place`` modulo ``circle``, where it is less than twice that: integer division is slow."""
     return place - circle * (place >= circle)
 

@@ -24,15 +24,12 @@ def train_centred(
 ) -> dict[str, np.ndarray]:
     """As :func:`~clustlib.jule.runs.clustering.train_jule` on centred images; a killed fit goes on where it was."""
     checkpoint = checkpoint_of(train_centred, locals())
-    from clustlib.jule.estimator import JULE
-
     images = datasets.load(dataset)
-    chosen = clustering.settings(dataset, epochs=epochs) | {"precision": precision, "device": device}
-    model = JULE(images.n_classes, random_state=seed, checkpoint=checkpoint, **chosen)
-    model.fit(shown(images), images.labels)
+    chosen = clustering.settings(dataset, epochs=epochs)
+    model = clustering.fitted(shown(images), images.labels, seed, precision, device, checkpoint, **chosen)
     history = {name: np.array([line[name] for line in model.history_]) for name in ("n_clusters", "nmi", "accuracy")}
-    seconds = sum(line.get(f"{part}_seconds", 0.0) for line in model.history_ for part in clustering.PARTS)
-    return {"OURS-SF": model.labels_sf_, "OURS-RC": model.labels_rc_, "seconds": np.array(seconds), **history}
+    found = {"OURS-SF": model.labels_sf_, "OURS-RC": model.labels_rc_}
+    return {**found, "seconds": clustering.seconds_of(model), **history}
 
 
 def cluster_centred(

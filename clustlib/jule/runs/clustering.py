@@ -1,5 +1,6 @@
 """JULE's own runs: its rows in tables 3 and 10, and what tables 4 and 11 and the figures make of its features."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,39 @@ def settings(
     return {"unrolling_rate": eta, "n_neighbors": n_neighbors, "epochs": epochs, **JULE_VARIANTS[variant]}
 
 
+def fitted(
+    images: np.ndarray,
+    truth: np.ndarray,
+    seed: int,
+    precision: Any,
+    device: str,
+    checkpoint: Path | None,
+    **chosen: Any,
+) -> Any:
+    """JULE fitted on images into as many clusters as there are classes; a killed fit goes on where it was."""
+    from clustlib.jule.estimator import JULE
+
+    model = JULE(
+        len(np.unique(truth)),
+        random_state=seed,
+        precision=precision,
+        device=device,
+        checkpoint=checkpoint,
+        **chosen,
+    )
+    return model.fit(images, truth)
+
+
+def seconds_of(model: Any) -> np.ndarray:
+    """The sum of a fit's parts, not the clock: a fit that was killed and went on has run more than once."""
+    return np.array(sum(line.get(f"{part}_seconds", 0.0) for part in PARTS for line in model.history_))
+
+
+def weights_of(network: Any) -> dict[str, np.ndarray]:
+    """A network's weights as arrays for the cache: ``weights:<name>``."""
+    return {f"weights:{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
+
+
 def train_jule(
     dataset: str,
     seed: int = 0,
@@ -45,33 +79,22 @@ def train_jule(
     ``stage_labels`` (S, N) and ``stage_components`` (S, N, 3); ``training_seconds`` and ``triplet_seconds``.
     """
     checkpoint = checkpoint_of(train_jule, locals())
-    from clustlib.jule.estimator import JULE
-
     images = datasets.load(dataset)
-    chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs) | {"precision": precision}
-    model = JULE(
-        images.n_classes,
-        random_state=seed,
-        network={"features": features},
-        device=device,
-        checkpoint=checkpoint,
-        **chosen,
-    ).fit(images.images, images.labels)
+    chosen = settings(dataset, variant, unrolling_rate, n_neighbors, epochs) | {"network": {"features": features}}
+    model = fitted(images.images, images.labels, seed, precision, device, checkpoint, **chosen)
     history = {column: _column(model.history_, column) for column in ("n_clusters", "nmi", "accuracy", "loss")}
     parts = {f"{part}_seconds": _column(model.history_, f"{part}_seconds") for part in PARTS}
-    weights = {f"weights:{key}": value.cpu().numpy() for key, value in model.network_.state_dict().items()}
     return {
         "OURS-SF": model.labels_sf_,
         "OURS-RC": model.labels_rc_,
         "embedding": model.embedding_,
         "stage_labels": np.stack([stage["labels"] for stage in model.stages_]).astype(np.int32),
         "stage_components": np.stack([stage["components"] for stage in model.stages_]),
-        # the sum, not the clock: a fit that was killed and went on has run more than once
-        "seconds": np.array(sum(parts[f"{part}_seconds"].sum() for part in PARTS)),
+        "seconds": seconds_of(model),
         "triplet_seconds": np.array(model.triplet_seconds_),
         **history,
         **parts,
-        **weights,
+        **weights_of(model.network_),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from clustlib import datasets, metrics, records
 from clustlib._validation import check_integer
 from clustlib.checkpoints import Checkpoint, checkpoint_of
-from clustlib.jule.runs.clustering import check_fit, settings, train_jule, uses_fit
+from clustlib.jule.runs.clustering import check_fit, fitted, seconds_of, settings, train_jule, uses_fit
 from clustlib.published.tables import choose
 
 if TYPE_CHECKING:
@@ -138,18 +138,14 @@ def train_narrow(
     ``scaled`` (N, d) float32, of unit length, and ``linear``, the same before that; ``seconds`` of the fit.
     """
     checkpoint = checkpoint_of(train_narrow, locals())
-    from clustlib.jule.estimator import JULE
-
     images = datasets.load(dataset)
-    chosen = settings(dataset, epochs=epochs) | {"network": {"features": dimension}, "precision": precision}
-    model = JULE(images.n_classes, random_state=seed, device=device, checkpoint=checkpoint, **chosen)
-    model.fit(images.images, images.labels)
+    chosen = settings(dataset, epochs=epochs) | {"network": {"features": dimension}}
+    model = fitted(images.images, images.labels, seed, precision, device, checkpoint, **chosen)
     top = model.network_.top
     weight, bias = top.weight.detach().cpu().numpy(), top.bias.detach().cpu().numpy()
     parts = np.array_split(images.images, -(-len(images) // _AT_ONCE))
     linear = np.concatenate([model.transform(part, "top-1") @ weight.T + bias for part in parts])
-    seconds = sum(value for line in model.history_ for name, value in line.items() if name.endswith("_seconds"))
-    return {"scaled": model.embedding_, "linear": linear, "seconds": np.array(seconds)}
+    return {"scaled": model.embedding_, "linear": linear, "seconds": seconds_of(model)}
 
 
 def _ours(
@@ -185,8 +181,7 @@ def train_on_clusters(
     fit = records.artifact(train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
     images, it = datasets.load(dataset), JULE()
     loss = TripletLoss(it.gamma, it.margin, it.n_negatives, it.negatives, it.gradient)
-    decayed = (it.weight_decay, 1e-4, 0.75, it.batch_size, precision)
-    descent = Descent(it.learning_rate, it.momentum, it.dampening, *decayed)
+    descent = Descent(it.learning_rate, it.momentum, it.dampening, it.weight_decay, it.batch_size, precision)
     network = JuleNet(*images.shape, features=dimension, generator=torch.Generator().manual_seed(seed))
     training = TripletTraining(images.images, network, loss, descent, seed, _device.resolve(device))
     state = kept.load() or {"epochs": 0, "seconds": 0.0}

@@ -8,7 +8,15 @@ from clustlib import datasets, records
 from clustlib._validation import check_integer
 from clustlib.checkpoints import checkpoint_of
 from clustlib.errors import UsageError
-from clustlib.jule.runs.clustering import check_fit, settings, train_jule, uses_fit
+from clustlib.jule.runs.clustering import (
+    check_fit,
+    fitted,
+    seconds_of,
+    settings,
+    train_jule,
+    uses_fit,
+    weights_of,
+)
 from clustlib.jule.runs.features import as_shaped
 from clustlib.published.tables import choose
 
@@ -49,7 +57,7 @@ def train_network(
 
     from clustlib import _device
     from clustlib.jule.network import JuleNet
-    from clustlib.transfer.verification import fine_tune_softmax
+    from clustlib.jule.softmax import fine_tune_softmax
 
     images = faces(dataset, n_train, seed)
     network = JuleNet(*images.shape, generator=torch.Generator().manual_seed(seed))
@@ -66,7 +74,7 @@ def train_network(
     seconds += fine_tune_softmax(
         network, images.images, labels, epochs=softmax_epochs, seed=seed, device=where, checkpoint=checkpoint
     )
-    return {**_weights(network), "seconds": np.array(seconds)}
+    return {**weights_of(network), "seconds": np.array(seconds)}
 
 
 def train_part(
@@ -79,18 +87,11 @@ def train_part(
 ) -> dict[str, np.ndarray]:
     """JULE on a part of a set, as many clusters as it has persons: ``OURS-RC``, ``weights:<name>``, ``seconds``."""
     checkpoint = checkpoint_of(train_part, locals())
-    from clustlib.jule.estimator import JULE
-
     images = faces(dataset, n_train, seed)
-    chosen = settings(dataset, epochs=epochs) | {"precision": precision}
-    model = JULE(images.n_classes, random_state=seed, device=device, checkpoint=checkpoint, **chosen)
-    model.fit(images.images)
-    seconds = sum(value for line in model.history_ for name, value in line.items() if name.endswith("_seconds"))
-    return {"OURS-RC": model.labels_rc_, **_weights(model.network_), "seconds": np.array(seconds)}
-
-
-def _weights(network: Any) -> dict[str, np.ndarray]:
-    return {f"weights:{name}": value.cpu().numpy() for name, value in network.state_dict().items()}
+    model = fitted(
+        images.images, images.labels, seed, precision, device, checkpoint, **settings(dataset, epochs=epochs)
+    )
+    return {"OURS-RC": model.labels_rc_, **weights_of(model.network_), "seconds": seconds_of(model)}
 
 
 def verify(
@@ -158,7 +159,7 @@ def _features(fit: dict[str, np.ndarray], images: np.ndarray, device: str) -> np
 
     from clustlib import _device
     from clustlib.jule.network import JuleNet
-    from clustlib.transfer.verification import softmax_features
+    from clustlib.jule.softmax import softmax_features
 
     where = _device.resolve(device)
     weights = {

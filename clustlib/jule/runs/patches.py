@@ -8,7 +8,7 @@ from clustlib import datasets, records
 from clustlib._validation import check_integer
 from clustlib.checkpoints import checkpoint_of
 from clustlib.errors import UsageError
-from clustlib.jule.runs.clustering import check_fit
+from clustlib.jule.runs.clustering import check_fit, seconds_of, weights_of
 from clustlib.published.tables import choose
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ def train_patches(
     white = whiten_patches(patches)[1].numpy().reshape(patches.shape)
     chosen: dict[str, Any] = {"epochs": epochs, "precision": precision, "network": {"batch_norm": batch_norm}}
     model = PatchJULE(n_clusters, random_state=seed, device=device, checkpoint=checkpoint, **chosen).fit(white)
-    seconds = sum(value for line in model.history_ for name, value in line.items() if name.endswith("_seconds"))
-    weights = {f"weights:{key}": value.cpu().numpy() for key, value in model.network_.state_dict().items()}
-    return {**weights, "seconds": np.array(seconds), "loss": np.array(model.history_[-2]["loss"])}
+    loss = np.array(model.history_[-2]["loss"])
+    return {**weights_of(model.network_), "seconds": seconds_of(model), "loss": loss}
 
 
 def parts(dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
