@@ -23,9 +23,9 @@ def compare(measured: pd.DataFrame, name: str, learn_at_most: Mapping[str, int] 
     said_of = {dataset: f"learnt from {limit:,} images" for dataset, limit in limits.items()}
     notes = comparison["dataset"].map(lambda dataset: said_of.get(dataset, ""))
     notes = notes.where(comparison["ours"].notna(), "")
-    said = [" + ".join(filter(None, pair)) for pair in zip(comparison["stand_in"], notes)]
+    said = [", ".join(filter(None, pair)) for pair in zip(comparison["network"], notes)]
     judged = (notes != "") & comparison["paper"].notna() & (comparison["reading"] != published.OURS)
-    return comparison.assign(stand_in=said, verdict=comparison["verdict"].where(~judged, "stand-in"))
+    return comparison.assign(network=said, verdict=comparison["verdict"].where(~judged, "stand-in"))
 
 
 def cells_of_settings(runs: Mapping[str, Any], **metrics: str) -> pd.DataFrame:

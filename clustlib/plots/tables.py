@@ -21,7 +21,8 @@ def comparison_table(comparison: pd.DataFrame, metric: str) -> "ComparisonTable"
     ----------
     comparison : one row a cell, as :func:`clustlib.published.compare` gives
         Columns dataset, method, metric, paper, ours, std, n, difference, verdict, reason, seconds, device,
-        stand_in. Rows and columns of the table keep the frame's order.
+        stand_in, and where there are readings network, row and additions. Rows and columns of the table keep the
+        frame's order; a line of ours, or of a second reading, stands under the line of its row.
     metric : which of the frame's metrics to show.
 
     Returns
@@ -117,7 +118,7 @@ class _Cell:
             reason=_text(row["reason"]),
             cost=cost if measured else "",
             device=_text(row["device"]) if measured else "",
-            stand_in=_text(row["stand_in"]),
+            stand_in=" + ".join(filter(None, (_text(row["stand_in"]), _text(row.get("network"))))),
         )
 
     @property

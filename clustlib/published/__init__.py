@@ -7,8 +7,8 @@ goes with the table: its title and notebook, the claims that rest on it, the par
 
 from clustlib.published.claims import Claim, Verdict, claims, evaluate
 from clustlib.published.compare import COLUMNS, CONSTANTS, SCORES, VERDICTS, as_cells, averages, compare, summary
-from clustlib.published.contents import Entry, bands, contents, entry, profile
-from clustlib.published.readings import OURS, additions, readings, with_readings
+from clustlib.published.contents import Entry, bands, contents, entry, profile, shown_by
+from clustlib.published.readings import OURS, additions, own_rows, readings, with_readings
 from clustlib.published.tables import PAPERS, table, tables
 
 __all__ = [
@@ -30,8 +30,10 @@ __all__ = [
     "contents",
     "entry",
     "evaluate",
+    "own_rows",
     "profile",
     "readings",
+    "shown_by",
     "summary",
     "table",
     "tables",

@@ -25,6 +25,9 @@ class Claim:
     column per metric). With several tables the columns are named ``table-04:K-means``, unless
     ``stack`` puts the tables' rows under each other. ``best_other`` and ``worst_other`` are taken
     over the methods not in ``subject``. ``each`` makes the expression once per method, for ``{m}``.
+    ``columns="both"`` names columns "method metric", one row per data set.
+    With ``ours=False`` cells of ours cannot test it, whatever their names. ``within`` is the difference up to which two
+    sides count as equal: nothing is told where seeds differ by more.
     With ``all_datasets`` the claim is about all of ``datasets`` together, and not tested on some of them.
     """
 
@@ -41,6 +44,8 @@ class Claim:
     datasets: list[str] = field(default_factory=list)
     stack: bool = False
     all_datasets: bool = False
+    ours: bool = True
+    within: float = 0.0
     in_paper: str | None = None
 
 
@@ -87,6 +92,7 @@ class Verdict:
     drawn: str = "runs"
     readings: str = "paper"
     coverage: Coverage = Coverage()
+    spread: float = 0.0  # of the seeds, where it is more than what decides, so that nothing is told
 
     @property
     def said(self) -> str:
@@ -99,6 +105,8 @@ class Verdict:
         """How many tests hold, and the closest one: ``"4 of 5 hold; closest is usps nmi: 0.650 against 0.600"``."""
         if self.rows.empty:
             return "no cell measured"
+        if self.spread:
+            return f"cannot be told: the seeds differ by {self.spread:.3f}, and {self.claim.within:g} would decide"
         closest = self.rows.loc[(self.rows["left"] - self.rows["right"]).abs().idxmin()]
         count, holding = len(self.rows), int(self.rows["holds"].sum())
         numbers = f"{closest['test']}: {closest['left']:.3f} against {closest['right']:.3f}"
@@ -149,7 +157,8 @@ def _parts(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> dict[str, pd.Data
 
 def _columns(claim: Claim, name: str, part: pd.DataFrame) -> pd.Series:
     prefix = "" if claim.stack or len(claim.tables) == 1 else f"{name}:"
-    return prefix + part[claim.columns].astype(str)
+    names = part["method"] + " " + part["metric"] if claim.columns == "both" else part[claim.columns]
+    return prefix + names.astype(str)
 
 
 def _wide(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -164,7 +173,8 @@ def _wide(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame()
     merged = pd.concat(frames)
-    rows = [c for c in ("dataset", "metric", "method", "seed") if c in merged and c != claim.columns]
+    across = ("method", "metric") if claim.columns == "both" else (claim.columns,)
+    rows = [c for c in ("dataset", "metric", "method", "seed") if c in merged and c not in across]
     return merged.pivot_table(index=rows, columns="column", values="value", aggfunc="mean")
 
 
@@ -268,7 +278,8 @@ def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str = "") -
     """
     theirs = {name: frame[frame["reading"] != OURS] if "reading" in frame else frame for name, frame in cells.items()}
     found = _evaluate(claim, theirs, paper)
-    if found.verdict != "not run" or all(len(theirs[name]) == len(frame) for name, frame in cells.items()):
+    any_of_ours = any(len(theirs[name]) < len(frame) for name, frame in cells.items())
+    if found.verdict != "not run" or not claim.ours or not any_of_ours:
         return found
     return replace(_evaluate(claim, cells, paper), readings=OURS)
 
@@ -279,8 +290,11 @@ def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Ve
     if tests.empty or (claim.all_datasets and not _all_there(claim, tests)):
         return Verdict(claim, "not run", pd.DataFrame(columns=["test", "dataset", "left", "right", "holds"]))
     rows = tests.assign(test=tests.apply(_name, axis=1))[["test", "dataset", "left", "right", "holds"]]
-    tested = _paired_test(_tests(claim, wide, drawn, per_seed=True))
-    return Verdict(claim, _outcome(tests["holds"]), rows, *tested, coverage=coverage(claim, rows, cells, paper))
+    per_seed = _tests(claim, wide, drawn, per_seed=True)
+    spread = per_seed.groupby(["dataset", "instance"])["left"].std().max() if claim.within else 0.0
+    outcome = "not run" if spread > claim.within else _outcome(tests["holds"])
+    said = {"coverage": coverage(claim, rows, cells, paper), "spread": float(spread) if outcome == "not run" else 0.0}
+    return Verdict(claim, outcome, rows, *_paired_test(per_seed), **said)
 
 
 def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame], paper: str) -> Coverage:

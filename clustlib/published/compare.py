@@ -28,6 +28,7 @@ COLUMNS = [
     "seconds",
     "device",
     "stand_in",
+    "network",
     "row",
     "reading",
     "additions",
@@ -115,8 +116,8 @@ def compare(
     -------
     DataFrame, one row a cell, in the paper's order, then what was measured and is not in the paper.
     Columns: dataset, method, metric, paper, ours, std (sample deviation over seeds), n (seeds),
-    difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (what was used in the place of
-    the paper's data set or network, or empty), row (the paper's label), reading, additions, constant.
+    difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that was used in the
+    data set's place, or empty), network (the same of the network), row (the paper's label), reading, additions, constant.
 
     The line of a row, whose ``method`` is its label, has the paper's reading: as written, else as released. A second
     reading of the paper's has a line of its own beneath it, and so has ours, with a dagger and without a verdict.
@@ -169,9 +170,8 @@ class _Found:
     ) -> dict[str, Any]:
         dataset, method, metric = key
         ours = float(cell["ours"])
-        instead = " + ".join(filter(None, (stand_in, cell["network"])))
         constant = method in self.about.constants or "all" in self.about.constants
-        own = verdict(paper, ours, self.about.tolerance, instead, metric, constant)
+        own = verdict(paper, ours, self.about.tolerance, stand_in or cell["network"], metric, constant)
         return {
             **_NOTHING,
             **cell,
@@ -180,7 +180,7 @@ class _Found:
             "difference": ours - paper,
             "verdict": OURS if cell["reading"] == OURS else own,
             "reason": "" if cell["n"] else cell["reason"],
-            "stand_in": instead,
+            "stand_in": stand_in,
             "constant": constant,
         }
 
@@ -231,7 +231,8 @@ def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, to
     paper, ours = used["paper"].mean(), used["ours"].mean()
     stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
     said = next(filter(None, used["reading"] if len(used) else own["reading"]), "")
-    found = verdict(paper, ours, tolerance, stand_ins, metric)
+    network = "+".join(sorted({name for name in used["network"] if name}))
+    found = verdict(paper, ours, tolerance, stand_ins or network, metric)
     return {
         **{"dataset": "average", "method": method, "metric": metric, "paper": paper, "ours": ours, "std": math.nan},
         "n": len(used),
@@ -241,6 +242,7 @@ def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, to
         "seconds": used["seconds"].sum(),
         "device": next(iter(used["device"]), None),
         "stand_in": stand_ins,
+        "network": network,
         "row": own["row"].iloc[0],
         "reading": said,
         "additions": ", ".join(dict.fromkeys(used["additions"])),
@@ -256,11 +258,17 @@ def _common_datasets(cells: pd.DataFrame) -> set[str]:
 
 def as_cells(comparison: pd.DataFrame) -> pd.DataFrame:
     """The lines of a comparison as measured cells, to test claims on, under the paper's labels."""
-    cells = comparison.assign(method=comparison["row"], value=comparison["ours"], network=comparison["stand_in"])
+    cells = comparison.assign(
+        method=comparison["row"], value=comparison["ours"], network=comparison["stand_in"] + comparison["network"]
+    )
     return cells.dropna(subset=["value"]).drop(columns=["paper", "ours", "std", "difference", "verdict", "row"])
 
 
 def summary(comparison: pd.DataFrame) -> pd.Series:
-    """How many cells of a comparison have each verdict, in the order of ``VERDICTS``."""
-    counts = comparison["verdict"].value_counts()
+    """How many cells of a comparison have each verdict, in the order of ``VERDICTS``.
+
+    Constants are counted as printed or not, and nowhere else: what stands beside "reproduced" are scores.
+    """
+    constant = comparison.get("constant", pd.Series(False, comparison.index)).astype(bool)
+    counts = comparison.loc[~constant | comparison["verdict"].isin(CONSTANTS), "verdict"].value_counts()
     return counts.reindex(VERDICTS, fill_value=0).astype(int)

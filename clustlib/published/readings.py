@@ -82,6 +82,11 @@ def additions(paper: str) -> dict[str, Addition]:
     return {name: Addition(name, **text) for name, text in listed.items()}
 
 
+def own_rows(paper: str) -> list[str]:
+    """The rows of a paper's tables that are its own method."""
+    return list(_declared(paper).get("own") or ())
+
+
 def readings(paper: str) -> list[Reading]:
     """The declared readings of a paper's rows; the first that covers a row is its own."""
     return [_reading(paper, line) for line in _declared(paper).get("rows") or ()]

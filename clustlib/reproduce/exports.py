@@ -14,6 +14,7 @@ COLUMNS = [
     "table",
     "dataset",
     "stand_in",
+    "network",
     "method",
     "metric",
     "paper",
@@ -23,6 +24,7 @@ COLUMNS = [
     "seeds",
     "difference",
     "reading",
+    "additions",
     "verdict",
     "reason",
     "seconds",
@@ -43,13 +45,13 @@ def cells(found: list[Result], profile: str) -> pd.DataFrame:
 
 
 def _with_origin(result: Result, made: list[records.Record]) -> pd.DataFrame:
-    frame = report.all_cells([result]).reindex(columns=COLUMNS)
-    seeds = _seeds(result.measured)
-    used = zip(frame["dataset"], frame["stand_in"], frame["method"], frame["metric"])
+    every = report.all_cells([result])
+    frame, seeds = every.reindex(columns=COLUMNS), _seeds(result.measured)
+    used = zip(frame["dataset"], frame["stand_in"], every["row"], frame["metric"])
     frame["seeds"] = [
         seeds.get((stand_in or dataset, method, metric), "") for dataset, stand_in, method, metric in used
     ]
-    origins = zip(frame["dataset"], frame["stand_in"], frame["method"], frame["n"])
+    origins = zip(frame["dataset"], frame["stand_in"], every["row"], frame["n"])
     frame["commit"] = [
         _commits(made, stand_in or dataset, method) if n else "" for dataset, stand_in, method, n in origins
     ]
