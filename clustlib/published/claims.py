@@ -293,8 +293,8 @@ def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Ve
     per_seed = _tests(claim, wide, drawn, per_seed=True)
     spread = per_seed.groupby(["dataset", "instance"])["left"].std().max() if claim.within else 0.0
     outcome = "not run" if spread > claim.within else _outcome(tests["holds"])
-    said = {"coverage": coverage(claim, rows, cells, paper), "spread": float(spread) if outcome == "not run" else 0.0}
-    return Verdict(claim, outcome, rows, *_paired_test(per_seed), **said)
+    undecided, covered = float(spread) if outcome == "not run" else 0.0, coverage(claim, rows, cells, paper)
+    return Verdict(claim, outcome, rows, *_paired_test(per_seed), coverage=covered, spread=undecided)
 
 
 def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame], paper: str) -> Coverage:

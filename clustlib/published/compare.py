@@ -117,7 +117,8 @@ def compare(
     DataFrame, one row a cell, in the paper's order, then what was measured and is not in the paper.
     Columns: dataset, method, metric, paper, ours, std (sample deviation over seeds), n (seeds),
     difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that was used in the
-    data set's place, or empty), network (the same of the network), row (the paper's label), reading, additions, constant.
+    data set's place, or empty), network (the same of the network), row (the paper's label), reading, additions,
+    constant (whether it is a check of our transcription).
 
     The line of a row, whose ``method`` is its label, has the paper's reading: as written, else as released. A second
     reading of the paper's has a line of its own beneath it, and so has ours, with a dagger and without a verdict.
