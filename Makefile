@@ -1,37 +1,51 @@
 # make book | make test | make lab | make reproduce PROFILE=paper | make bench | make bands | make witness | make audit
-# Each sets up its own environment in .venv the first time. EXTRAS=gpu takes CUDA torch and faiss-gpu.
+# Each sets up its own environment in .venv the first time. EXTRAS=gpu takes CUDA torch and faiss-gpu; LOCKED=1 takes the
+# exact versions of locks/, each with its hash (Linux, Python 3.11). make locks renews those.
 PYTHON ?= python3
 EXTRAS ?= cpu
 PROFILE ?= paper
 CORES ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready-$(EXTRAS)
+LOCKED ?=
+LOCK := locks/$(EXTRAS).txt
+READY := $(VENV)/.ready-$(EXTRAS)$(if $(LOCKED),-locked)
 TORCH := 2.13.0
 TORCHVISION := 0.28.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help env book test lint lab reproduce bands witness audit bench bench-all clean
+.PHONY: help env book test lint lab locks reproduce bands witness audit bench bench-all clean
 
 help:
-	@sed -n '1,2p' Makefile
+	@sed -n '1,3p' Makefile
 
 env: $(READY)
 
 # A CPU install takes the CPU build of torch first, so that nothing of CUDA comes in: from the places
 # this machine's pip already knows if they have one, else from PyTorch's own index.
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(if $(LOCKED),$(LOCK))
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	@echo "setting up $(VENV) ($(EXTRAS)); this happens once and takes a few minutes"
 	@rm -f $(VENV)/.ready-*
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+ifdef LOCKED
+	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "the locks are for Python 3.11: make PYTHON=python3.11 ...")'
+	$(BIN)/pip install -q --no-deps --require-hashes -r $(LOCK) || \
+	$(BIN)/pip install -q --no-deps --require-hashes -r $(LOCK) --extra-index-url $(TORCH_CPU_INDEX)
+	$(BIN)/pip install -q --no-deps -e .
+else
 	@if [ "$(EXTRAS)" = cpu ]; then \
 	  $(BIN)/pip install -q --no-deps "torch==$(TORCH)+cpu" 2>/dev/null || \
 	  $(BIN)/pip install --no-deps "torch==$(TORCH)" "torchvision==$(TORCHVISION)" --index-url $(TORCH_CPU_INDEX); \
 	fi
 	$(BIN)/pip install -q -e ".[$(EXTRAS),book,test]" 2>&1 | { grep -v "^WARNING: Location" || true; }
+endif
 	@$(BIN)/python -c "import clustlib, torch, torchvision, faiss; print('torch', torch.__version__, 'faiss', faiss.__version__)"
 	@touch $@
+
+# The versions that are installed here become those of LOCKED=1.
+locks: $(READY)
+	@locks/refresh
 
 book: $(READY)
 	@$(BIN)/python -m clustlib.reproduce book --cores $(CORES)

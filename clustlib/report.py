@@ -1,15 +1,21 @@
 """What the notebooks measured, gathered for the dashboard and the pages of the papers."""
 
+import re
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from clustlib import datasets, published, records, results
+from clustlib import datasets, plots, published, records, results
 from clustlib.published import VERDICTS, Verdict, summary
 from clustlib.records.freshness import STATES
 from clustlib.records.status import chains
 from clustlib.results import Result
 
 CLAIM_COLUMNS = ["claim", "where", "on our cells", "tests that hold", "on the paper's own cells"]
+_JUDGED = published.SCORES[:-1]  # "no paper value" is no verdict on the paper
 SYMBOLS = {"holds": "✔ holds", "partly": "◐ partly", "fails": "✘ fails", "not run": "– not run"}
 
 
@@ -19,10 +25,53 @@ def styled(frame: pd.DataFrame, name: str) -> Styler:
 
 
 def verdict_counts(found: list[Result]) -> pd.DataFrame:
-    """Cells by verdict, one row a table (index ``paper/table``); a notebook that failed has no cells."""
-    cells = all_cells(found)
+    """Scores by verdict, one row a table (index ``paper/table``); a notebook that failed has no cells."""
+    cells = scores(all_cells(found))
     rows = {f"{paper}/{table}": summary(part) for (paper, table), part in cells.groupby(["paper_key", "table"])}
-    return pd.DataFrame(rows, index=list(VERDICTS)).T.astype(int)
+    return pd.DataFrame(rows, index=list(VERDICTS)).T.astype(int).reindex(columns=[*published.SCORES, published.OURS])
+
+
+def scores(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells that are no constants."""
+    return cells[~cells["constant"].astype(bool)]
+
+
+def verdict_table(found: list[Result]) -> Styler:
+    """Scores by verdict as people read them: a line a table, linked to its page, and the sum of each paper.
+
+    The columns of the verdicts add up to "published"; cells that the paper does not have and lines of ours stand apart.
+    """
+    counts = verdict_counts(found)
+    pages = {f"{r.paper}/{table}": r for r in found if len(r.comparison) for table in r.comparison["table"].unique()}
+    rows = []
+    for paper in published.PAPERS:
+        own = counts[counts.index.str.startswith(f"{paper}/")]
+        rows += [{"paper": paper, "table": page_link(pages[name]), **_added_up(line)} for name, line in own.iterrows()]
+        rows += [{"paper": paper, "table": "all", **_added_up(own.sum())}] if len(own) else []
+    return styled(pd.DataFrame(rows), "verdicts")
+
+
+def _added_up(counts: pd.Series) -> dict[str, int]:
+    judged = [name for name in published.SCORES if name != "no paper value"]
+    by_verdict = {name: int(counts[name]) for name in judged}
+    extra = {"not in the paper": int(counts["no paper value"]), "ours \N{DAGGER}": int(counts[published.OURS])}
+    return {"published": sum(by_verdict.values()), **by_verdict, **extra}
+
+
+def constants(found: list[Result]) -> Styler:
+    """The checks of our transcription: sizes of data sets, layer shapes and settings, one line a table."""
+    cells = all_cells(found)
+    own = cells[cells["constant"].astype(bool)]
+    names = ["paper_key", "table", "verdict"]
+    wide = own[names].value_counts().unstack(fill_value=0).reset_index().rename(columns={"paper_key": "paper"})
+    return styled(wide, "constants")
+
+
+def page_link(result: Result, text: str = "") -> str:
+    """A link to the page of a result, from any other page of a notebook, as HTML."""
+    entries = published.shown_by(result.paper, result.key)
+    stem = next((entry.notebook for entry in entries if entry.notebook), result.key)
+    return f'<a href="../{result.paper}/{stem}.html">{escape(text or result.key)}</a>'
 
 
 def all_cells(found: list[Result]) -> pd.DataFrame:
@@ -43,20 +92,31 @@ def verdicts(
     for result in results.read(profile, paper):
         if len(result.measured):
             saved |= {str(table): cells for table, cells in result.measured.groupby("table")}
-    cells = {name: frame.dropna(subset=["value"]) for name, frame in {**saved, **(fresh or {})}.items()}
     chosen = [claim for claim in published.claims(paper) if key is None or key in claim.tables]
-    return [published.evaluate(claim, cells) for claim in chosen]
+    needed = {name for claim in chosen for name in claim.tables}
+    cells = {
+        name: published.with_readings(frame.dropna(subset=["value"]), paper, name)
+        for name, frame in {**saved, **(fresh or {})}.items()
+        if name in needed
+    }
+    return [published.evaluate(claim, cells, paper) for claim in chosen]
 
 
-def claim_row(paper: str, verdict: Verdict) -> dict[str, str]:
-    """A claim and its verdict as a row of a table that people read."""
-    claim, ours = verdict.claim, SYMBOLS[verdict.verdict]
-    if published.on_stand_ins(paper, verdict):
-        ours += " (stand-ins only)"
+def claim_row(verdict: Verdict, paper: str = "") -> dict[str, str]:
+    """A claim and its verdict as a row of a table that people read; with ``paper``, linked to its evidence (HTML)."""
+    claim = verdict.claim
+    ours = f"{SYMBOLS[verdict.verdict]}{verdict.said.removeprefix(verdict.verdict)}"
     known = verdict.p_value == verdict.p_value
-    numbers = verdict.numbers + (f"; over {verdict.runs} runs p = {verdict.p_value:.2g}" if known else "")
+    numbers = verdict.numbers + (f"; over {verdict.runs} {verdict.drawn} p = {verdict.p_value:.2g}" if known else "")
     own = SYMBOLS[claim.in_paper] if claim.in_paper else ""
-    return dict(zip(CLAIM_COLUMNS, (claim.claim, claim.where, ours, numbers, own)))
+    where = f"{escape(claim.where)}: {_evidence(claim, paper)}" if paper else claim.where
+    return dict(zip(CLAIM_COLUMNS, (claim.claim, where, ours, numbers, own)))
+
+
+def _evidence(claim: published.Claim, paper: str) -> str:
+    """Links to the pages whose cells a claim is tested on."""
+    stems = {key: published.entry(paper, key).notebook for key in claim.tables}
+    return ", ".join(f'<a href="../{paper}/{stem}.html">{escape(key)}</a>' for key, stem in stems.items() if stem)
 
 
 def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Styler:
@@ -69,14 +129,14 @@ def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Sty
 
 def claims_table(paper: str, key: str, found: list[Verdict]) -> Styler:
     """Those of a paper's verdicts that rest on one table."""
-    rows = [claim_row(paper, verdict) for verdict in found if key in verdict.claim.tables]
+    rows = [claim_row(verdict, paper) for verdict in found if key in verdict.claim.tables]
     return styled(pd.DataFrame(rows), f"claims-{paper}-{key}")
 
 
 def claims(profile: str, tested: bool = True) -> Styler:
     """The claims of every paper that our cells can test, or (``tested=False``) those that they cannot yet."""
     rows = [
-        {"paper": paper, **claim_row(paper, verdict)}
+        {"paper": paper, **claim_row(verdict, paper)}
         for paper in published.PAPERS
         for verdict in verdicts(paper, profile)
         if (verdict.verdict != "not run") == tested
@@ -151,3 +211,146 @@ def cost(found: list[Result], profile: str) -> Styler:
         computing = sum(record.seconds for record in shown)
         rows.append({"notebook": f"{result.paper}/{result.key}", "computing (s)": computing, "state": result.status})
     return styled(pd.DataFrame(rows, columns=["notebook", "computing (s)", "state"]), "cost")
+
+
+def verdict_strip(counts: pd.Series) -> str:
+    """Counts by verdict (as :func:`clustlib.published.summary` gives) as a small bar of HTML; empty without cells."""
+    shown = {str(name): int(count) for name, count in counts.items() if count and name in _JUDGED}
+    parts = "".join(
+        f'<span style="flex:{count} 0 0;background:{plots.LOOKS[name].colour}" title="{count} {name}"></span>'
+        for name, count in shown.items()
+    )
+    said = ", ".join(f"{count} {name}" for name, count in shown.items())
+    style = "display:flex;height:.7em;max-width:30em;gap:1px"
+    return f'<div class="verdict-strip" role="img" aria-label="{said}" style="{style}">{parts}</div>' if shown else ""
+
+
+def verdict_key() -> str:
+    """What the colours of a strip mean, as HTML."""
+    spot = "display:inline-block;width:.7em;height:.7em;margin-right:.3em"
+    entries = (
+        f'<span style="{spot};background:{look.colour}"></span>{name}'
+        for name, look in plots.LOOKS.items()
+        if name in _JUDGED
+    )
+    return f'<p class="verdict-key">{" &ensp; ".join(entries)}</p>'
+
+
+def verdict_words(counts: pd.Series) -> str:
+    """Counts by verdict as a sentence; empty where there is no cell.
+
+    What could have come out otherwise stands first; stand-ins and cells without a measurement prove nothing.
+    """
+    found = {name: int(counts.get(name, 0)) for name in VERDICTS}
+    printed = sum(found[name] for name in _JUDGED)
+    own = [f"{found[name]} {name}" for name in ("reproduced", "better", "below") if found[name]]
+    rest = [
+        _plural(found["stand-in"], "on a stand-in", "on stand-ins"),
+        _plural(found["not run"], "not run", "not run"),
+    ]
+    said = "; ".join(filter(None, [", ".join(own), ", ".join(filter(None, rest))]))
+    sentences = [f"Of {_plural(printed, 'published score', 'published scores')}: {said}." if printed else ""]
+    if found[published.OURS]:
+        sentences.append(f"{_plural(found[published.OURS], 'number is', 'numbers are')} of ours (\N{DAGGER}).")
+    checked = sum(found[name] for name in published.CONSTANTS)
+    if checked:
+        agree = found[published.CONSTANTS[0]]
+        sentences.append(f"Of {_plural(checked, 'constant', 'constants')}: {agree} as printed.")
+    return " ".join(filter(None, sentences))
+
+
+def claim_words(found: Sequence[Verdict]) -> str:
+    """How claims stand, as a sentence; empty where there is none."""
+    counts = Counter(verdict.verdict for verdict in found)
+    names = {"holds": ("holds", "hold"), "partly": ("holds in part", "hold in part"), "fails": ("fails", "fail")}
+    said = [_plural(counts[name], *words) for name, words in names.items() if counts[name]]
+    said += [f"{counts['not run']} not run"] if counts["not run"] else []
+    return f"Of {_plural(len(found), 'claim', 'claims')}: {', '.join(said)}." if found else ""
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}" if count else ""
+
+
+# a full stop ends a sentence where a capital, a quotation or markup follows, unless it belongs to an abbreviation
+_SENTENCE = re.compile(r"(?<!\bFig\.)(?<!\bEq\.)(?<!\bal\.)(?<!\bvs\.)(?<!\bcf\.)(?<=[.!?])\s+(?=[A-Z*`\[\"“(])")
+
+
+def first_sentences(text: str, words: int = 45) -> str:
+    """The first sentence of a text, and those after it for which ``words`` leave room."""
+    sentences = _SENTENCE.split(" ".join(text.split("\n\n")[0].split()))
+    while len(sentences) > 1 and len(" ".join(sentences).split()) > words:
+        sentences.pop()
+    return " ".join(sentences)
+
+
+def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[Verdict] = (), finding: str = "") -> str:
+    """What a notebook found, as Markdown to stand under its title.
+
+    Parameters
+    ----------
+    paper, key : the notebook's, as in its result
+    comparison : its cells, as :func:`clustlib.published.compare` gives; may be empty
+    found : the verdicts on the paper's claims; those that rest on ``key`` count
+    finding : a sentence or two in Markdown, before the counts
+    """
+    counts = summary(comparison) if len(comparison) else pd.Series(0, index=list(VERDICTS))
+    claims_here = [verdict for verdict in found if key in verdict.claim.tables]
+    words = " ".join(filter(None, [verdict_words(counts), claim_words(claims_here)]))
+    body = [finding, f"{verdict_strip(counts)}\n\n{words}".strip()]
+    shown = "\n\n".join(filter(None, body)) or "This page has a result that no cell of a published table holds."
+    return f":::{{admonition}} Result\n:class: result-box result-{paper}\n\n{shown}\n:::\n"
+
+
+def quotable(paper: str, cells: pd.DataFrame) -> str:
+    """One sentence on the paper's own method that a reader can quote; ``cells`` are all of the paper's."""
+    theirs = cells["row"].isin(published.own_rows(paper)) & cells["paper"].notna() & (cells["dataset"] != "average")
+    counts = summary(scores(cells[theirs]))
+    name, printed = published.PAPERS[paper].partition(",")[0], sum(counts[list(_JUDGED)])
+    judged = int(counts[["reproduced", "better", "below"]].sum())
+    beside = f"{counts['stand-in']} on stand-ins" if counts["stand-in"] else ""
+    added = f"{counts[published.OURS]} with additions of ours" if counts[published.OURS] else ""
+    rest = " and ".join(filter(None, (beside, added)))
+    start = f"{name}: of the {printed} scores of its own method"
+    if judged:
+        found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("reproduced", "better", "below"))
+        more = f"; {rest} prove nothing of it" if rest else ""
+        return f"{start} {judged} were run as written or released: {found}{more}."
+    more = f"; {rest} prove nothing of it" if rest else ""
+    return f"{start} none has been run as written or released, on the paper's data and network{more}."
+
+
+def paper_line(paper: str, profile: str) -> tuple[pd.Series, str]:
+    """A paper's cells by verdict, and sentences on them and on its claims, the one to quote first."""
+    cells = all_cells(results.read(profile, paper))
+    counts = summary(cells)
+    if not len(cells):
+        return counts, "Nothing has been run yet."
+    words = filter(None, [verdict_words(counts), claim_words(verdicts(paper, profile))])
+    return counts, " ".join([quotable(paper, cells), *words])
+
+
+class Overview:
+    """Every paper in one line with a small bar of its verdicts; shows itself in Jupyter and as Markdown."""
+
+    def __init__(self, profile: str) -> None:
+        self.lines = {paper: paper_line(paper, profile) for paper in published.PAPERS}
+
+    def _repr_html_(self) -> str:
+        rows = [f"<p><b>{escape(published.PAPERS[p])}.</b> {words}</p>{strip}" for p, words, strip in self._parts()]
+        return "\n".join(rows)
+
+    def markdown(self, link: str) -> str:
+        """The same as Markdown; ``link`` is a page's address with ``{paper}`` in it."""
+        parts = self._parts()
+        return "\n\n".join(
+            f"**[{published.PAPERS[p]}]({link.format(paper=p)}).** {words}\n\n{strip}" for p, words, strip in parts
+        )
+
+    def _parts(self) -> list[tuple[str, str, str]]:
+        return [(paper, words, verdict_strip(counts)) for paper, (counts, words) in self.lines.items()]
+
+
+def overview(profile: str) -> Overview:
+    """The papers in four lines: for the index and the dashboard."""
+    return Overview(profile)

@@ -5,34 +5,17 @@ against their committed bands (``book/records/quick.json``), which is the regres
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from clustlib import _paths, records
-from clustlib.published.compare import COLUMNS
+from clustlib import _paths, published, records
+from clustlib.published import COLUMNS
 
-BAND = 0.02  # half-width of a regression band, in the metric's units
-# rounding steers NMF-D into other factors: on digits the number of threads alone moved its NMI by .035
-WIDER = {
-    "NMF-D": 0.1,
-    # a few epochs on a few hundred digits: rounding decides which clusters a network starts from
-    **dict.fromkeys(("first epoch", "last epoch", "DeepCluster", "DeepCluster Sobel", "DeepCluster RGB"), 0.15),
-    **dict.fromkeys(("DeepCluster on ImageNet", "DeepCluster on YFCC100M", "ImageNet labels"), 0.15),
-    **dict.fromkeys(("Random", "Random-rgb", "Random-sobel"), 0.15),
-    **dict.fromkeys(("1 per class", "3 per class", "clustering phase"), 0.25),
-    **dict.fromkeys(("as on every page", "power iteration clustering", "sampler as released"), 0.15),
-    **dict.fromkeys(("empty clusters as published", "batch norm trained", "batch norm frozen"), 0.15),
-    # JULE squeezed into two numbers by a few epochs: rounding decides where its points end
-    **dict.fromkeys(("OURS", "OURS (not normalised)", "OURS (final clusters)", "OURS (PCA of 160-D)"), 0.15),
-    **dict.fromkeys(("Autoencoder", "conv1", "conv2", "conv1&2", "ip", "Supervised"), 0.1),
-    "released": 1.5,
-}
-
-
+BAND = 0.02  # half-width of a regression band, in the metric's units  # where a table's yml has no wider one
 NUMBERS = ("value", "seconds")  # the columns of cells that hold numbers, or null where nothing was measured
 
 
@@ -167,8 +150,8 @@ def outside() -> list[str]:
     return lines
 
 
-def _band(name: str, value: float) -> list[float]:
-    half = max([BAND, *(width for method, width in WIDER.items() if f" {method} " in name)])
+def _band(name: str, value: float, wider: Mapping[str, float]) -> list[float]:
+    half = max([BAND, *(width for method, width in wider.items() if f" {method} " in name)])
     return [round(value - half, 3), round(value + half, 3)]
 
 
@@ -179,7 +162,9 @@ def write_bands(keys: Collection[str] | None = None) -> Path:
     """
     kept = {} if keys is None else {key: band for key, band in bands().items() if key not in keys}
     found = {
-        f"{r.paper}/{r.key}": {name: _band(name, value) for name, value in r.regression.items()}
+        f"{r.paper}/{r.key}": {
+            name: _band(name, value, published.bands(r.paper, r.key)) for name, value in r.regression.items()
+        }
         for r in read("quick")
         if r.status == "ok" and r.regression and (keys is None or f"{r.paper}/{r.key}" in keys)
     }

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -39,3 +40,39 @@ def data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data not here: set CLUSTLIB_DATA")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def executed() -> tuple[str, ...]:
+    """The notebooks that the built site shows with their results; the others go in as they are."""
+    return ("jule/table-03-nmi-raw-pixels", "dbc/fig-03-kl-loss", "report/dashboard")
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory, executed) -> Path:
+    """The built site. Some notebooks are executed in the paper profile, which computes nothing.
+
+    ``CLUSTLIB_HTML`` names one that is built already (``_build/html``, after ``make book``), with every page executed.
+    """
+    if built := os.environ.get("CLUSTLIB_HTML"):
+        return Path(built).resolve()
+    from clustlib.reproduce import notebook as nb
+    from clustlib.reproduce import site, workflow
+
+    book = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "_toc.yml", "CITATION.cff"):
+        shutil.copy(ROOT / name, book)
+    for name in ("book", "notebooks"):
+        shutil.copytree(ROOT / name, book / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(book)
+        _paths._root_from.cache_clear()
+        for notebook in nb.all_notebooks():
+            output = book / workflow.executed("paper", notebook)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(notebook.path, output)
+            if notebook.name in executed:
+                nb.run(notebook, "paper", {}, output)
+        assert site.build() == 0
+    _paths._root_from.cache_clear()
+    return book / "_build/html"

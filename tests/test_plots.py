@@ -65,23 +65,44 @@ def test_every_cell_shows_paper_ours_difference_and_verdict(comparison):
     ]
     assert rows_of(tree) == {
         "K-means": [
-            "= reproduced: 0.512 ± 0.003 paper 0.500, +0.012 3 × 12 s, cpu",
-            "▼ below: 0.400 ± 0.010 paper 0.447, −0.047 3 × 0.25 s, cpu",
-            "· no paper value: 0.742 ± 0.004 not in the paper 3 × 0.5 s, cpu",
+            "= reproduced: 0.512 ± 0.003 paper 0.500, +0.012 3 × 12 s",
+            "▼ below: 0.400 ± 0.010 paper 0.447, −0.047 3 × 0.25 s",
+            "· no paper value: 0.742 ± 0.004 not in the paper 3 × 0.5 s",
         ],
         "A<B>&|C": [
-            "▲ better: 0.750 paper 0.600, +0.150 1 × 2 h, cuda",
-            "≈ stand-in: 0.690 ± 0.020 paper 0.700, −0.010 3 × 2.2 min, cpu",
+            "▲ better: 0.750 paper 0.600, +0.150 1 × 2 h 1",
+            "≈ stand-in: 0.690 ± 0.020 paper 0.700, −0.010 3 × 2.2 min",
             "",
         ],
         "OURS": ['– not run paper 0.906 needs <ImageNet> & "more"', "", ""],
     }
     assert "not run: 1" in words(tree) and "reproduced: 1" in words(tree)
+    assert [words(note) for note in tree.iterfind(".//ol/li")] == ["cuda"]
+    assert "Run on cpu where no note says otherwise." in words(tree)
+
+
+def test_reasons_said_twice_are_footnotes(comparison):
+    unrun = comparison.iloc[[2]].assign(method="other")
+    tree = parsed(plots.comparison_table(pd.concat([comparison.assign(device="cpu"), unrun]), "nmi"))
+    assert "Run on cpu where" in words(tree)
+    assert [words(note) for note in tree.iterfind(".//ol/li")] == ['needs <ImageNet> & "more"']
+    assert rows_of(tree)["other"] == rows_of(tree)["OURS"] == ["– not run paper 0.906 note 1", "", ""]
+
+
+def test_data_sets_without_a_measurement_are_one_line_with_what_the_paper_prints(comparison):
+    missing = comparison.iloc[[2, 2]].assign(dataset=["frgc", "ytf"], paper=[0.5, 0.25], reason="needs it")
+    tree = parsed(plots.comparison_table(pd.concat([comparison, missing]), "nmi"))
+    main, hidden = tree.iterfind(".//table")
+    assert "frgc" not in words(main) and "mnist" in words(main)
+    assert words(tree.find(".//summary")).startswith("No measurement of ours for frgc, ytf : needs it.")
+    assert "0.500 0.250" in words(hidden) and "mnist" not in words(hidden)
+    none = plots.comparison_table(missing, "nmi")
+    assert len(list(parsed(none).iterfind(".//table"))) == 1  # a table of nothing but reasons stays as it is
 
 
 def test_only_the_metric_asked_for(comparison):
     tree = parsed(plots.comparison_table(comparison, "accuracy"))
-    assert rows_of(tree) == {"K-means": ["= reproduced: 0.541 ± 0.000 paper 0.535, +0.006 3 × 12 s, cpu"]}
+    assert rows_of(tree) == {"K-means": ["= reproduced: 0.541 ± 0.000 paper 0.535, +0.006 3 × 12 s"]}
 
 
 def test_a_cell_says_its_verdict_without_colour(comparison):
@@ -431,3 +452,31 @@ def test_the_import_is_light():
     code = "import sys, clustlib.plots; print(*{'torch', 'matplotlib', 'seaborn', 'sklearn'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == ""
+
+
+# ---------------------------------------------------------------- alternative texts
+
+
+def test_every_figure_says_in_words_what_is_seen(comparison):
+    for figure in all_figures(comparison):
+        data, metadata = figure._repr_mimebundle_()
+        said = metadata["image/png"]["alt"]
+        assert len(said.split()) >= 4 and not re.search(r"nan|None|_child|object at", said), said
+        assert ElementTree.fromstring(data["image/svg+xml"]).tag.endswith("svg")
+
+
+def test_the_text_of_curves_has_their_names_and_ends():
+    figure = plots.line([1, 2, 30], {"a": [0.1, 0.2, 0.3], "b": [2, 1, nan]}, xlabel="epoch", ylabel="NMI")
+    said = figure._repr_mimebundle_()[1]["image/png"]["alt"]
+    assert said == "Curves of NMI against epoch: a from 0.1 at 1 to 0.3 at 30; b from 2 at 1 to 1 at 2."
+
+
+def test_the_text_of_the_bars_counts_each_table():
+    counts = pd.DataFrame([[30, 0, 5, 0, 0, 0]], columns=list(VERDICTS), index=["jule/table-03"])
+    said = plots.verdict_bar(counts)._repr_mimebundle_()[1]["image/png"]["alt"]
+    assert "jule/table-03: 30 reproduced, 5 below." in said
+
+
+def test_the_vector_graphic_is_the_same_each_time():
+    made = [plots.line([0, 1], {"a": [0, 1]})._repr_mimebundle_()[0]["image/svg+xml"] for _ in range(2)]
+    assert made[0] == made[1] and "<dc:date>" not in made[0]

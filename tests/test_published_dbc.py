@@ -128,7 +128,7 @@ def test_page_gives_the_layers_of_table_2() -> None:
 
 def test_contents() -> None:
     check_contents("dbc")
-    stems = {entry["key"]: entry["notebook"] for entry in listed("dbc", "contents")}
+    stems = {entry["key"]: entry["notebook"] for entry in listed("dbc")}
     assert stems["fig-03"] == "fig-03-kl-loss"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from clustlib import published
 from clustlib.reproduce import stored
 from clustlib.reproduce.notebook import Notebook
 
@@ -143,8 +144,7 @@ class TestNotebook:
 def test_every_notebook_with_a_published_table_is_listed_in_its_papers_contents():
     for path in NOTEBOOKS:
         if path.parent.name != "report":
-            contents = yaml.safe_load((ROOT / f"book/published/{path.parent.name}/contents.yml").read_text())
-            assert path.stem in {entry.get("notebook") for entry in contents}
+            assert path.stem in {entry.notebook for entry in published.contents(path.parent.name)}
 
 
 def test_nothing_large_and_no_data_is_tracked():

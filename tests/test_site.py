@@ -10,35 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from clustlib import _paths, published, report
-from clustlib.reproduce import equation_links, site, workflow
-from clustlib.reproduce import notebook as nb
+from clustlib import published, report
+from clustlib.reproduce import equation_links, site
 
-ROOT = Path(__file__).resolve().parent.parent
-EXECUTED = ("jule/table-03-nmi-raw-pixels", "dbc/fig-03-kl-loss", "report/dashboard")  # the others go in as they are
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory) -> Path:
-    """The built site. Some notebooks are executed in the paper profile, which computes nothing."""
-    book = tmp_path_factory.mktemp("book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(ROOT / name, book)
-    for name in ("book", "notebooks"):
-        shutil.copytree(ROOT / name, book / name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(book)
-        _paths._root_from.cache_clear()
-        for notebook in nb.all_notebooks():
-            output = book / workflow.executed("paper", notebook)
-            output.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(notebook.path, output)
-            if notebook.name in EXECUTED:
-                nb.run(notebook, "paper", {}, output)
-        assert site.build() == 0
-    _paths._root_from.cache_clear()
-    return book / "_build/html"
 
 
 def test_tables_of_claims_are_made_again_once_every_notebook_has_run():
@@ -88,9 +63,9 @@ def test_builds_without_a_warning(html):
     assert not [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
 
 
-def test_every_page_of_the_contents_is_there(html):
+def test_every_page_of_the_contents_is_there(html, executed):
     assert "book/intro.html" in (html / "index.html").read_text()
-    for page in ("book/jule/index", "book/datasets", "book/bibliography", *(f"notebooks/{name}" for name in EXECUTED)):
+    for page in ("book/jule/index", "book/datasets", "book/bibliography", *(f"notebooks/{name}" for name in executed)):
         assert (html / f"{page}.html").is_file(), page
 
 

@@ -6,11 +6,12 @@ ends its cell, once, and nothing piles up in memory.
 """
 
 from clustlib.plots.figures import dots, embedding, embedding_panels, image_grid, line, merge_choice, points, shares
-from clustlib.plots.looks import style
+from clustlib.plots.looks import LOOKS, style
 from clustlib.plots.tables import comparison_table
 from clustlib.plots.verdicts import parity, verdict_bar
 
 __all__ = [
+    "LOOKS",
     "comparison_table",
     "dots",
     "embedding",

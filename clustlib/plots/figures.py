@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clustlib.errors import UsageError
+from clustlib.plots.described import say
 from clustlib.plots.looks import DASHES, HATCHES, MARKERS, new_figure
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def image_grid(images: Any, titles: Sequence[Any] | None = None, columns: int = 
             axes.text(left + wide / 2 - 0.5, top - 0.06 * high, str(titles[i]), **place)
     axes.imshow(np.broadcast_to(canvas, (*canvas.shape[:2], 3)), interpolation="nearest")
     axes.set_axis_off()
-    return figure
+    said = f", under the titles {', '.join(map(str, titles[:columns]))}" if titles is not None else ""
+    above = " and so on" if titles is not None and len(titles) > columns else ""
+    return say(figure, f"{len(images)} pictures of {wide} × {high} pixels, {columns} to a row{said}{above}.")
 
 
 def embedding(points: Any, labels: Any = None, title: str = "") -> "Figure":
@@ -96,6 +99,9 @@ def embedding(points: Any, labels: Any = None, title: str = "") -> "Figure":
         halo = [withStroke(linewidth=3, foreground="white")]
         axes.text(*np.median(points[codes == code], axis=0), str(name), weight="bold", path_effects=halo, ha="center")
     axes.set(title=title, xticklabels=[], yticklabels=[])
+    kinds = f", coloured by {len(names)} labels, each written at its points" if len(names) > 1 else ""
+    start = f"{title}: " if title else ""
+    say(figure, f"{start}{len(points)} points in {'the plane' if flat else 'three dimensions'}{kinds}.")
     if flat:
         axes.set_aspect("equal", adjustable="datalim")
     else:
@@ -275,4 +281,4 @@ def embedding_panels(panels: Mapping[str, tuple[Any, Any]], columns: int = 3) ->
         axes.scatter(*points.T, s=2, c=palette[codes], linewidths=0, rasterized=True)
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, fontsize=10)
-    return figure
+    return say(figure, f"{len(panels)} small panels of points in the plane, coloured by cluster: {'; '.join(panels)}.")

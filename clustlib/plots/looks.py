@@ -4,6 +4,8 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from clustlib.plots.described import described_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -23,6 +25,9 @@ LOOKS = {
     "stand-in": Look("≈", "#cc78bc", "..."),
     "not run": Look("–", "#b4b4b4", ""),
     "no paper value": Look("·", "#56b4e9", "xxx"),
+    "ours": Look("†", "#ca9161", "++"),
+    "as printed": Look("✓", "#949494", "--"),
+    "not as printed": Look("≠", "#ece133", "oo"),
 }
 MARKERS = "osD^vPX<>hp*d8"
 DASHES = ["-", "--", "-.", ":"]
@@ -78,7 +83,12 @@ def new_figure(
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(
-        nrows=rows, ncols=panels or 1, squeeze=panels is None, figsize=(width, height), subplot_kw=subplot
+        nrows=rows,
+        ncols=panels or 1,
+        squeeze=panels is None,
+        figsize=(width, height),
+        subplot_kw=subplot,
+        FigureClass=described_figure(),
     )
     pyplot.close(figure)  # else Jupyter draws it twice: as an open figure and as the cell's value
     return figure, axes

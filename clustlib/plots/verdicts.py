@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from clustlib.errors import UsageError
+from clustlib.plots.described import say
 from clustlib.plots.looks import LOOKS, MARKERS, new_figure
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 def parity(comparison: pd.DataFrame, tolerance: float = 0.02) -> "Figure":
     """Paper against ours, one point per cell that has both, with the diagonal and the band of ``tolerance``.
 
-    Colour tells the verdict, and so does the place: inside the band, above, below; a stand-in is hollow. The
-    marker tells the table, where the frame has columns ``paper_key`` or ``table``. Bars are standard deviations.
+    Colour tells the verdict, and so does the place: inside the band, above, below; a stand-in is hollow, and so is ours.
+    The marker tells the table, where the frame has columns ``paper_key`` or ``table``. Bars are standard deviations.
     Where there are shares, counts are left out, for they have another scale; the figure says how many.
     """
     figure, axes = new_figure(8.0, 5.6)
@@ -38,11 +39,13 @@ def parity(comparison: pd.DataFrame, tolerance: float = 0.02) -> "Figure":
     axes.fill_between(ends, ends - tolerance, ends + tolerance, color="#444444", alpha=0.12, linewidth=0)
     for marker, (_, group) in zip(_repeat(MARKERS), _by_table(cells)):
         for verdict, points in group.groupby("verdict", sort=False):
-            _draw_points(axes, points, LOOKS[str(verdict)].colour, marker, hollow=verdict == "stand-in")
+            _draw_points(axes, points, LOOKS[str(verdict)].colour, marker, hollow=verdict in ("stand-in", "ours"))
     _parity_legend(figure, axes, cells, tolerance)
     if left_out:
         axes.set_title(f"not drawn, because on another scale: {left_out}", fontsize=10.5)
-    return figure
+    counts = cells["verdict"].value_counts()
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOKS if verdict in counts)
+    return say(figure, f"Our values against the paper's, one point a cell around the diagonal: {told}.")
 
 
 def _repeat(items: Sequence[Any]) -> Iterator[Any]:
@@ -71,7 +74,7 @@ def _parity_legend(figure: "Figure", axes: "Axes", cells: pd.DataFrame, toleranc
     handles: list[Any] = [Patch(color="#444444", alpha=0.12, label=f"paper ± {tolerance:g}")]
     for verdict, look in LOOKS.items():
         if verdict in counts:
-            face = "white" if verdict == "stand-in" else look.colour
+            face = "white" if verdict in ("stand-in", "ours") else look.colour
             patch = Patch(facecolor=face, edgecolor=look.colour, label=f"{look.symbol} {verdict} ({counts[verdict]})")
             handles.append(patch)
     tables = [name for name, _ in _by_table(cells) if name]
@@ -128,4 +131,9 @@ def verdict_bar(summary: pd.DataFrame | pd.Series) -> "Figure":
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     figure.legend(loc="outside upper left", ncols=3)
-    return figure
+    told = "; ".join(f"{name}: {_counted(row)}" for name, (_, row) in zip(names, counts.iterrows()))
+    return say(figure, f"Cells by verdict, one bar a table. {told}.")
+
+
+def _counted(row: pd.Series) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in row.items() if count) or "none"

@@ -1,8 +1,10 @@
 """Where a measurement came from: machine, versions, commit, memory."""
 
 import contextlib
+import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
@@ -28,6 +30,28 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def lock() -> str:
+    """The first 16 digits of the SHA-256 of the file under ``locks/`` whose versions are installed here; else empty."""
+    try:
+        files = sorted((_paths.root() / "locks").glob("*.txt"))
+    except FileNotFoundError:  # no checkout here
+        return ""
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        pins = re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.M)
+        if pins and all(_installed(name) == version for name, version in pins):
+            return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    return ""
+
+
+def _installed(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 @cache
@@ -109,5 +133,6 @@ def environment() -> dict[str, object]:
         "threads": threads(),
         "platform": platform.platform(),
         "versions": versions(),
+        "lock": lock(),
         "commit": commit(),
     }

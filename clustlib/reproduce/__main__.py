@@ -64,6 +64,14 @@ def html(arguments: argparse.Namespace) -> int:
     return site.build()
 
 
+def for_colab(arguments: argparse.Namespace) -> int:
+    """Write the notebooks that Colab opens."""
+    from clustlib.reproduce import colab
+
+    print(f"wrote {colab.write(arguments.folder)} notebooks under {arguments.folder}")
+    return 0
+
+
 def book(arguments: argparse.Namespace) -> int:
     """Run the workflow and say what came of it."""
     from clustlib.reproduce import driver
@@ -113,6 +121,9 @@ def parser() -> argparse.ArgumentParser:
     whole.set_defaults(call=book)
 
     commands.add_parser("html", help="build the HTML from what has been executed").set_defaults(call=html)
+    opened = commands.add_parser("colab", help="write the notebooks with a first cell that installs the book on Colab")
+    opened.add_argument("folder", type=Path)
+    opened.set_defaults(call=for_colab)
     banded = commands.add_parser("bands", help="set the regression bands from a fresh quick run")
     banded.add_argument("notebooks", nargs="*", help="paper/name; without any, every notebook")
     banded.set_defaults(call=bands)

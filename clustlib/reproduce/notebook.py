@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from clustlib import _paths, results, sources
+from clustlib import _paths, published, results, sources
 from clustlib.errors import UsageError
 
 
@@ -90,19 +88,25 @@ def all_notebooks() -> list[Notebook]:
     return [Notebook(path) for path in sorted((_paths.root() / "notebooks").glob("*/*.ipynb"))]
 
 
-def profile_parameters(notebook: Notebook, profile: str) -> dict[str, Any]:
-    """What ``book/profiles/<profile>.yml`` sets for this notebook.
+# what every notebook of the paper profile is given, where it has a parameter of that name; the pages replay the
+# committed records, and `make reproduce` computes missing ones
+PAPER_PROFILE = {"profile": "paper", "seeds": [0, 1, 2], "recompute": "never"}
 
-    Its ``all`` section applies where the notebook has a parameter of that name; its own section must
-    name parameters that exist. The quick profile is every notebook's defaults.
+
+def profile_parameters(notebook: Notebook, profile: str) -> dict[str, Any]:
+    """What a profile sets for this notebook. The quick profile is every notebook's defaults.
+
+    The paper profile is :data:`PAPER_PROFILE` and what the yml of the notebook's table says under ``profile``; the
+    latter must name parameters that exist.
     """
-    if profile not in ("quick", "paper"):
+    if profile == "quick":
+        return {}
+    if profile != "paper":
         raise UsageError(f'profile must be "quick" or "paper", got {profile!r}')
-    file = _paths.book("profiles", f"{profile}.yml")
-    settings = (yaml.safe_load(file.read_text()) or {}) if file.is_file() else {}
     defaults = notebook.defaults()
-    common = {name: value for name, value in (settings.get("all") or {}).items() if name in defaults}
-    return {**common, **checked(notebook, settings.get(notebook.name) or {}, str(file))}
+    common = {name: value for name, value in PAPER_PROFILE.items() if name in defaults}
+    own = published.profile(notebook.paper, notebook.path.stem) if notebook.paper in published.PAPERS else {}
+    return {**common, **checked(notebook, own, "paper profile")}
 
 
 def checked(notebook: Notebook, parameters: dict[str, Any], origin: str) -> dict[str, Any]:

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from clustlib import _paths, plots, published, report, results, timings
+from clustlib.reproduce import citing, exports, pages, tidy
 from clustlib.reproduce.api import api_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
@@ -20,11 +23,10 @@ def contents_page(paper: str) -> str:
     done = {result.key: result for result in results.read("paper", paper)}
     rows = []
     for entry in published.contents(paper):
-        notebook = made.get(entry.get("notebook") or "")
-        name = f"[{entry['key']}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry["key"]
-        why = entry.get("why") or "missing: not built yet"
-        state = _state(done.get(notebook.key), entry["key"]) if notebook else why
-        rows.append([name, entry["title"], entry["source"], state])
+        notebook = made.get(entry.notebook or "")
+        name = f"[{entry.key}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry.key
+        state = _state(done.get(notebook.key), entry.key) if notebook else entry.why or "missing: not built yet"
+        rows.append([name, entry.title, entry.source, state])
     return _markdown(["", "what it shows", "where", "state"], rows)
 
 
@@ -44,7 +46,7 @@ def _state(result: results.Result | None, key: str) -> str:
 
 def claims_page(paper: str, found: list[published.Verdict]) -> str:
     """A paper's claims as a Markdown table: the sentence, our verdict, the numbers, the paper's own numbers."""
-    rows = [report.claim_row(paper, verdict) for verdict in found]
+    rows = [report.claim_row(verdict) for verdict in found]
     return _markdown(list(rows[0]), [list(row.values()) for row in rows])
 
 
@@ -114,21 +116,50 @@ def performance_page(folder: Path) -> str:
     return "\n\n".join(parts or ["*Nothing has been timed yet.*"]) + "\n"
 
 
+def overview_page() -> str:
+    """The papers in four lines, for the index."""
+    return f"{report.verdict_key()}\n\n{report.overview('paper').markdown('../{paper}/index')}\n"
+
+
+def shown_on() -> dict[tuple[str, str], str]:
+    """Which notebook shows a paper's table, by paper and table."""
+    made = {(notebook.paper, notebook.key): notebook.name for notebook in notebooks()}
+    found: dict[tuple[str, str], str] = {}
+    for result in results.read("paper"):
+        for table in dict.fromkeys(result.comparison["table"]) if len(result.comparison) else ():
+            if (result.paper, result.key) in made:
+                found.setdefault((result.paper, str(table)), made[result.paper, result.key])
+    return found
+
+
 def gather(folder: Path) -> None:
     """Lay the book's sources out in ``folder`` as in the repository, with executed notebooks."""
     root = _paths.root()
     shutil.rmtree(folder, ignore_errors=True)
     for relative in book_files():
         _copy(root / relative, folder / relative)
+    config = folder / "_config.yml"
+    config.write_text(with_repository(config.read_text(encoding="utf-8")), encoding="utf-8")
     found = {paper: report.verdicts(paper, "paper") for paper in published.PAPERS}
+    # html_extra_path copies what is in this folder to the top of the HTML
+    numbers = folder / "book" / "generated" / "extra" / exports.FOLDER
+    frame = exports.write(numbers)
+    done = {(result.paper, result.key): result for result in results.read("paper")}
     for notebook in [*notebooks(), *reports()]:
         source = root / executed("paper", notebook)
         if source.is_file():
             target = folder / "notebooks" / f"{notebook.name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(with_claims(source.read_text(), found))
+            content = json.loads(with_claims(source.read_text(), found))
+            if notebook in reports():
+                pages.dashboard(content, frame, shown_on(), numbers)
+            else:
+                own = done.get((notebook.paper, notebook.key))
+                pages.page(content, notebook.name, own, found[notebook.paper], numbers)
+            target.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     generated = folder / "book" / "generated"
-    generated.mkdir(parents=True)
+    (generated / "verdicts.md").write_text(overview_page(), encoding="utf-8")
+    (generated / "citing.md").write_text(citing.page(), encoding="utf-8")
     for paper in published.PAPERS:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper))
         (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]))
@@ -157,6 +188,18 @@ def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str
     return json.dumps(content, ensure_ascii=False, indent=1)
 
 
+def with_repository(config: str) -> str:
+    """The configuration with every link to the repository, where its address is filled in; else as it is."""
+    settings = yaml.safe_load(config)
+    if not settings.get("repository", {}).get("url"):
+        for name in ("repository", "launch_buttons"):  # an empty address would be linked to
+            settings.pop(name, None)
+        return yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
+    buttons = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+    settings["html"] |= dict.fromkeys(buttons, True)
+    return yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
+
+
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
@@ -177,6 +220,8 @@ def build() -> int:
         "--all",
     ]
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode == 0:
+        tidy.tidy(_paths.build("html"))
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout)
     warnings = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]

@@ -1,0 +1,41 @@
+"""What the theme leaves to be done on each built page: names for its switches, no script that nothing needs."""
+
+import re
+import shutil
+from pathlib import Path
+
+from clustlib import _paths
+
+# Font Awesome comes twice, as fonts and as a script of 1.5 MB that draws the same icons
+_ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*fontawesome[^"]*all\.min\.js[^"]*"></script>')
+_PRELOADED = re.compile(r'\s*<link rel="preload" as="font"[^>]*fa-(?:brands|regular)-400\.woff2" />')
+_MATHS = re.compile(
+    r'\s*<script[^>]*src="[^"]*mathjax/[^"]*"></script>|\s*<script>window\.MathJax = .*?</script>', re.S
+)
+_VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
+_SWITCH = re.compile(
+    r'(<input type="checkbox"\s+class="sidebar-toggle"\s+id="pst-(primary|secondary)-sidebar-checkbox")'
+)
+_BUTTON = re.compile(r'(<button class="sidebar-toggle [^>]*?title="([^"]+)")')
+_FOLDER = re.compile(r'(<a class="[^"]*reference internal[^"]*" href="[^"]*">)([^<]*)(</a><details[^>]*><summary)>')
+
+
+def tidied(page: str) -> str:
+    """A page's HTML without needless scripts and with a name for each switch."""
+    page = _PRELOADED.sub("", _ICON_SCRIPT.sub("", page))
+    if not re.search(r'class="[^"]*\bmath\b', page):
+        page = _MATHS.sub("", page)
+    page = _SWITCH.sub(r'\1 aria-label="\2 sidebar"', page)
+    page = _BUTTON.sub(r'\1 aria-label="\2"', page)
+    page = _FOLDER.sub(r'\1\2\3 aria-label="pages of: \2">', page)
+    first = _VIEWPORT.search(page)
+    return page if first is None else page[: first.end()] + _VIEWPORT.sub("", page[first.end() :])
+
+
+def tidy(html: Path) -> None:
+    """Tidy every page under ``html``; each notebook's download becomes the one that readers run, without outputs."""
+    for path in html.rglob("*.html"):
+        if "_static" not in path.relative_to(html).parts:
+            path.write_text(tidied(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for copy in (html / "_sources" / "notebooks").glob("*/*.ipynb"):
+        shutil.copyfile(_paths.root() / copy.relative_to(html / "_sources"), copy)
