@@ -76,7 +76,7 @@ def save(profile: str, paper: str, key: str, **content: Any) -> None:
 def close(profile: str, paper: str, key: str, status: str, seconds: float) -> None:
     """Complete a notebook's result with how it ended; one that handed nothing on still gets a result."""
     file = path(profile, paper, key)
-    content = json.loads(file.read_text()) if file.is_file() else {"paper": paper, "key": key}
+    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"paper": paper, "key": key}
     used = records.digest(profile, content.get("records", []))
     content = {**content, "status": status, "seconds": round(seconds, 1), "records_digest": used}
     _paths.write_atomically(file, json.dumps(content).encode())
@@ -86,7 +86,7 @@ def read(profile: str, paper: str | None = None) -> list[Result]:
     """The results of every notebook that has run in a profile, in the order of paper and key."""
     found = []
     for file in sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json")):
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
         for name in ("comparison", "measured"):
             frame = _frame(content.get(name) or [])
             content[name] = frame if "table" in frame else frame.assign(table=content["key"])
@@ -97,7 +97,7 @@ def read(profile: str, paper: str | None = None) -> list[Result]:
 def bands() -> dict[str, dict[str, list[float]]]:
     """The committed regression bands: ``{"jule/table-03": {"digits | K-means | nmi": [low, high]}}``."""
     file = _paths.book("records", "quick.json")
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def regression_metrics(measured: pd.DataFrame) -> dict[str, float]:

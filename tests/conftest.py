@@ -25,7 +25,7 @@ def book(tmp_path, monkeypatch):
     """An empty book in a temporary folder, with the working folder inside it: stores, results and all."""
     for name in ("notebooks", "book/records", "book/profiles", "book/published"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "_config.yml").write_text("title: test\n")
+    (tmp_path / "_config.yml").write_text("title: test\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     _paths._root_from.cache_clear()
     yield tmp_path

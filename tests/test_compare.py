@@ -27,7 +27,7 @@ usps-11000,B,nmi,,not reported
 def paper(book):
     folder = book / "book/published/jule"
     folder.mkdir()
-    (folder / "table-99.csv").write_text(CSV)
+    (folder / "table-99.csv").write_text(CSV, encoding="utf-8")
     return "jule"
 
 
@@ -138,7 +138,7 @@ def test_unknown_tables_name_what_is_close(paper):
 
 
 def test_wrong_columns_are_refused(paper, book):
-    (book / "book/published/jule/table-99.csv").write_text("dataset,method,value\nmnist,A,0.5\n")
+    (book / "book/published/jule/table-99.csv").write_text("dataset,method,value\nmnist,A,0.5\n", encoding="utf-8")
     with pytest.raises(ValueError, match="must have the columns"):
         published.table("jule", "table-99")
 

@@ -9,7 +9,7 @@ from clustlib import kernels, sources
 
 
 def test_the_lists_agree():
-    tree = ast.parse(Path(kernels.__file__).read_text())
+    tree = ast.parse(Path(kernels.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     imported = {alias.name for node in block.body for alias in node.names}
     assert imported == set(kernels._HOME) == set(kernels.__all__)

@@ -93,11 +93,12 @@ def test_never_computes_nothing():
 @pytest.mark.parametrize("damage", ["edit", "truncate", "garbage", "empty"])
 def test_a_damaged_record_is_refused(book, damage):
     path = book / "_build/quick/records" / f"{run().key}.json"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     content = json.loads(text)
     content["metrics"]["nmi"] = 1.0
     path.write_text(
-        {"edit": json.dumps(content), "truncate": text[: len(text) // 2], "garbage": "[1]", "empty": ""}[damage]
+        {"edit": json.dumps(content), "truncate": text[: len(text) // 2], "garbage": "[1]", "empty": ""}[damage],
+        encoding="utf-8",
     )
     with pytest.raises(RecordCorrupt, match="delete"):
         run()

@@ -56,12 +56,14 @@ def write_notebook(folder: Path, paper: str, name: str, *cells: str) -> Path:
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     path = folder / "notebooks" / paper / f"{name}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    path.write_text(
+        json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8"
+    )
     return path
 
 
 def set_default(path: Path, text: str, new: str) -> None:
-    path.write_text(path.read_text().replace(text, new))
+    path.write_text(path.read_text(encoding="utf-8").replace(text, new), encoding="utf-8")
 
 
 def test_names_parameters_and_keys(book):
@@ -83,14 +85,18 @@ def test_a_misspelt_parameter_or_notebook_is_an_error_before_any_work(book):
         nb.checked(nb.find("jule/table-03"), {"valu": 1}, "command line")
     with pytest.raises(UsageError, match="did you mean jule/table-03"):
         nb.find("jule/table-30")
-    (book / "book/profiles/paper.yml").write_text("all: {profile: paper, unknown: 1}\njule/table-03: {vale: 1}\n")
+    (book / "book/profiles/paper.yml").write_text(
+        "all: {profile: paper, unknown: 1}\njule/table-03: {vale: 1}\n", encoding="utf-8"
+    )
     with pytest.raises(UsageError, match=r"paper\.yml.*vale"):
         nb.profile_parameters(nb.find("jule/table-03"), "paper")
 
 
 def test_profile_parameters(book):
     write_notebook(book, "jule", "table-03")
-    (book / "book/profiles/paper.yml").write_text("all: {profile: paper, unknown: 1}\njule/table-03: {value: 2}\n")
+    (book / "book/profiles/paper.yml").write_text(
+        "all: {profile: paper, unknown: 1}\njule/table-03: {value: 2}\n", encoding="utf-8"
+    )
     assert nb.profile_parameters(nb.find("jule/table-03"), "paper") == {"profile": "paper", "value": 2}
     assert nb.profile_parameters(nb.find("jule/table-03"), "quick") == {}
 
@@ -99,7 +105,7 @@ def test_profile_parameters(book):
 def test_a_file_that_is_no_notebook(book, text):
     path = book / "notebooks/jule/table-03.ipynb"
     path.parent.mkdir()
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError):
         nb.find("jule/table-03").defaults()
 
@@ -107,7 +113,13 @@ def test_a_file_that_is_no_notebook(book, text):
 def run_cli(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "clustlib.reproduce", *arguments]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=300,
+        encoding="utf-8",
     )
 
 
@@ -117,7 +129,7 @@ def test_plain_python_writes_the_same_result_as_jupyter(book):
     for extra in ([], ["--plain"]):
         done = run_cli(book, "run", "jule/table-03", "--set", "value=0.25", *extra)
         assert done.returncode == 0, done.stderr
-        content = json.loads((book / "_build/quick/results/jule/table-03.json").read_text())
+        content = json.loads((book / "_build/quick/results/jule/table-03.json").read_text(encoding="utf-8"))
         content.pop("seconds")
         contents.append(content)
     assert contents[0] == contents[1]
@@ -135,14 +147,14 @@ for name in ("papermill", "nbformat", "IPython", "ipykernel", "faiss", "pooch", 
 from clustlib.reproduce.__main__ import main
 sys.exit(main(["run", "jule/table-03", "--plain"]))
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=book, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=book, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
 
 
 def test_a_notebook_does_not_wait_for_the_grammar_of_iris():
     script = "from clustlib.reproduce import notebook as n; n._without_iri_syntax(); import papermill, sys; "
     script += "print([name for name in sys.modules if name.startswith('lark')])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout.strip() == "[]"
 
 
@@ -159,7 +171,9 @@ def test_a_failing_notebook_says_why_and_keeps_its_page(book):
     done = run_cli(book, "run", "jule/table-03", "--set", "value=-1")
     assert done.returncode == 1
     assert "failed: ValueError: value must not be negative" in done.stdout
-    assert "value must not be negative" in (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text()
+    assert "value must not be negative" in (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text(
+        encoding="utf-8"
+    )
     assert [r.status for r in results.read("quick")] == ["ValueError: value must not be negative"]
 
 
@@ -248,9 +262,10 @@ def small_book(book):
     write_notebook(book, "jule", "table-01")
     write_notebook(book, "jule", "table-02")
     write_notebook(book, "report", "dashboard")
-    (book / "book/profiles/paper.yml").write_text("all: {profile: paper}\n")
+    (book / "book/profiles/paper.yml").write_text("all: {profile: paper}\n", encoding="utf-8")
     (book / "book/records/quick.json").write_text(
-        json.dumps({k: {"value": [0.4, 0.6]} for k in ("jule/table-01", "jule/table-02", "report/dashboard")})
+        json.dumps({k: {"value": [0.4, 0.6]} for k in ("jule/table-01", "jule/table-02", "report/dashboard")}),
+        encoding="utf-8",
     )
     return book
 
@@ -267,7 +282,7 @@ def make(folder: Path, *profiles: str) -> subprocess.CompletedProcess:
 
 def calls(folder: Path) -> list[str]:
     path = folder / "calls.txt"
-    return sorted(path.read_text().splitlines()) if path.is_file() else []
+    return sorted(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else []
 
 
 def test_workflow_runs_each_once_and_then_what_a_change_touches(small_book):
@@ -281,7 +296,9 @@ def test_workflow_runs_each_once_and_then_what_a_change_touches(small_book):
     assert calls(small_book) == everything
     (small_book / "calls.txt").unlink()
     time.sleep(1.1)  # file dates have seconds
-    (small_book / "book/profiles/paper.yml").write_text("all: {profile: paper}\njule/table-01: {value: 0.55}\n")
+    (small_book / "book/profiles/paper.yml").write_text(
+        "all: {profile: paper}\njule/table-01: {value: 0.55}\n", encoding="utf-8"
+    )
     set_default(small_book / "notebooks/jule/table-02.ipynb", "value = 0.5", "value = 0.45")
     make(small_book, "quick", "paper")
     assert calls(small_book) == sorted([*everything[:3], "quick dashboard", "quick table-02"])
@@ -309,7 +326,9 @@ def test_a_number_out_of_its_band_fails_the_book(small_book):
 
 
 def descendants(pid: int) -> list[int]:
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, encoding="utf-8"
+    ).stdout.split()
     return [p for child in map(int, children) for p in (child, *descendants(child))]
 
 
@@ -321,7 +340,11 @@ def test_a_kill_loses_only_what_was_running(small_book, victim):
     driver = subprocess.Popen(command, cwd=small_book, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     finished = small_book / "_build/quick/results/jule/table-01.json"
     deadline = time.monotonic() + 120
-    while not (finished.is_file() and "status" in finished.read_text() and "quick table-02" in calls(small_book)):
+    while not (
+        finished.is_file()
+        and "status" in finished.read_text(encoding="utf-8")
+        and "quick table-02" in calls(small_book)
+    ):
         assert time.monotonic() < deadline, "the workflow did not get going"
         time.sleep(0.2)
     family = descendants(driver.pid)
@@ -334,7 +357,7 @@ def test_a_kill_loses_only_what_was_running(small_book, victim):
             if "ipykernel_launcher" in command_line(pid) and working_notebook(pid, small_book):
                 kill(pid)
         assert driver.wait(timeout=120) == 1
-        assert "DeadKernelError" in (small_book / "_build/quick/results/jule/table-02.json").read_text()
+        assert "DeadKernelError" in (small_book / "_build/quick/results/jule/table-02.json").read_text(encoding="utf-8")
     set_default(slow, "seconds = 25", "seconds = 0")
     before = calls(small_book).count("quick table-01")
     done = make(small_book)
@@ -349,7 +372,9 @@ def kill(pid: int) -> None:
 
 
 def command_line(pid: int) -> str:
-    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, encoding="utf-8"
+    ).stdout
 
 
 def working_notebook(pid: int, folder: Path) -> bool:
@@ -364,7 +389,7 @@ def test_two_makes_at_once_do_not_meet(small_book):
     lock = small_book / "_build/lock"
     lock.parent.mkdir()
     fcntl = pytest.importorskip("fcntl")
-    with open(lock, "w") as file:
+    with open(lock, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = make(small_book)
     assert done.returncode == 2

@@ -80,16 +80,18 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(html) -> dict[Path, Links]:
-    return {path: Links(path.read_text()) for path in html.rglob("*.html") if "_static" not in path.parts}
+    return {
+        path: Links(path.read_text(encoding="utf-8")) for path in html.rglob("*.html") if "_static" not in path.parts
+    }
 
 
 def test_builds_without_a_warning(html):
-    log = (html.parent / "log/html.log").read_text()
+    log = (html.parent / "log/html.log").read_text(encoding="utf-8")
     assert not [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
 
 
 def test_every_page_of_the_contents_is_there(html):
-    assert "book/intro.html" in (html / "index.html").read_text()
+    assert "book/intro.html" in (html / "index.html").read_text(encoding="utf-8")
     for page in ("book/jule/index", "book/datasets", "book/bibliography", *(f"notebooks/{name}" for name in EXECUTED)):
         assert (html / f"{page}.html").is_file(), page
 
@@ -120,7 +122,7 @@ def test_the_dashboard_is_one_click_away(pages, html):
 
 
 def test_a_published_table_shows_every_method_and_a_reason_where_nothing_was_run(html):
-    text = (html / "notebooks/jule/table-03-nmi-raw-pixels.html").read_text()
+    text = (html / "notebooks/jule/table-03-nmi-raw-pixels.html").read_text(encoding="utf-8")
     for method in ("K-means", "AC-Link", "AC-GDL", "TSC-D", "OURS-RC"):
         assert method in text
     assert "see the page on data sets" in text
@@ -132,7 +134,9 @@ def chromium(page: str, width: int = 1280, *flags: str) -> tuple[str, str]:
         pytest.skip("no Chromium here: apt-get install chromium")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
     command += ["--allow-file-access-from-files", f"--window-size={width},900", "--virtual-time-budget=15000"]
-    done = subprocess.run([*command, *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120, encoding="utf-8"
+    )
     return done.stdout, done.stderr
 
 
@@ -173,7 +177,8 @@ def test_no_page_is_wider_than_the_screen(html, page, width):
     frame = html / f"frame-{width}-{Path(page).stem}.html"
     frame.write_text(
         f'<body><iframe src="{html / page}" width="{width}" height="900" onload="setTimeout(() => {{'
-        "document.title = 'width ' + this.contentDocument.documentElement.scrollWidth}, 3000)\"></iframe>"
+        "document.title = 'width ' + this.contentDocument.documentElement.scrollWidth}, 3000)\"></iframe>",
+        encoding="utf-8",
     )
     dom, _ = chromium(f"file://{frame}", 1600)
     frame.unlink()

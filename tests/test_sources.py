@@ -20,7 +20,7 @@ def package(tmp_path, monkeypatch):
     def write(name: str, text: str) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text))
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
         forget()
 
     write("__init__.py", "")

@@ -76,7 +76,7 @@ class Verdict:
 def claims(paper: str) -> list[Claim]:
     """The claims of a paper, as written in ``book/published/<paper>/claims.yml``."""
     choose("paper", paper, PAPERS)
-    entries = yaml.safe_load(_paths.book("published", paper, "claims.yml").read_text())
+    entries = yaml.safe_load(_paths.book("published", paper, "claims.yml").read_text(encoding="utf-8"))
     return [Claim(**entry) for entry in entries]
 
 

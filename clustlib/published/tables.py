@@ -55,4 +55,4 @@ def table(paper: str, name: str) -> pd.DataFrame:
 def contents(paper: str) -> list[dict]:
     """Every table and figure of a paper: key, title, kind, notebook (or None and why), source."""
     choose("paper", paper, PAPERS)
-    return yaml.safe_load(_paths.book("published", paper, "contents.yml").read_text())
+    return yaml.safe_load(_paths.book("published", paper, "contents.yml").read_text(encoding="utf-8"))

@@ -89,7 +89,7 @@ class Store:
         """The record of ``key``, or None where there is none. Raises :class:`RecordCorrupt`."""
         path = self.path(key)
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             seal = content.pop("sha256")
         except FileNotFoundError:
             return None
@@ -145,7 +145,7 @@ def lock(path: Path) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

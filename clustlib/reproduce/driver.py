@@ -31,7 +31,7 @@ def _only_one() -> Iterator[None]:
         return
     path = _paths.build() / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -97,9 +97,15 @@ def _snakemake(recompute: str, cores: int, extra: list[str], log: Path) -> int:
 
     threading.Thread(target=heartbeat, daemon=True).start()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w") as file:
+    with open(log, "w", encoding="utf-8") as file:
         process = subprocess.Popen(
-            command, cwd=_paths.root(), env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=_paths.root(),
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
         )
         assert process.stdout is not None
         for line in process.stdout:
@@ -112,7 +118,9 @@ def _snakemake(recompute: str, cores: int, extra: list[str], log: Path) -> int:
 def _gpus() -> int:
     """How many notebooks may use a GPU at once: one per GPU; on a machine without one they use the CPU."""
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, check=True, encoding="utf-8"
+        ).stdout
         return max(1, listed.count("GPU "))
     except (OSError, subprocess.CalledProcessError):
         return 1
@@ -142,7 +150,7 @@ def _verdict(exit_code: int, log: Path) -> int:
     if outside:
         print("\nOutside the regression bands:", *(f"  {line}" for line in outside), sep="\n")
     if exit_code:
-        tail = [line for line in log.read_text().splitlines() if line.strip()][-15:]
+        tail = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][-15:]
         print(f"\nThe workflow stopped with exit code {exit_code}; the end of {log}:", *tail, sep="\n  ")
     if failed:
         print(f"\nFailed: {', '.join(sorted(set(failed)))}")

@@ -42,7 +42,7 @@ class Notebook:
     def code_cells(self) -> list[dict]:
         """The code cells as nbformat dictionaries."""
         try:
-            cells = json.loads(self.path.read_text())["cells"]
+            cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
         except (ValueError, KeyError) as error:
             raise UsageError(f"{self.path} is not a readable notebook: {error}") from None
         return [cell for cell in cells if cell["cell_type"] == "code"]
@@ -99,7 +99,7 @@ def profile_parameters(notebook: Notebook, profile: str) -> dict[str, Any]:
     if profile not in ("quick", "paper"):
         raise UsageError(f'profile must be "quick" or "paper", got {profile!r}')
     file = _paths.book("profiles", f"{profile}.yml")
-    settings = (yaml.safe_load(file.read_text()) or {}) if file.is_file() else {}
+    settings = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
     defaults = notebook.defaults()
     common = {name: value for name, value in (settings.get("all") or {}).items() if name in defaults}
     return {**common, **checked(notebook, settings.get(notebook.name) or {}, str(file))}

@@ -125,18 +125,18 @@ def gather(folder: Path) -> None:
         if source.is_file():
             target = folder / "notebooks" / f"{notebook.name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(with_claims(source.read_text(), found))
+            target.write_text(with_claims(source.read_text(encoding="utf-8"), found), encoding="utf-8")
     generated = folder / "book" / "generated"
     generated.mkdir(parents=True)
     for paper in published.PAPERS:
-        (generated / f"{paper}-contents.md").write_text(contents_page(paper))
-        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]))
-    (generated / "jule-variants.md").write_text(variants_page())
-    (generated / "jule-switches.md").write_text(switches_page())
-    (generated / "fcn-choices.md").write_text(choices_page())
-    (generated / "dbc-choices.md").write_text(dbc_choices_page())
-    (generated / "dbc-starts.md").write_text(dbc_starts_page())
-    (generated / "performance.md").write_text(performance_page(generated))
+        (generated / f"{paper}-contents.md").write_text(contents_page(paper), encoding="utf-8")
+        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]), encoding="utf-8")
+    (generated / "jule-variants.md").write_text(variants_page(), encoding="utf-8")
+    (generated / "jule-switches.md").write_text(switches_page(), encoding="utf-8")
+    (generated / "fcn-choices.md").write_text(choices_page(), encoding="utf-8")
+    (generated / "dbc-choices.md").write_text(dbc_choices_page(), encoding="utf-8")
+    (generated / "dbc-starts.md").write_text(dbc_starts_page(), encoding="utf-8")
+    (generated / "performance.md").write_text(performance_page(generated), encoding="utf-8")
 
 
 def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str:
@@ -174,9 +174,9 @@ def build() -> int:
         str(root),
         "--all",
     ]
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(done.stdout)
+    log.write_text(done.stdout, encoding="utf-8")
     warnings = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
     print(*warnings, sep="\n")
     state = "<" if done.returncode == 0 else "!"

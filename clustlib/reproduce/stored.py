@@ -26,7 +26,7 @@ def set_bands(names: Sequence[str] = ()) -> None:
     for notebook in chosen:
         output = _paths.root() / workflow.executed("quick", notebook)
         nb.run(notebook, "quick", {}, output)
-        _store_outputs(notebook.path, json.loads(output.read_text()))
+        _store_outputs(notebook.path, json.loads(output.read_text(encoding="utf-8")))
 
 
 def _is_regression(cell: dict) -> bool:
@@ -36,7 +36,7 @@ def _is_regression(cell: dict) -> bool:
 def _store_outputs(path: Path, executed: dict) -> None:
     """Copy the outputs of the cells tagged regression from the executed copy into the source notebook."""
     made = {cell["id"]: cell for cell in executed["cells"] if "id" in cell}
-    source = json.loads(path.read_text())
+    source = json.loads(path.read_text(encoding="utf-8"))
     for cell in filter(_is_regression, source["cells"]):
         cell.update(outputs=made[cell["id"]]["outputs"], execution_count=COUNT)
     _write(path, source)

@@ -74,7 +74,7 @@ def forget_outdated(computing: bool) -> None:
 def _stands(file: Path, profile: str, complete: bool) -> bool:
     """Whether a result may be kept."""
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:
         return False
     keys, store = content.get("records", []), records.open_store(profile)

@@ -21,12 +21,12 @@ def _drop_outdated_code(folder: Path) -> None:
     digest, cache = hashlib.sha256(sources).hexdigest(), folder / "__pycache__"
     stamp = cache / "compiled-from.sha256"
     with suppress(OSError):  # a folder that cannot be written has no compiled code of ours
-        if stamp.exists() and stamp.read_text() == digest:
+        if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
             return
         for compiled in cache.glob("*.nb[ic]"):
             compiled.unlink(missing_ok=True)
         cache.mkdir(exist_ok=True)
-        stamp.write_text(digest)
+        stamp.write_text(digest, encoding="utf-8")
 
 
 _drop_outdated_code(Path(__file__).parent)
