@@ -34,10 +34,10 @@ $(READY): pyproject.toml
 	@touch $@
 
 book: $(READY)
-	@$(BIN)/python -m clustlib.reproduce book --cores $(CORES)
+	@$(BIN)/python -m clustlib.reproduce book --parent $$PPID --cores $(CORES)
 
 reproduce: $(READY)
-	@$(BIN)/python -m clustlib.reproduce book --cores $(CORES) $(if $(filter paper,$(PROFILE)),--recompute missing)
+	@$(BIN)/python -m clustlib.reproduce book --parent $$PPID --cores $(CORES) $(if $(filter paper,$(PROFILE)),--recompute missing)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

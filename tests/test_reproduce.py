@@ -18,7 +18,7 @@ import pytest
 from clustlib import results
 from clustlib.errors import UsageError
 from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import workflow
+from clustlib.reproduce import running, workflow
 from clustlib.reproduce.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,13 +123,19 @@ def run_cli(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
+def own_result(folder: Path) -> Path:
+    """The one result of a run with parameters of its own."""
+    (found,) = (folder / "_build/own").glob("*/*/*/*/result.json")
+    return found
+
+
 def test_plain_python_writes_the_same_result_as_jupyter(book):
     write_notebook(book, "jule", "table-03")
     contents = []
     for extra in ([], ["--plain"]):
         done = run_cli(book, "run", "jule/table-03", "--set", "value=0.25", *extra)
         assert done.returncode == 0, done.stderr
-        content = json.loads((book / "_build/quick/results/jule/table-03.json").read_text(encoding="utf-8"))
+        content = json.loads(own_result(book).read_text(encoding="utf-8"))
         content.pop("seconds")
         contents.append(content)
     assert contents[0] == contents[1]
@@ -137,12 +143,12 @@ def test_plain_python_writes_the_same_result_as_jupyter(book):
 
 
 def test_plain_python_needs_no_jupyter(book):
-    """The protocol runs where papermill, Jupyter, faiss, pooch and Snakemake cannot be imported."""
+    """The protocol runs where papermill, Jupyter, faiss, pooch, psutil and Snakemake cannot be imported."""
     imports = "from clustlib import experiments, records, results\ndisplay('what Jupyter shows', 1)\n"
     write_notebook(book, "jule", "table-03", PARAMETERS, imports, FINISH)
     script = """
 import sys
-for name in ("papermill", "nbformat", "IPython", "ipykernel", "faiss", "pooch", "snakemake", "jupyter_core"):
+for name in ("papermill", "nbformat", "IPython", "ipykernel", "faiss", "pooch", "snakemake", "psutil", "jupyter_core"):
     sys.modules[name] = None
 from clustlib.reproduce.__main__ import main
 sys.exit(main(["run", "jule/table-03", "--plain"]))
@@ -152,7 +158,7 @@ sys.exit(main(["run", "jule/table-03", "--plain"]))
 
 
 def test_a_notebook_does_not_wait_for_the_grammar_of_iris():
-    script = "from clustlib.reproduce import notebook as n; n._without_iri_syntax(); import papermill, sys; "
+    script = "from clustlib.reproduce import running as n; n._without_iri_syntax(); import papermill, sys; "
     script += "print([name for name in sys.modules if name.startswith('lark')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout.strip() == "[]"
@@ -167,8 +173,8 @@ def test_one_clear_line_and_exit_code_2(book):
 
 
 def test_a_failing_notebook_says_why_and_keeps_its_page(book):
-    write_notebook(book, "jule", "table-03")
-    done = run_cli(book, "run", "jule/table-03", "--set", "value=-1")
+    set_default(write_notebook(book, "jule", "table-03"), "value = 0.5", "value = -1")
+    done = run_cli(book, "run", "jule/table-03")
     assert done.returncode == 1
     assert "failed: ValueError: value must not be negative" in done.stdout
     assert "value must not be negative" in (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text(
@@ -189,8 +195,8 @@ def test_a_kernel_that_does_not_come_up_is_started_again(book, monkeypatch, mess
         raise RuntimeError(message)
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
-    with pytest.raises(nb.NotebookFailed, match=message):
-        nb.execute(nb.find("jule/table-03"), {}, path.with_suffix(".out"))
+    with pytest.raises(running.NotebookFailed, match=message):
+        running.execute(nb.find("jule/table-03"), {}, path.with_suffix(".out"))
     assert len(seen) == starts
 
 
@@ -201,10 +207,19 @@ def test_the_source_notebook_is_never_written(book):
     assert path.read_bytes() == before
 
 
+def hand_on(key: str, status: str = results.OK, **outcome) -> Path:
+    """What a run of the book's own parameters leaves of jule's notebook ``key``."""
+    file = results.path("quick", "jule", key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(results.PLACE, str(file))
+        results.finish("jule", key, profile="quick", **outcome)
+    results.close(file, "quick", "jule", key, status, 1.0)
+    return file
+
+
 def test_regression_bands(book, capsys):
     def finish(value: float) -> str:
-        results.finish("jule", "table-03", profile="quick", metrics={"nmi": value})
-        results.close("quick", "jule", "table-03", "ok", 1.0)
+        hand_on("table-03", metrics={"nmi": value})
         return capsys.readouterr().out
 
     assert "no band yet" in finish(0.7)
@@ -213,15 +228,13 @@ def test_regression_bands(book, capsys):
     assert results.outside() == []
     assert "OUTSIDE at 0.7300" in finish(0.73)
     assert len(results.outside()) == 1
-    results.finish("jule", "table-03", profile="quick", metrics={"other": 1.0})
-    results.close("quick", "jule", "table-03", "ok", 1.0)
+    hand_on("table-03", metrics={"other": 1.0})
     assert len(results.outside()) == 2  # a metric without a band, and a band whose metric is gone
 
 
 def test_cells_come_back_as_numbers(book):
     cells = pd.DataFrame({"dataset": ["a", "b"], "method": "m", "metric": "nmi", "value": [np.nan, np.nan], "seed": 0})
-    results.finish("jule", "table-03", profile="quick", measured=cells)
-    results.close("quick", "jule", "table-03", "ok", 1.0)
+    hand_on("table-03", measured=cells)
     back = results.read("quick")[0].measured
     assert back["value"].dtype == np.float64
     assert back["value"].isna().all()
@@ -240,15 +253,11 @@ def test_a_line_of_progress_is_written_in_one_piece(book, monkeypatch):
 
 
 def test_bands_of_some_notebooks_leave_the_others(book):
-    def hand_on(key: str, value: float) -> None:
-        results.finish("jule", key, profile="quick", metrics={"nmi": value})
-        results.close("quick", "jule", key, "ok", 1.0)
-
-    hand_on("table-03", 0.7)
-    hand_on("table-10", 0.5)
+    hand_on("table-03", metrics={"nmi": 0.7})
+    hand_on("table-10", metrics={"nmi": 0.5})
     results.write_bands()
-    hand_on("table-03", 0.1)
-    hand_on("table-10", 0.2)
+    hand_on("table-03", metrics={"nmi": 0.1})
+    hand_on("table-10", metrics={"nmi": 0.2})
     results.write_bands(["jule/table-10"])
     assert results.bands() == {"jule/table-03": {"nmi": [0.68, 0.72]}, "jule/table-10": {"nmi": [0.18, 0.22]}}
 
@@ -398,11 +407,9 @@ def test_two_makes_at_once_do_not_meet(small_book):
 
 def test_outdated_results_are_forgotten(book):
     write_notebook(book, "jule", "table-01")
-    results.finish("jule", "table-01", profile="quick", metrics={"value": 0.5})
-    results.close("quick", "jule", "table-01", "ok", 1.0)
-    file = results.path("quick", "jule", "table-01")
+    file = hand_on("table-01", metrics={"value": 0.5})
     workflow.forget_outdated(computing=False)
     assert file.is_file()
-    results.close("quick", "jule", "table-01", "ValueError: no", 1.0)
+    hand_on("table-01", "ValueError: no")
     workflow.forget_outdated(computing=False)
     assert not file.is_file()

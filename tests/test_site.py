@@ -12,7 +12,7 @@ import pytest
 
 from clustlib import _paths, report
 from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import site, workflow
+from clustlib.reproduce import running, site, workflow
 
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTED = ("jule/table-03-nmi-raw-pixels", "dbc/fig-03-kl-loss", "report/dashboard")  # the others go in as they are
@@ -35,7 +35,7 @@ def html(tmp_path_factory) -> Path:
             output.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(notebook.path, output)
             if notebook.name in EXECUTED:
-                nb.run(notebook, "paper", {}, output)
+                running.run(notebook, "paper", {}, output)
         assert site.build() == 0
     _paths._root_from.cache_clear()
     return book / "_build/html"

@@ -31,7 +31,7 @@ def _state(result: results.Result | None, key: str) -> str:
     """How one entry of the contents stands; a notebook may show several."""
     if result is None:
         return "not run"
-    if result.status != "ok":
+    if result.status != results.OK:
         return f"failed: {result.status}"
     own = result.comparison
     own = own[own["table"] == key] if len(own) else own
@@ -155,6 +155,14 @@ def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str
     return json.dumps(content, ensure_ascii=False, indent=1)
 
 
+def _forget_pages(sources: Path, html: Path) -> None:
+    """Remove the HTML of notebooks that are gone: Sphinx leaves it."""
+    for page in [*html.glob("notebooks/*/*.html"), *html.glob("_sources/notebooks/*/*.ipynb")]:
+        relative = page.relative_to(html / "_sources" if page.suffix == ".ipynb" else html)
+        if not (sources / relative).with_suffix(".ipynb").is_file():
+            page.unlink()
+
+
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
@@ -177,6 +185,8 @@ def build() -> int:
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout, encoding="utf-8")
+    if done.returncode == 0:
+        _forget_pages(folder, _paths.build("html"))
     warnings = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
     print(*warnings, sep="\n")
     state = "<" if done.returncode == 0 else "!"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clustlib import _paths, results
 from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import workflow
+from clustlib.reproduce import running, workflow
 
 TAG = "regression"
 COUNT = 1  # nbval compares only cells that look as if they had been run
@@ -19,14 +19,13 @@ def set_bands(names: Sequence[str] = ()) -> None:
     """
     chosen = [nb.find(name) for name in names] or workflow.notebooks()
     for notebook in chosen:
-        nb.run(notebook, "quick", {}, _paths.root() / workflow.executed("quick", notebook))
+        running.run(notebook, "quick", {})
         print(f"ran {notebook.name}", flush=True)
     written = results.write_bands([f"{notebook.paper}/{notebook.key}" for notebook in chosen] if names else None)
     print(f"wrote {written}: read the difference before you commit it")
     for notebook in chosen:
-        output = _paths.root() / workflow.executed("quick", notebook)
-        nb.run(notebook, "quick", {}, output)
-        _store_outputs(notebook.path, json.loads(output.read_text(encoding="utf-8")))
+        page = running.run(notebook, "quick", {}).page
+        _store_outputs(notebook.path, json.loads(page.read_text(encoding="utf-8")))
 
 
 def _is_regression(cell: dict) -> bool:
