@@ -1,6 +1,7 @@
 """Run the workflow with Snakemake: progress while it works, a verdict at the end."""
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -109,6 +110,8 @@ def _follow(lines: Iterable[str], log: Path) -> None:
             for line in lines:
                 file.write(line)
                 progress.read(line.rstrip())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(log)) from None
     finally:
         stop.set()
 
@@ -173,4 +176,14 @@ def make_book(recompute: str, cores: int, extra: list[str]) -> int:
     log = _paths.build() / "log" / "workflow.log"
     with _only_one():
         exit_code = _snakemake(recompute, cores, extra, log)
+    if exit_code:
+        _refuse_a_full_disk(log)
     return _verdict(exit_code, log)
+
+
+def _refuse_a_full_disk(log: Path) -> None:
+    """Raise the OSError that a job or Snakemake met where nothing can be written: it says all there is to say."""
+    text = log.read_text(encoding="utf-8")
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if os.strerror(number) in text:
+            raise OSError(number, os.strerror(number), str(_paths.root()))

@@ -24,6 +24,7 @@ _KERNEL_STARTS = (
     "__import__('sys').modules['tqdm.notebook'] = None",
     "__import__('clustlib.reproduce.processes').reproduce.processes.end_with_parent()",
 )
+_QUIET = ("--IPKernelApp.log_level=CRITICAL",)  # that its end came by a signal is no news
 _MOST_NUMBERS = 10  # that are printed
 _LONGEST_NAME = 80  # characters of a folder named after parameters
 
@@ -145,7 +146,7 @@ def _papermill(notebook: Notebook, parameters: dict[str, Any], output: Path) -> 
                 kernel_name="python3",
                 cwd=str(notebook.path.parent),
                 progress_bar=False,
-                extra_arguments=[f"--IPKernelApp.exec_lines={line}" for line in _KERNEL_STARTS],
+                extra_arguments=[*_QUIET, *(f"--IPKernelApp.exec_lines={line}" for line in _KERNEL_STARTS)],
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
             return
