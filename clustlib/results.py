@@ -66,6 +66,11 @@ def path(profile: str, paper: str, key: str) -> Path:
     return _paths.build(profile) / "results" / paper / f"{key}.json"
 
 
+def handed_on(file: Path) -> Path:
+    """Where a notebook's outcome waits until the run has ended and ``file`` can say how."""
+    return file.with_suffix(".outcome")
+
+
 def _frame_json(frame: pd.DataFrame | None) -> list[dict] | None:
     return None if frame is None else json.loads(frame.to_json(orient="records", double_precision=15))
 
@@ -97,13 +102,15 @@ def content(file: Path) -> dict[str, Any]:
 def close(
     file: Path, profile: str, paper: str, key: str, status: str, seconds: float, others: dict[str, Any] | None = None
 ) -> None:
-    """Complete a notebook's result with how it ended; one that handed nothing on still gets a result.
+    """Write a notebook's result: what it handed on, and how it ended. One that handed nothing on has one, too.
 
     ``others`` are the parameters in which the run was not the profile's.
     """
-    found = content(file) if file.is_file() else {}
+    outcome = handed_on(file)
+    found = content(outcome) if outcome.is_file() else {}
     found |= {"paper": paper, "key": key, "status": status, "seconds": round(seconds, 1), "others": others or {}}
     _save(file, {**found, "records_digest": records.digest(profile, found.get("records", []))})
+    outcome.unlink(missing_ok=True)
 
 
 def load(file: Path) -> Result:
@@ -178,13 +185,13 @@ def finish(
     regression = {**(metrics or {}), **(regression_metrics(measured) if len(measured) else {})}
     empty = pd.DataFrame(columns=COLUMNS)
     if PLACE in os.environ:
-        handed_on = {
+        outcome = {
             "comparison": empty if comparison is None else comparison,
             "measured": measured if optional is None else pd.concat([measured, optional], ignore_index=True),
             "regression": regression,
             "records": records.requested(),
         }
-        _save(Path(os.environ[PLACE]), {"paper": paper, "key": key, **handed_on})
+        _save(Path(os.environ[PLACE]), outcome)
     if profile != "quick":
         print("regression bands hold for the quick profile only")
         return

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from small_book import lay_out
 
 from clustlib import _paths
 
@@ -30,6 +31,13 @@ def book(tmp_path, monkeypatch):
     _paths._root_from.cache_clear()
     yield tmp_path
     _paths._root_from.cache_clear()
+
+
+@pytest.fixture
+def small_book(book):
+    """A book of two notebooks and a dashboard, without HTML."""
+    lay_out(book)
+    return book
 
 
 @pytest.fixture(scope="session")

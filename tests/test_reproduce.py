@@ -1,10 +1,6 @@
 """Running notebooks: parameters, failures, plain Python, the whole workflow, and what a kill leaves behind."""
 
-import contextlib
 import json
-import os
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,56 +10,26 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from small_book import (
+    FINISH,
+    PARAMETERS,
+    calls,
+    command_line,
+    descendants,
+    kill,
+    make,
+    run_cli,
+    set_default,
+    targets,
+    working_notebook,
+    write_notebook,
+)
 
 from clustlib import results
 from clustlib.errors import UsageError
 from clustlib.reproduce import notebook as nb
 from clustlib.reproduce import running, workflow
 from clustlib.reproduce.__main__ import main
-
-ROOT = Path(__file__).resolve().parent.parent
-PARAMETERS = 'profile = "quick"\nrecompute = "stale"\nvalue = 0.5\nseconds = 0\n'
-RUN = """
-import time
-from pathlib import Path
-from clustlib import results
-with open(Path("../..") / "calls.txt", "a") as file:
-    file.write(f"{profile} NAME\\n")
-time.sleep(seconds)
-if value < 0:
-    raise ValueError("value must not be negative")
-"""
-FINISH = 'results.finish("PAPER", "NAME", profile=profile, metrics={"value": value})\n'
-
-
-def write_notebook(folder: Path, paper: str, name: str, *cells: str) -> Path:
-    """A notebook whose first cell is tagged parameters."""
-    sources = cells or (PARAMETERS, RUN, FINISH)
-    made = []
-    for number, source in enumerate(sources):
-        source = source.replace("NAME", name).replace("PAPER", paper)
-        tags = {"tags": ["parameters"]} if number == 0 else {}
-        made.append(
-            {
-                "cell_type": "code",
-                "id": f"c{number}",
-                "metadata": tags,
-                "source": source,
-                "outputs": [],
-                "execution_count": None,
-            }
-        )
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    path = folder / "notebooks" / paper / f"{name}.ipynb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}), encoding="utf-8"
-    )
-    return path
-
-
-def set_default(path: Path, text: str, new: str) -> None:
-    path.write_text(path.read_text(encoding="utf-8").replace(text, new), encoding="utf-8")
 
 
 def test_names_parameters_and_keys(book):
@@ -108,19 +74,6 @@ def test_a_file_that_is_no_notebook(book, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError):
         nb.find("jule/table-03").defaults()
-
-
-def run_cli(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "clustlib.reproduce", *arguments]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=300,
-        encoding="utf-8",
-    )
 
 
 def own_result(folder: Path) -> Path:
@@ -211,7 +164,7 @@ def hand_on(key: str, status: str = results.OK, **outcome) -> Path:
     """What a run of the book's own parameters leaves of jule's notebook ``key``."""
     file = results.path("quick", "jule", key)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(results.PLACE, str(file))
+        patch.setenv(results.PLACE, str(results.handed_on(file)))
         results.finish("jule", key, profile="quick", **outcome)
     results.close(file, "quick", "jule", key, status, 1.0)
     return file
@@ -265,35 +218,6 @@ def test_bands_of_some_notebooks_leave_the_others(book):
 # The whole workflow, on a book of three small notebooks and no HTML.
 
 
-@pytest.fixture
-def small_book(book):
-    shutil.copy(ROOT / "Snakefile", book)
-    write_notebook(book, "jule", "table-01")
-    write_notebook(book, "jule", "table-02")
-    write_notebook(book, "report", "dashboard")
-    (book / "book/profiles/paper.yml").write_text("all: {profile: paper}\n", encoding="utf-8")
-    (book / "book/records/quick.json").write_text(
-        json.dumps({k: {"value": [0.4, 0.6]} for k in ("jule/table-01", "jule/table-02", "report/dashboard")}),
-        encoding="utf-8",
-    )
-    return book
-
-
-def targets(*profiles: str) -> list[str]:
-    names = ("jule/table-01", "jule/table-02", "report/dashboard")
-    return [f"_build/{profile}/results/{name}.json" for profile in profiles for name in names]
-
-
-def make(folder: Path, *profiles: str) -> subprocess.CompletedProcess:
-    """The workflow without its HTML."""
-    return run_cli(folder, "book", "--cores", "2", "--", *targets(*(profiles or ("quick",))))
-
-
-def calls(folder: Path) -> list[str]:
-    path = folder / "calls.txt"
-    return sorted(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else []
-
-
 def test_workflow_runs_each_once_and_then_what_a_change_touches(small_book):
     done = make(small_book, "quick", "paper")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -334,13 +258,6 @@ def test_a_number_out_of_its_band_fails_the_book(small_book):
     assert "jule/table-01: value = 0.9000" in done.stdout
 
 
-def descendants(pid: int) -> list[int]:
-    children = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, encoding="utf-8"
-    ).stdout.split()
-    return [p for child in map(int, children) for p in (child, *descendants(child))]
-
-
 @pytest.mark.parametrize("victim", ["driver", "kernel"])
 def test_a_kill_loses_only_what_was_running(small_book, victim):
     slow = small_book / "notebooks/jule/table-02.ipynb"
@@ -373,25 +290,6 @@ def test_a_kill_loses_only_what_was_running(small_book, victim):
     assert done.returncode == 0, done.stdout + done.stderr
     assert calls(small_book).count("quick table-01") == before
     assert [result.status for result in results.read("quick")] == ["ok"] * 3
-
-
-def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def command_line(pid: int) -> str:
-    return subprocess.run(
-        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, encoding="utf-8"
-    ).stdout
-
-
-def working_notebook(pid: int, folder: Path) -> bool:
-    """Whether a kernel works in the book's notebooks."""
-    try:
-        return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder)
-    except OSError:
-        return False
 
 
 def test_two_makes_at_once_do_not_meet(small_book):

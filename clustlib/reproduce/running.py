@@ -85,11 +85,13 @@ def run(
     page = output or chosen.page
     with lock(workflow.page_lock(chosen.page)):
         chosen.result.parent.mkdir(parents=True, exist_ok=True)
-        chosen.result.unlink(missing_ok=True)
-        os.environ[results.PLACE] = str(chosen.result)
+        outcome = results.handed_on(chosen.result)
+        for earlier in (chosen.result, outcome):
+            earlier.unlink(missing_ok=True)
+        os.environ[results.PLACE] = str(outcome)
         clock = time.perf_counter()
         try:
-            status = _status(notebook, parameters, page, plain, chosen.result)
+            status = _status(notebook, parameters, page, plain, outcome)
         finally:
             del os.environ[results.PLACE]
         seconds = time.perf_counter() - clock
@@ -112,7 +114,7 @@ def told(done: Place) -> list[str]:
     return [f"  {line}" for line in [*lines, f"result: {done.result}"]]
 
 
-def _status(notebook: Notebook, parameters: dict[str, Any], page: Path, plain: bool, result: Path) -> str:
+def _status(notebook: Notebook, parameters: dict[str, Any], page: Path, plain: bool, outcome: Path) -> str:
     """How a run ended: ``results.OK`` where that is proved, else the error's one line."""
     try:
         if plain:
@@ -121,7 +123,7 @@ def _status(notebook: Notebook, parameters: dict[str, Any], page: Path, plain: b
             execute(notebook, parameters, page)
     except NotebookFailed as error:
         return error.line
-    if "results.finish(" in notebook.code() and not result.is_file():
+    if "results.finish(" in notebook.code() and not outcome.is_file():
         return "the notebook ended before it handed its result on"
     return results.OK
 

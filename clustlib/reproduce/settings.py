@@ -5,6 +5,7 @@ own elements are. ``null`` is None wherever the default is no text. Nothing else
 ``yes`` for a text.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -32,7 +33,7 @@ def typed(name: str, text: str, default: Any) -> Any:
     """
     try:
         if isinstance(default, str):
-            return _value(_node(text), "") if text.startswith("[") else _unquoted(text)
+            return _value(_node(text), [""]) if text.startswith("[") else _unquoted(text)
         if isinstance(default, (list, tuple, dict)):
             return _value(_node(text), default)
         return _scalar(_unquoted(text), default)
@@ -62,21 +63,19 @@ def _value(node: yaml.Node, default: Any) -> Any:
     """A node as a value like ``default``; elements are like the default's elements."""
     if not node.tag.startswith(_PLAIN_TAG) or "python" in node.tag:
         raise ValueError(f"no {node.tag} here")
-    if isinstance(node, yaml.SequenceNode) and not isinstance(default, dict):
+    if isinstance(node, yaml.SequenceNode) and (default is None or isinstance(default, (list, tuple))):
         return [_value(item, _like(default)) for item in node.value]
-    if isinstance(node, yaml.MappingNode) and not isinstance(default, (list, tuple)):
-        values = list(default.values()) if isinstance(default, dict) else []
+    if isinstance(node, yaml.MappingNode) and (default is None or isinstance(default, dict)):
+        values = list((default or {}).values())
         return {_value(key, ""): _value(item, _like(values)) for key, item in node.value}
     if not isinstance(node, yaml.ScalarNode) or isinstance(default, (list, tuple, dict)):
         raise ValueError("a list and a single value are two things")
     return _scalar(node.value, default)
 
 
-def _like(elements: Any) -> Any:
+def _like(elements: Sequence[Any] | None) -> Any:
     """One element that stands for all: a float among whole numbers, None (any plain value) where there is none."""
-    if isinstance(elements, str):
-        return elements
-    found = list(elements or [])
+    found = list(elements or ())
     return next((each for each in found if isinstance(each, float)), found[0] if found else None)
 
 

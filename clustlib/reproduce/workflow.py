@@ -81,6 +81,9 @@ def forget_outdated(computing: bool) -> None:
         for file in (_paths.build(profile) / "results").glob("*/*.json"):
             if _relative(file) not in known or not _stands(file, profile, computing and profile == "paper"):
                 file.unlink()
+        for outcome in (_paths.build(profile) / "results").glob("*/*.outcome"):
+            if _relative(outcome.with_suffix(".json")) not in known:
+                outcome.unlink()
         _forget_pages(profile)
 
 
