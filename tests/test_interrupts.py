@@ -1,4 +1,4 @@
-"""Runs that are interrupted, terminated or killed: nothing stays alive, nothing false is kept, the next run is right."""
+"""Runs that are interrupted, terminated or killed: nothing stays alive, nothing false is kept, the next goes on."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def test_a_book_that_ends_early_leaves_nothing_and_goes_on(small_book, number, m
 @pytest.mark.slow
 def test_a_book_ends_with_the_make_that_asked_for_it(small_book):
     set_default(small_book / "notebooks/jule/table-01.ipynb", "seconds = 0", f"seconds = {LONG}")
-    script = f'{sys.executable} -m clustlib.reproduce book --parent $$ --cores 1 -- {targets("quick")[0]} & wait'
+    script = f"{sys.executable} -m clustlib.reproduce book --parent $$ --cores 1 -- {targets('quick')[0]} & wait"
     make_alike = subprocess.Popen(["sh", "-c", script], cwd=small_book, stderr=subprocess.DEVNULL)
     assert wait_until(lambda: calls(small_book))
     make_alike.kill()

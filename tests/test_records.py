@@ -104,6 +104,16 @@ def test_a_damaged_record_is_refused(book, damage):
         run()
 
 
+def test_a_record_under_anothers_name_is_refused(book):
+    folder = book / "_build/quick/records"
+    first, second = run(seed=0), run(seed=1)
+    for suffix in (".json", ".npz"):
+        (folder / f"{second.key}{suffix}").write_bytes((folder / f"{first.key}{suffix}").read_bytes())
+    with pytest.raises(RecordCorrupt, match="seed-0; delete"):
+        run(seed=1)
+    assert run(seed=0).metrics == first.metrics
+
+
 @pytest.mark.parametrize("damage", ["remove", "truncate"])
 def test_damaged_arrays_are_refused(book, damage):
     path = book / "_build/quick/records" / f"{run().key}.npz"

@@ -17,6 +17,7 @@ from small_book import (
     command_line,
     descendants,
     kill,
+    lay_out,
     make,
     run_cli,
     set_default,
@@ -27,6 +28,7 @@ from small_book import (
 
 from clustlib import results
 from clustlib.errors import UsageError
+from clustlib.records.store import lock
 from clustlib.reproduce import notebook as nb
 from clustlib.reproduce import running, workflow
 from clustlib.reproduce.__main__ import main
@@ -151,6 +153,123 @@ def test_a_kernel_that_does_not_come_up_is_started_again(book, monkeypatch, mess
     with pytest.raises(running.NotebookFailed, match=message):
         running.execute(nb.find("jule/table-03"), {}, path.with_suffix(".out"))
     assert len(seen) == starts
+
+
+def test_other_parameters_have_a_place_of_their_own(book):
+    path = write_notebook(book, "jule", "table-03")
+    assert run_cli(book, "run", "jule/table-03").returncode == 0
+    before = {file: file.read_bytes() for file in (book / "_build/quick").rglob("*") if file.is_file()}
+    done = run_cli(book, "run", "jule/table-03", "--set", "value=0.25")
+    assert done.returncode == 0
+    assert {file: file.read_bytes() for file in (book / "_build/quick").rglob("*") if file.is_file()} == before
+    own = own_result(book)
+    assert f"result: {own}" in done.stdout
+    assert f"page: {own.with_name(path.name)}" in done.stdout
+    assert "value: 0.25" in done.stdout
+    assert json.loads(own.read_text(encoding="utf-8"))["others"] == {"value": 0.25}
+    assert done.stderr == ""  # Jupyter has nothing to warn of
+
+
+@pytest.mark.parametrize("given", [{"value": 0.5}, {"recompute": "all"}, {}])
+def test_the_profiles_own_parameters_make_the_books_result(book, given):
+    write_notebook(book, "jule", "table-03")
+    place = running.place(nb.find("jule/table-03"), "quick", given)
+    assert place.result == results.path("quick", "jule", "table-03")
+
+
+def test_each_choice_of_parameters_has_its_place(book):
+    write_notebook(book, "jule", "table-03")
+    given = [{"value": value} for value in (0.1, 0.2, -0.1, [0.1], "a" * 300, "../../up")] + [{"seconds": 1}]
+    places = [
+        running.place(nb.find("jule/table-03"), profile, each) for profile in ("quick", "paper") for each in given
+    ]
+    assert len({place.result for place in places}) == len(places)
+    for place in places:
+        assert place.result.resolve().is_relative_to(book / "_build/own")
+        assert max(map(len, place.result.parts)) < 120
+
+
+@pytest.mark.parametrize("extra", [[], ["--plain"]], ids=["jupyter", "plain"])
+@pytest.mark.parametrize(
+    "last", ["raise SystemExit", "raise SystemExit(0)", 'raise KeyError("no")', "if value:\n    exit()"]
+)
+def test_a_notebook_that_does_not_reach_its_end_has_failed(book, last, extra):
+    write_notebook(book, "jule", "table-03", PARAMETERS, f"from clustlib import results\n{last}\n", FINISH)
+    assert run_cli(book, "run", "jule/table-03", *extra).returncode == 1
+    (found,) = results.read("quick")
+    assert found.status not in (results.OK, results.UNFINISHED)
+    assert "\n" not in found.status
+
+
+def test_opened_by_hand_a_notebook_leaves_the_books_results(book):
+    file = hand_on("table-03", metrics={"value": 0.5})
+    before = file.read_bytes()
+    results.finish("jule", "table-03", profile="quick", metrics={"value": 0.1})
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_page_holds_no_bar_and_nothing_of_this_machine(book):
+    code = """
+import warnings
+from pathlib import Path
+from tqdm.auto import tqdm, trange
+for _ in tqdm(range(3), desc="bar"): pass
+for _ in trange(3): pass
+print("lies in", Path.cwd() / "here")
+"""
+    write_notebook(book, "jule", "table-03", PARAMETERS, f"from clustlib import results\n{code}", FINISH)
+    assert run_cli(book, "run", "jule/table-03").returncode == 0
+    page = (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text(encoding="utf-8")
+    for word in ("widget", 'bar": ', "it/s", str(book), "input_path", "output_path"):
+        assert word not in page.replace('desc=\\"bar', "")
+    assert "lies in notebooks/jule/here" in page
+
+
+@pytest.mark.parametrize("name", ["with space", "{b}", "100%s", "ünder", "$HOME"])
+def test_a_checkout_may_have_any_name(tmp_path, name):
+    folder = tmp_path / name
+    for part in ("notebooks", "book/profiles", "book/records", "book/published"):
+        (folder / part).mkdir(parents=True)
+    (folder / "_config.yml").write_text("title: test\n", encoding="utf-8")
+    lay_out(folder)
+    done = run_cli(folder, "book", "--cores", "2", "--", targets("quick")[0])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "table-01                ok" in done.stdout
+
+
+@pytest.mark.parametrize("locale", [{"PYTHONUTF8": "0", "LC_ALL": "C"}, {"HOME": "/proc/none"}], ids=["ascii", "home"])
+def test_neither_an_ascii_locale_nor_a_read_only_home_matters(small_book, locale):
+    text = 'print("αβγ ✔")\nfrom clustlib import results\n'
+    write_notebook(small_book, "jule", "table-01", PARAMETERS, text, FINISH)
+    done = run_cli(small_book, "book", "--cores", "2", "--", targets("quick")[0], **locale)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "αβγ ✔" in (small_book / "_build/quick/notebooks/jule/table-01.ipynb").read_text(encoding="utf-8")
+    for extra in ([], ["--plain"]):
+        assert run_cli(small_book, "run", "jule/table-01", *extra, **locale).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "jule/table-01"], ["run", "jule/table-01", "--plain"], ["book"], ["html"]]
+)
+def test_where_nothing_can_be_written_one_line_says_so(small_book, arguments):
+    (small_book / "_build").write_text("a file where the folder should be", encoding="utf-8")
+    done = run_cli(small_book, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "_build" in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_no_result(book, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    write_notebook(book, "jule", "table-03")
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["run", "jule/table-03", "--plain"]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("OSError: could not write") and "No space left" in said
+    assert results.read("quick") == []
 
 
 def test_the_source_notebook_is_never_written(book):
@@ -311,3 +430,43 @@ def test_outdated_results_are_forgotten(book):
     hand_on("table-01", "ValueError: no")
     workflow.forget_outdated(computing=False)
     assert not file.is_file()
+
+
+def test_what_has_no_notebook_any_more_is_forgotten(book):
+    path = write_notebook(book, "jule", "table-01")
+    file, page = hand_on("table-01", metrics={"value": 0.5}), book / workflow.executed("quick", nb.Notebook(path))
+    page.parent.mkdir(parents=True)
+    page.write_text("{}", encoding="utf-8")
+    left = [page.with_name(".table-01.4711.ipynb"), workflow.unfinished(page)]
+    for each in left:
+        each.write_text("half a page", encoding="utf-8")
+    with lock(workflow.page_lock(page)):  # a run is at work on it
+        workflow.forget_outdated(computing=False)
+        assert [file.is_file(), page.is_file(), *(each.is_file() for each in left)] == [True, True, False, True]
+    workflow.forget_outdated(computing=False)
+    assert not left[1].is_file()
+    path.unlink()
+    workflow.forget_outdated(computing=False)
+    assert not file.is_file() and not page.is_file()
+
+
+DAMAGED = ["[]", "", "null", "{", '"ok"', '{"key": "table-01", "comparison": 5}', '{"comparison": [1]}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_result_is_one_line_and_made_again(book, text):
+    write_notebook(book, "jule", "table-01")
+    file = hand_on("table-01", metrics={"value": 0.5})
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(results.ResultDamaged, match=r"table-01\.json"):
+        results.read("quick")
+    workflow.forget_outdated(computing=False)
+    assert not file.is_file()
+
+
+@pytest.mark.parametrize("text", ["[]", "a: [", "jule/table-03: 5", "jule/table-03: [1]", "5"])
+def test_a_damaged_profile_is_one_line(book, text):
+    write_notebook(book, "jule", "table-03")
+    (book / "book/profiles/paper.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"paper\.yml"):
+        nb.profile_parameters(nb.find("jule/table-03"), "paper")

@@ -108,7 +108,8 @@ def profile_parameters(notebook: Notebook, profile: str) -> dict[str, Any]:
 def _sections(file: Path) -> dict[str, dict[str, Any]]:
     """A profile's parameters by notebook. Raises :class:`UsageError` where the file is not that."""
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = {} if found is None else found
         return {name: dict(section or {}) for name, section in found.items()}
     except FileNotFoundError:
         return {}

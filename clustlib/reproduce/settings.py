@@ -37,7 +37,7 @@ def typed(name: str, text: str, default: Any) -> Any:
         if isinstance(default, (list, tuple, dict)):
             return _value(_node(text), default)
         return _scalar(_unquoted(text), default)
-    except (yaml.YAMLError, ValueError, AttributeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         kind = next((words for known, words in _KINDS.items() if isinstance(default, known)), "a value")
         raise UsageError(f"{name} takes {kind}{_example(default)}; got {text[:60]!r}") from None
 
