@@ -1,6 +1,7 @@
 """Records: exact replay, atomic writing, refusal of what was edited."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -156,6 +157,18 @@ def test_a_full_disk_leaves_nothing_half_written(book, monkeypatch):
     with pytest.raises(OSError, match=r"could not write .*No space left"):
         run()
     assert not [path for path in (book / "_build/quick/records").rglob("*") if path.is_file()]
+
+
+def test_what_a_killed_write_left_is_removed_by_the_next(book):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    folder = book / "_build/quick/records/K-means/digits"
+    folder.mkdir(parents=True)
+    left, at_work = (folder / f".fake.seed-0.json.{pid}.tmp" for pid in (gone.pid, os.getppid()))
+    for path in (left, at_work):
+        path.write_text("half", encoding="utf-8")
+    run()
+    assert [left.is_file(), at_work.is_file()] == [False, True]
 
 
 def test_grid_runs_every_combination_and_seedless_rows_once():

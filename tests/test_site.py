@@ -56,6 +56,15 @@ def test_tables_of_claims_are_made_again_once_every_notebook_has_run():
     assert others == outputs[1:] and made["cells"][1] == {"source": ""}
 
 
+def test_the_sources_hold_nothing_of_the_machine_that_built_them(html):
+    pages = list((html / "_sources").rglob("*.ipynb"))
+    assert pages
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for word in ("input_path", "output_path", str(html.parent.parent), "widget-view"):
+            assert word not in text, page
+
+
 class Links(HTMLParser):
     """Every link and resource of a page, and the ids that links may point to."""
 

@@ -4,6 +4,7 @@ import ast
 import difflib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,14 @@ def find(name: str | Path) -> Notebook:
     wanted = str(name).removesuffix(".ipynb").removeprefix("notebooks/")
     if wanted in known:
         return known[wanted]
-    close = difflib.get_close_matches(wanted, known, n=3) or sorted(known)
-    raise UsageError(f"no notebook {name}; did you mean {', '.join(close)}?")
+    raise UsageError(f"no notebook {str(name)[:60]}; did you mean {_closest(wanted, known)}?")
+
+
+def _closest(name: str, known: Iterable[str]) -> str:
+    """The names most like ``name``, at most three of them, in words."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3) or known[:3]
+    return ", ".join(close)
 
 
 def all_notebooks() -> list[Notebook]:
@@ -122,6 +129,6 @@ def checked(notebook: Notebook, parameters: dict[str, Any], origin: str) -> dict
     defaults = notebook.defaults()
     for name in parameters:
         if name not in defaults:
-            close = difflib.get_close_matches(name, defaults, n=2) or sorted(defaults)
-            raise UsageError(f"{origin}: {notebook.name} has no parameter {name!r}; did you mean {', '.join(close)}?")
+            meant = _closest(name, defaults)
+            raise UsageError(f"{origin}: {notebook.name} has no parameter {name[:30]!r}; did you mean {meant}?")
     return parameters

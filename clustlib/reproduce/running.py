@@ -26,6 +26,7 @@ _KERNEL_STARTS = (
 )
 _QUIET = ("--IPKernelApp.log_level=CRITICAL",)  # that its end came by a signal is no news
 _MOST_NUMBERS = 10  # that are printed
+_LONGEST_LINE = 200  # characters of an error
 _LONGEST_NAME = 80  # characters of a folder named after parameters
 
 
@@ -37,10 +38,9 @@ class NotebookFailed(OneLine, RuntimeError):
         self.line = line
 
 
-def _line(error: BaseException) -> str:
+def _line(name: str, message: object) -> str:
     """An error as one line."""
-    text = f"{type(error).__name__}: {error}"
-    return text.splitlines()[0]
+    return f"{name}: {message}".splitlines()[0][:_LONGEST_LINE]
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,13 @@ def execute(notebook: Notebook, parameters: dict[str, Any], output: Path) -> Non
     try:
         _papermill(notebook, parameters, temporary)
     except PapermillExecutionError as error:
-        failure = f"{error.ename}: {error.evalue}".splitlines()[0]
+        failure = _line(error.ename, error.evalue)
     except (RuntimeError, OSError) as error:  # the kernel died, or did not start; the disk is full
-        failure = _line(error)
+        failure = _line(type(error).__name__, error)
     try:
         _publish(temporary, output)
     except OSError as error:
-        failure = failure or _line(error)
+        failure = failure or _line(type(error).__name__, error)
     if failure:
         raise NotebookFailed(failure)
 
@@ -224,4 +224,4 @@ def execute_plain(notebook: Notebook, parameters: dict[str, Any]) -> None:
     except (Exception, SystemExit) as error:
         if not isinstance(error, OneLine):
             traceback.print_exc()
-        raise NotebookFailed(_line(error)) from None
+        raise NotebookFailed(_line(type(error).__name__, error)) from None
