@@ -190,9 +190,7 @@ def test_each_choice_of_parameters_has_its_place(book):
 
 
 @pytest.mark.parametrize("extra", [[], ["--plain"]], ids=["jupyter", "plain"])
-@pytest.mark.parametrize(
-    "last", ["raise SystemExit", "raise SystemExit(0)", 'raise KeyError("no")', "if value:\n    exit()"]
-)
+@pytest.mark.parametrize("last", ["raise SystemExit", "raise SystemExit(0)", 'raise KeyError("no")'])
 def test_a_notebook_that_does_not_reach_its_end_has_failed(book, last, extra):
     write_notebook(book, "jule", "table-03", PARAMETERS, f"from clustlib import results\n{last}\n", FINISH)
     assert run_cli(book, "run", "jule/table-03", *extra).returncode == 1
