@@ -368,5 +368,7 @@ def test_a_million_points(labels, clusters):
 
 def test_the_import_is_light():
     code = "import sys, clustlib.metrics; print(*{'scipy', 'sklearn', 'torch', 'pandas', 'faiss'} & set(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout
     assert loaded.strip() == ""

@@ -78,7 +78,7 @@ def lfw_pairs(side: int, crop: float = 0.5) -> tuple[np.ndarray, Pairs]:
     listing = archive.parent / "pairs.txt"
     if not listing.is_file():
         raise DataMissing(f"{listing} is missing: fetch it from http://vis-www.cs.umass.edu/lfw/pairs.txt")
-    names, pairs = read_pairs(listing.read_text())
+    names, pairs = read_pairs(listing.read_text(encoding="utf-8"))
     images = np.empty((len(names), 3, side, side), np.uint8)
     place = {f"lfw/{name}": i for i, name in enumerate(names)}
     found = 0

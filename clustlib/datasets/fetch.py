@@ -115,7 +115,7 @@ def digest(path: Path, algorithm: str = "sha256", *, unpacked: bool = False) -> 
     state = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{algorithm}|{unpacked}"
     note = cache_folder() / "checked" / hashlib.sha256(state.encode()).hexdigest()
     with suppress(OSError, UnicodeDecodeError):
-        known = note.read_text()
+        known = note.read_text(encoding="utf-8")
         if len(known) == hashlib.new(algorithm).digest_size * 2:
             return known
     found = checksum(path, algorithm, unpacked=unpacked)

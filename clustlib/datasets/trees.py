@@ -145,7 +145,10 @@ def mit67(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
 
 
 def _mit67_plan(paths: Sequence[Path]) -> Plan:
-    parts = {"train": paths[1].read_text().split("\n"), "test": paths[2].read_text().split("\n")}
+    parts = {
+        "train": paths[1].read_text(encoding="utf-8").split("\n"),
+        "test": paths[2].read_text(encoding="utf-8").split("\n"),
+    }
     listed = [(line.strip(), part) for part, lines in parts.items() for line in lines if line.strip()]
     classes = sorted({line.split("/")[0] for line, _ in listed})
     labels = [classes.index(line.split("/")[0]) for line, _ in listed]

@@ -169,7 +169,7 @@ class _Folder:
         self.folder.mkdir(parents=True, exist_ok=True)
         part, progress = self._path(name, ".part"), self._path(name, ".json")
         if part.is_file() and progress.is_file():
-            return np.lib.format.open_memmap(part, "r+"), int(json.loads(progress.read_text())["done"])
+            return np.lib.format.open_memmap(part, "r+"), int(json.loads(progress.read_text(encoding="utf-8"))["done"])
         return np.lib.format.open_memmap(part, "w+", dtype=np.dtype(dtype), shape=shape), 0
 
     def note(self, name: str, done: int, out: np.ndarray) -> None:

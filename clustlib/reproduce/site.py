@@ -34,7 +34,7 @@ def _state(result: results.Result | None, key: str) -> str:
     """How one entry of the contents stands; a notebook may show several."""
     if result is None:
         return "not run"
-    if result.status != "ok":
+    if result.status != results.OK:
         return f"failed: {result.status}"
     own = result.comparison
     own = own[own["table"] == key] if len(own) else own
@@ -150,7 +150,7 @@ def gather(folder: Path) -> None:
         if source.is_file():
             target = folder / "notebooks" / f"{notebook.name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            content = json.loads(with_claims(source.read_text(), found))
+            content = json.loads(with_claims(source.read_text(encoding="utf-8"), found))
             if notebook in reports():
                 pages.dashboard(content, frame, shown_on(), numbers)
             else:
@@ -161,14 +161,14 @@ def gather(folder: Path) -> None:
     (generated / "verdicts.md").write_text(overview_page(), encoding="utf-8")
     (generated / "citing.md").write_text(citing.page(), encoding="utf-8")
     for paper in published.PAPERS:
-        (generated / f"{paper}-contents.md").write_text(contents_page(paper))
-        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]))
-    (generated / "jule-variants.md").write_text(variants_page())
-    (generated / "jule-switches.md").write_text(switches_page())
-    (generated / "fcn-choices.md").write_text(choices_page())
-    (generated / "dbc-choices.md").write_text(dbc_choices_page())
-    (generated / "dbc-starts.md").write_text(dbc_starts_page())
-    (generated / "performance.md").write_text(performance_page(generated))
+        (generated / f"{paper}-contents.md").write_text(contents_page(paper), encoding="utf-8")
+        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]), encoding="utf-8")
+    (generated / "jule-variants.md").write_text(variants_page(), encoding="utf-8")
+    (generated / "jule-switches.md").write_text(switches_page(), encoding="utf-8")
+    (generated / "fcn-choices.md").write_text(choices_page(), encoding="utf-8")
+    (generated / "dbc-choices.md").write_text(dbc_choices_page(), encoding="utf-8")
+    (generated / "dbc-starts.md").write_text(dbc_starts_page(), encoding="utf-8")
+    (generated / "performance.md").write_text(performance_page(generated), encoding="utf-8")
     (generated / "api.md").write_text(api_page(), encoding="utf-8")
 
 
@@ -200,6 +200,14 @@ def with_repository(config: str) -> str:
     return yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
 
 
+def _forget_pages(sources: Path, html: Path) -> None:
+    """Remove the HTML of notebooks that are gone: Sphinx leaves it."""
+    for page in [*html.glob("notebooks/*/*.html"), *html.glob("_sources/notebooks/*/*.ipynb")]:
+        relative = page.relative_to(html / "_sources" if page.suffix == ".ipynb" else html)
+        if not (sources / relative).with_suffix(".ipynb").is_file():
+            page.unlink()
+
+
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
@@ -219,11 +227,13 @@ def build() -> int:
         str(root),
         "--all",
     ]
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
     if done.returncode == 0:
         tidy.tidy(_paths.build("html"))
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(done.stdout)
+    log.write_text(done.stdout, encoding="utf-8")
+    if done.returncode == 0:
+        _forget_pages(folder, _paths.build("html"))
     warnings = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
     print(*warnings, sep="\n")
     state = "<" if done.returncode == 0 else "!"
