@@ -35,7 +35,7 @@ class ImageSet:
     """
 
     images: np.ndarray
-    labels: np.ndarray | None
+    labels: Any  # (N,) int64 or None: what reads registered sets need not ask
     name: str
     class_names: tuple[str, ...] | None = None
     split: np.ndarray | None = None
@@ -74,9 +74,9 @@ class ImageSet:
         return len(self.images)
 
     @property
-    def n_classes(self) -> int | None:
-        """How many different labels there are; None without labels."""
-        return None if self.labels is None else len(np.unique(self.labels))
+    def n_classes(self) -> int:
+        """How many different labels there are; 0 where nobody knows any."""
+        return 0 if self.labels is None else len(np.unique(self.labels))
 
     @property
     def shape(self) -> tuple[int, int, int]:

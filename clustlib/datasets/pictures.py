@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 LARGEST_FILE = 512 << 20  # bytes
 LARGEST_PICTURE = 1 << 27  # pixels; the largest cameras of telephones are below it
 _ALONE = 1 << 24  # pixels from which on one picture is decoded at a time
@@ -53,10 +53,11 @@ def content_of(path: str | Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise Unreadable(_why_not_opened(path, error)) from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise Unreadable("not a regular file")
     with open(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("not a regular file")
         if status.st_size == 0:
             raise Unreadable("empty file")
         if status.st_size > LARGEST_FILE:

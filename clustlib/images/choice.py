@@ -17,7 +17,7 @@ class Choice:
     n_clusters : the number taken.
     given : whether the user named it.
     lengths : bits an image, (m,) for 1 to m clusters; empty where there is no graph.
-    others : the next best numbers, best first, none beside another.
+    others : the numbers next best to the best of the curve, best first, none beside another.
     """
 
     n_clusters: int
@@ -35,14 +35,14 @@ def choose(tree: MergeTree, graph: KnnGraph, n_clusters: int | None = None) -> C
     lengths = description_length(tree, graph.indices[:, :wide]) / n / np.log(2)
     best = int(lengths.argmin()) + 1
     taken = n_clusters or best
-    return Choice(taken, n_clusters is not None, lengths, _next_best(lengths, taken))
+    return Choice(taken, n_clusters is not None, lengths, _next_best(lengths, best))
 
 
-def _next_best(lengths: np.ndarray, taken: int, many: int = 2) -> tuple[int, ...]:
-    """The best numbers that are at least a tenth away from the one taken and from each other."""
+def _next_best(lengths: np.ndarray, best: int, many: int = 2) -> tuple[int, ...]:
+    """The best numbers that are at least a tenth away from the best one and from each other."""
     found: list[int] = []
     for k in (np.argsort(lengths, kind="stable") + 1).tolist():
-        if all(abs(k - other) > max(1, 0.1 * other) - 1e-9 or other == 0 for other in (taken, *found)) and k != taken:
+        if all(abs(k - other) > max(1, 0.1 * other) - 1e-9 or other == 0 for other in (best, *found)) and k != best:
             found.append(k)
         if len(found) == many:
             break

@@ -4,10 +4,13 @@ import hashlib
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 KINDS = ("cnn", "pixels")
 THUMBNAIL = 112  # pixels of the longer side
 _BATCH = 8  # images that go through the network at once; always so many, so that what comes out is always the same
+_loading = threading.Lock()
 _COMMIT = 2.0  # seconds between two transactions
 
 
@@ -62,26 +66,44 @@ def pixels_maker(size: int) -> Maker:
 
 
 def network_maker(device: str = "auto") -> Maker:
-    """Vectors that are the activations of EfficientNet-Lite0's last hidden layer, rounded to half precision."""
-    import torch
+    """Vectors that are the activations of EfficientNet-Lite0's last hidden layer, rounded to half precision.
 
-    from clustlib import _device
-    from clustlib.models.features import to_input
-    from clustlib.models.weights import pretrained
+    The network is loaded when the first image comes: where all vectors are kept, nothing waits for torch.
+    """
+    from clustlib.models.weight_files import weights_file
 
-    on = _device.resolve(device)
-    network = pretrained().to(on, memory_format=torch.channels_last)
-    weights = hashlib.sha256()
-    for value in network.state_dict().values():
-        weights.update(value.cpu().contiguous().numpy().tobytes())
+    weights = hashlib.sha256(weights_file("efficientnet-lite0").read_bytes()).hexdigest()
 
     def make(images: np.ndarray) -> np.ndarray:
+        import torch
+
+        from clustlib.models.features import to_input
+
+        network, on = _network(device)
+        torch.set_num_threads(1)
         padded = np.concatenate([images, np.repeat(images[-1:], _BATCH - len(images), axis=0)])
         with torch.inference_mode():
             batch = torch.from_numpy(padded).permute(0, 3, 1, 2).to(on)
             return network(to_input(batch, network, 224)).half().cpu().numpy()[: len(images)]
 
-    return Maker(f"efficientnet-lite0 224 {weights.hexdigest()[:16]} {_code()}", 224, np.float16, make)
+    return Maker(f"efficientnet-lite0 224 {weights[:16]} {_code()}", 224, np.float16, make)
+
+
+def _network(device: str) -> Any:
+    """The network and the device that it is on; loaded once, whichever thread asks first."""
+    with _loading:
+        return _loaded_network(device)
+
+
+@lru_cache(maxsize=1)
+def _loaded_network(device: str) -> Any:
+    import torch
+
+    from clustlib import _device
+    from clustlib.models.weights import pretrained
+
+    on = _device.resolve(device)
+    return pretrained().to(on).to(memory_format=torch.channels_last), on  # type: ignore[call-overload]
 
 
 def _code() -> str:
@@ -141,7 +163,7 @@ def _reasons(listing: Listing) -> dict[str, tuple[str, str]]:
     return {file: (reason, "") for file, reason in listing.skipped.items()}
 
 
-Made = list[tuple[str, bytes | None, Row | tuple[str, str]]]
+Made = list[tuple[str, bytes | None, Any]]  # file, content, and its row or why it has no content
 
 
 def _made(
@@ -153,7 +175,9 @@ def _made(
     if not missing:
         return
     clock = time.monotonic()
-    with tqdm(total=len(missing), desc="reading images", unit="img", disable=not verbose) as bar:
+    with tqdm(
+        total=len(missing), desc="reading images", unit="img", disable=not verbose, mininterval=0.5, delay=0.5
+    ) as bar:
         for made in _in_batches([(file, listing.path(file)) for file in missing], maker):
             for file, content, row in made:
                 if content is None:
@@ -174,7 +198,7 @@ def _in_batches(files: list[tuple[str, str]], maker: Maker) -> Iterator[Made]:
     workers = _processors()
     batches = iter([files[i : i + _BATCH] for i in range(0, len(files), _BATCH)])
     running: set[Future[Made]] = set()
-    with ThreadPoolExecutor(workers, initializer=_one_thread) as pool:
+    with _threads_back(), ThreadPoolExecutor(workers) as pool:
         try:
             for batch in batches:
                 running.add(pool.submit(_batch, batch, maker))
@@ -196,10 +220,16 @@ def _processors() -> int:
     return min(free, int(asked)) if asked.isdigit() and int(asked) > 0 else free
 
 
-def _one_thread() -> None:
-    """Each worker computes alone; without it every one would start as many threads as there are processors."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+@contextmanager
+def _threads_back() -> Iterator[None]:
+    """Give torch its threads back in the end: the workers compute with one each, which holds for the whole process."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else _processors()
+    try:
+        yield
+    finally:
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(before)
 
 
 def _batch(batch: list[tuple[str, str]], maker: Maker) -> Made:

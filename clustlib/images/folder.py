@@ -47,7 +47,8 @@ def load_folder(
         raise DataMissing(f"there are no images in {folder} that can be read")
     found, names = None, None
     if labels:
-        names, found = np.unique(folder_labels(seen.files), return_inverse=True)
+        unique, found = np.unique(folder_labels(seen.files), return_inverse=True)
+        names = tuple(unique.tolist())
     name = Path(folder).resolve().name
     return ImageSet(shaped(seen.vectors, size), found, name, names, files=tuple(seen.files))
 

@@ -27,6 +27,7 @@ def layout(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> np.ndarray:
     others = np.setdiff1d(np.arange(len(rows)), chosen)
     places[others] += random.normal(0, 0.006, (len(others), 2))
     places[chosen] = placed
+    places = np.clip(places, -0.04, 1.04)
     low, high = places.min(axis=0), places.max(axis=0)
     return (places - low) / np.maximum(high - low, np.float32(1e-9))
 

@@ -62,10 +62,10 @@ class Store:
 
     def contents(self, states: Iterable[tuple[bytes, str]]) -> dict[bytes, bytes]:
         """The content's hash of every path whose state is still the one it was kept with."""
-        states = dict(states)
+        wanted = dict(states)
         found = {}
-        for path, state, content in self._rows("SELECT path, state, content FROM files WHERE path IN", list(states)):
-            if states[path] == state:
+        for path, state, content in self._rows("SELECT path, state, content FROM files WHERE path IN", list(wanted)):
+            if wanted[path] == state:
                 found[path] = content
         return found
 

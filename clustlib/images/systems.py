@@ -120,7 +120,11 @@ def dbc(images: np.ndarray, k: int, seed: int, checkpoint: Path | None = None, d
         notes.append(f"DBC whitens {whiten} directions of its code in place of {defaults.whiten}: {len(images)} images")
     features = FCAEFeatures(whiten=whiten, epochs=min(defaults.epochs, 60), random_state=seed)
     model = DBC(k, features=features, random_state=seed, checkpoint=checkpoint, device=device).fit(images)
-    kept = {"shape": list(images.shape[1:]), "scaling": model.features_.scaling, "code": model.features_.code}
+    kept: dict[str, Any] = {
+        "shape": list(images.shape[1:]),
+        "scaling": model.features_.scaling,
+        "code": model.features_.code,
+    }
     kept |= {"radius": model.radius}
     return Fitted(model.labels_, model.embedding_, kept, {}, model.model_.state_dict(), tuple(notes))
 
@@ -147,7 +151,7 @@ def deepcluster(images: np.ndarray, k: int, seed: int, checkpoint: Path | None =
     from clustlib.methods.deepcluster import DeepCluster
 
     wanted, most = 64, max(1, min(len(images) - 1, len(images) // 4))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if most < wanted:
         notes = (f"DeepCluster keeps {most} components of its features in place of {wanted}: {len(images)} images",)
     options = {"width": 0.25, "kernel": 5, "stride": 2 if images.shape[2] >= 48 else 1}
