@@ -82,7 +82,7 @@ FILES: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "sixteen.tif": (lambda: encoded(Image.fromarray(_wide("uint16")), "TIFF"), READ),
     "thirty-two.tiff": (lambda: encoded(Image.fromarray(_wide("int32")), "TIFF"), READ),
     "float.tiff": (
-        lambda: encoded(Image.fromarray(np.linspace(-3, 9, 1200, dtype="f4").reshape(30, 40)), "TIFF"),
+        lambda: encoded(Image.fromarray(_wide("uint16").astype("f4") - 9), "TIFF"),
         READ,
     ),
     "nan.tiff": (lambda: encoded(Image.fromarray(np.full((8, 8), np.nan, "f4")), "TIFF"), "no finite value"),
