@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clustlib.errors import UsageError
-from clustlib.kernels.description_length import description_length, mutual_edges
+from clustlib.kernels.description_length import description_lengths, mutual_edges
 from clustlib.kernels.linkage import MergeTree
 
 PRICE = 3.5  # nats an edge between clusters; from 3 to 4 little changes
@@ -65,7 +65,7 @@ def estimate(tree: MergeTree, neighbours: np.ndarray, *, price: float = PRICE) -
     n = len(tree.initial)
     if neighbours.ndim != 2 or len(neighbours) != n or neighbours.dtype.kind not in "iu":
         raise UsageError(f"neighbours must be integers of shape ({n}, K), got {neighbours.dtype} {neighbours.shape}")
-    length = description_length(tree, mutual_edges(neighbours[:, : n_neighbors_for(n)]), price)
+    length = description_lengths(tree, mutual_edges(neighbours[:, : n_neighbors_for(n)]), price)
     chosen = int(length.argmin()) + 1
     others = [k for k in _local_minima(length) if k != chosen]
     return Estimate(chosen, length, tuple(others[:2]))

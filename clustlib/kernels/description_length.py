@@ -22,7 +22,7 @@ from clustlib.errors import UsageError
 from clustlib.kernels.linkage.tree import MergeTree
 
 
-def description_length(tree: MergeTree, edges: np.ndarray, price: float = 0.0) -> np.ndarray:
+def description_lengths(tree: MergeTree, edges: np.ndarray, price: float = 0.0) -> np.ndarray:
     """The description length of a graph's edges, and of the partition, at every cut of ``tree``.
 
     Parameters
