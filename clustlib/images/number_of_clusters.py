@@ -19,6 +19,7 @@ from clustlib.kernels.linkage import MergeTree
 
 PRICE = 3.5  # nats an edge between clusters; from 3 to 4 little changes
 FEWEST, MOST = 5, 20  # neighbours that are looked at
+FEWEST_IN_TREE = 10  # a tree made of fewer neighbours takes classes apart
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,13 @@ class Estimate:
     alternatives: tuple[int, ...]
 
 
-def n_neighbors_for(n_samples: int) -> int:
-    """How many neighbours of each of ``n_samples`` points are looked at: half the root of their number, 5 to 20."""
-    return min(int(np.clip(round(np.sqrt(n_samples) / 2), FEWEST, MOST)), max(n_samples - 1, 0))
+def n_neighbors_for(n_samples: int, fewest: int = FEWEST) -> int:
+    """How many neighbours of each of ``n_samples`` points are looked at: half the root of their number, 5 to 20.
+
+    For the merge tree itself ``fewest`` is better ``FEWEST_IN_TREE``: classes of ten images are lost in a graph of 20
+    neighbours.
+    """
+    return min(int(np.clip(round(np.sqrt(n_samples) / 2), fewest, MOST)), max(n_samples - 1, 0))
 
 
 def estimate(tree: MergeTree, neighbours: np.ndarray, *, price: float = PRICE) -> Estimate:
