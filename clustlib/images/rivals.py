@@ -117,12 +117,12 @@ def by_clustpy(case: Case, name: str) -> np.ndarray:
     from sklearn.decomposition import PCA
 
     try:
-        from clustpy import partition
+        from clustpy import centroid
     except ImportError:
         raise PackageMissing("needs clustpy: pip install clustpy==0.0.3") from None
     size = min(DIMENSIONS, *case.rows.shape)
     rows = PCA(size, random_state=case.seed).fit_transform(case.rows.astype(np.float64))
-    return getattr(partition, name)(random_state=case.seed).fit(rows).labels_
+    return getattr(centroid, name)(random_state=case.seed).fit(rows).labels_
 
 
 def _distances(rows: np.ndarray) -> np.ndarray:
