@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, knn
 from clustlib.methods._unit_rows import unit_rows
 
 LINKAGES = ("gdl", "path", "zeta")
-N_NEIGHBORS = 20
 _EXACT = 30_000  # images up to which neighbours are searched in the vectors as they are
 _PROJECTED = 192  # dimensions, in the mean, of what more images are searched in
 
@@ -34,8 +34,8 @@ def rows_of(vectors: np.ndarray) -> np.ndarray:
 
 
 def graph_of(rows: np.ndarray) -> KnnGraph:
-    """The graph of up to 20 nearest neighbours; of very many images in their principal components."""
-    k = min(N_NEIGHBORS, len(rows) - 1)
+    """The graph of 10 to 20 nearest neighbours; of very many images in their principal components."""
+    k = n_neighbors_for(len(rows), FEWEST_IN_TREE)
     if k < 1:
         return KnnGraph(np.empty((len(rows), 0), np.int32), np.empty((len(rows), 0)), 0.0)
     return affinity_graph(knn(_searched(rows), k), k)

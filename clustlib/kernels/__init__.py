@@ -6,6 +6,7 @@ from clustlib import _lazy
 
 if TYPE_CHECKING:  # for readers, type checkers and clustlib.sources; at run time the names come in one by one
     from clustlib.kernels.boosting import boosted_target, kl_terms
+    from clustlib.kernels.description_length import description_lengths, mutual_edges
     from clustlib.kernels.gsnmf import Penalty, gsnmf_update
     from clustlib.kernels.linkage import MergeTree, graph_linkage, initial_clusters
     from clustlib.kernels.linkage.scores import cluster_affinities, merge_scores
@@ -28,6 +29,7 @@ _HOME = {
     "boosted_kl": "soft_assignment",
     "boosted_target": "boosting",
     "cluster_affinities": "linkage.scores",
+    "description_lengths": "description_length",
     "draw_epoch": "sampling",
     "graph_linkage": "linkage",
     "gsnmf_update": "gsnmf",
@@ -36,6 +38,7 @@ _HOME = {
     "kmeans": "lloyd",
     "knn": "neighbours",
     "merge_scores": "linkage.scores",
+    "mutual_edges": "description_length",
     "nearest_neighbours": "torch_neighbours",
     "pca_whiten": "whitening",
     "power_iteration_clusters": "power_iteration",
@@ -56,6 +59,7 @@ __all__ = [
     "boosted_kl",
     "boosted_target",
     "cluster_affinities",
+    "description_lengths",
     "draw_epoch",
     "graph_linkage",
     "gsnmf_update",
@@ -64,6 +68,7 @@ __all__ = [
     "kmeans",
     "knn",
     "merge_scores",
+    "mutual_edges",
     "nearest_neighbours",
     "pca_whiten",
     "power_iteration_clusters",

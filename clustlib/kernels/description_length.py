@@ -18,18 +18,20 @@ import numpy as np
 from numba import njit
 from scipy.special import gammaln
 
+from clustlib.errors import UsageError
 from clustlib.kernels.linkage.tree import MergeTree
 
 
-def description_length(tree: MergeTree, neighbours: np.ndarray) -> np.ndarray:
-    """The description length of a k-NN graph's edges, and of the partition, at every cut of ``tree``.
+def description_lengths(tree: MergeTree, edges: np.ndarray, price: float = 0.0) -> np.ndarray:
+    """The description length of a graph's edges, and of the partition, at every cut of ``tree``.
 
     Parameters
     ----------
     tree : MergeTree
-    neighbours : (N, K) integers
-        Each row is K edges from a point to others, none of them itself. Directions are not looked at: two points
-        that are neighbours of each other have two edges.
+    edges : (E, 2) integers
+        Pairs of different samples, each an edge whose direction is not looked at; a pair may be there many times.
+    price : float
+        Nats that every edge between groups costs on top of the model's.
 
     Returns
     -------
@@ -39,44 +41,53 @@ def description_length(tree: MergeTree, neighbours: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        Neighbours that do not fit the tree's samples.
+        Edges that do not fit the tree's samples; a price that is not finite.
     """
-    neighbours = _checked(neighbours, len(tree.initial))
-    edges = neighbours.size
-    inside = np.cumsum(np.bincount(joining_merges(tree, neighbours).ravel() + 1, minlength=tree.n_leaves))
+    n = len(tree.initial)
+    edges = _checked(edges, n)
+    if not np.isfinite(price):
+        raise UsageError(f"price must be finite, got {price!r}")
+    inside = np.cumsum(np.bincount(joining_merges(tree, edges) + 1, minlength=tree.n_leaves))
     groups = np.arange(tree.n_leaves, 0, -1)
-    degrees = np.bincount(neighbours.ravel(), minlength=len(neighbours)) + neighbours.shape[1]
-    size = _node_sums(tree, np.ones(len(neighbours)))
-    degree = _node_sums(tree, degrees)
-    length = _edges_given_groups(edges, inside, groups)
+    degrees = np.bincount(edges.ravel(), minlength=n)
+    size, degree = _node_sums(tree, np.ones(n)), _node_sums(tree, degrees)
+    length = _edges_given_groups(len(edges), inside, groups) + price * (len(edges) - inside)
     length += _over_clusters(tree, gammaln(degree + size) - gammaln(size) - gammaln(size + 1))
-    length += _partition(len(neighbours), groups) - gammaln(degrees + 1).sum() + _repeated(neighbours)
+    length += _partition(n, groups) - gammaln(degrees + 1).sum() + _repeated(edges, n)
     return length[::-1]
 
 
-def joining_merges(tree: MergeTree, neighbours: np.ndarray) -> np.ndarray:
-    """The merge, from 0, that brings each point and each of its neighbours together; -1 in the same leaf. (N, K) int64.
+def mutual_edges(neighbours: np.ndarray) -> np.ndarray:
+    """The edges of a k-NN graph (N, K) between points that are neighbours of each other, both directions. (E, 2)."""
+    n, k = neighbours.shape
+    here, there = np.repeat(np.arange(n), k), neighbours.ravel().astype(np.int64)
+    known = np.isin(there * n + here, here * n + there)
+    return np.stack([here[known], there[known]], axis=1)
+
+
+def joining_merges(tree: MergeTree, edges: np.ndarray) -> np.ndarray:
+    """The merge, from 0, that brings the two ends of each edge together; -1 for both in one leaf. (E,) int64.
 
     With the leaves in the tree's order, the merge of two leaves is the last of those between them: a range maximum.
     """
     place, between = _leaf_order(tree.children)
-    here, there = place[tree.initial][:, None], place[tree.initial][neighbours]
-    low, high = np.minimum(here, there), np.maximum(here, there)
+    ends = np.sort(place[tree.initial][edges], axis=1)
+    low, high = ends.T
+    found = np.full(len(edges), -1)
     apart = high > low
-    found = np.full(neighbours.shape, -1)
     found[apart] = _range_maxima(between, low[apart], high[apart])
     return found
 
 
-def _checked(neighbours: np.ndarray, n: int) -> np.ndarray:
-    neighbours = np.asarray(neighbours)
-    if neighbours.ndim != 2 or len(neighbours) != n or neighbours.dtype.kind not in "iu":
-        raise ValueError(f"neighbours must be integers of shape ({n}, K), got {neighbours.dtype} {neighbours.shape}")
-    if neighbours.size and not 0 <= neighbours.min() <= neighbours.max() < n:
-        raise ValueError(f"neighbours must be from 0 to {n - 1}")
-    if (neighbours == np.arange(n)[:, None]).any():
-        raise ValueError("a point cannot be its own neighbour")
-    return neighbours.astype(np.int64)
+def _checked(edges: np.ndarray, n: int) -> np.ndarray:
+    edges = np.asarray(edges)
+    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
+        raise UsageError(f"edges must be integers of shape (E, 2), got {edges.dtype} of shape {edges.shape}")
+    if edges.size and not 0 <= edges.min() <= edges.max() < n:
+        raise UsageError(f"edges must join samples 0 to {n - 1}")
+    if (edges[:, 0] == edges[:, 1]).any():
+        raise UsageError("an edge must join two different samples")
+    return edges.astype(np.int64)
 
 
 def _edges_given_groups(edges: int, inside: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -91,11 +102,10 @@ def _partition(n: int, groups: np.ndarray) -> np.ndarray:
     return gammaln(n + 1) + gammaln(n) - gammaln(groups) - gammaln(n - groups + 1) + np.log(n)
 
 
-def _repeated(neighbours: np.ndarray) -> float:
+def _repeated(edges: np.ndarray, n: int) -> float:
     """Sum over pairs of points of ln A_ij!."""
-    here = np.broadcast_to(np.arange(len(neighbours))[:, None], neighbours.shape)
-    pairs = np.minimum(here, neighbours) * len(neighbours) + np.maximum(here, neighbours)
-    return float(gammaln(np.unique(pairs, return_counts=True)[1] + 1).sum())
+    low, high = np.sort(edges, axis=1).T
+    return float(gammaln(np.unique(low * n + high, return_counts=True)[1] + 1).sum())
 
 
 def _over_clusters(tree: MergeTree, values: np.ndarray) -> np.ndarray:
