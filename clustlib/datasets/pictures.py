@@ -18,7 +18,7 @@ import numpy as np
 from clustlib.errors import OneLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from PIL import Image
 
@@ -92,6 +92,15 @@ def picture(content: bytes, *, upright: bool = True, least: int | None = None) -
     ------
     Unreadable : not an image, damaged, without a finite value, or of more than 2**27 pixels.
     """
+
+    def made(image: "Image.Image") -> "Image.Image":
+        return _turned(_rgb(image), _orientation(image) if upright else 1)
+
+    return _safely(content, made, least)
+
+
+def _safely(content: bytes, made: "Callable[[Image.Image], Image.Image]", least: int | None = None) -> "Image.Image":
+    """What ``made`` makes of the opened image."""
     with quietly():
         try:
             with _opened(content) as image:
@@ -99,7 +108,7 @@ def picture(content: bytes, *, upright: bool = True, least: int | None = None) -
                     image.draft(None, (least, least))
                 with _turn(image.width * image.height):
                     image.load()
-                    return _turned(_rgb(image), _orientation(image) if upright else 1)
+                    return made(image)
         except Unreadable:
             raise
         except MemoryError:
@@ -108,9 +117,16 @@ def picture(content: bytes, *, upright: bool = True, least: int | None = None) -
             raise Unreadable("damaged", _line(error)) from None
 
 
-def grey(image: "Image.Image") -> "Image.Image":
-    """An opened image as 8-bit grey; the bits of an 8-bit grey image are kept."""
-    return image.convert("L") if image.mode not in _WIDE else _scaled(image)
+def decoded(content: bytes, mode: str) -> "Image.Image":
+    """The image in ``content`` in ``mode`` "L" or "RGB", as it lies in the file: not turned, transparency left out.
+
+    So are the registered sets read. Wide values are scaled as :func:`picture` does.
+
+    Raises
+    ------
+    Unreadable : as :func:`picture`.
+    """
+    return _safely(content, lambda image: (_scaled(image) if image.mode in _WIDE else image).convert(mode))
 
 
 @contextmanager
