@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from clustlib.images.runs import DEVELOPED_ON
+from clustlib.images.runs import DEVELOPED_ON, OF_THE_TREE, SCORES
 from clustlib.plots.looks import new_figure
 from clustlib.records import Record
 
@@ -30,21 +30,31 @@ def outcomes(runs: Iterable[Record]) -> pd.DataFrame:
 
 def subset_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
     """One row for every drawn subset of classes and every rule: what ``count_on_subsets`` recorded."""
-    names = ["classes", "found", "accuracy", "nmi_geometric"]
-    parts = [pd.DataFrame({**r.params, **{name: r.arrays[name] for name in names}}) for r in runs]
-    if not parts:
-        return _with_half(pd.DataFrame(columns=COLUMNS))
-    frame = pd.concat(parts, ignore_index=True)
-    return _with_half(frame.assign(error=np.log2(frame["found"] / frame["classes"]))[COLUMNS])
+    parts = [
+        pd.DataFrame(
+            {"dataset": r.params["dataset"], "features": r.params["features"], "method": method}
+            | {"classes": r.arrays["classes"]}
+            | {name: r.arrays[f"{name} {method}"] for name in SCORES}
+        )
+        for r in runs
+        for method in OF_THE_TREE
+    ]
+    return _with_half(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS))
 
 
 def one_class_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
-    """Share of single classes in which each rule finds one cluster, and at most two."""
-    parts = [pd.DataFrame({"method": r.params["method"], "found": r.arrays["found"]}) for r in runs]
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["method", "found"])
-    grouped = frame.groupby("method", sort=False)["found"]
-    return grouped.agg(
-        classes="size", one=lambda found: (found == 1).mean(), at_most_two=lambda found: (found <= 2).mean()
+    """Share of single classes in which each rule finds one cluster, and at most two; one row a half and rule."""
+    parts = [
+        pd.DataFrame({"dataset": r.params["dataset"], "method": method, "found": r.arrays[f"found {method}"]})
+        for r in runs
+        for method in OF_THE_TREE
+    ]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["dataset", "method", "found"])
+    return (
+        _with_half(frame)
+        .assign(one=frame["found"] == 1, at_most_two=frame["found"] <= 2)
+        .groupby(["sets", "method"], sort=False)
+        .agg(classes=("found", "size"), one=("one", "mean"), at_most_two=("at_most_two", "mean"))
     )
 
 
