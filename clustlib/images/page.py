@@ -35,7 +35,7 @@ def contents(outcome: Outcome, result: str) -> dict[str, Any]:
     shown = min(len(lengths), max(40, 3 * outcome.n_clusters, *(2 * other for other in (1, *outcome.choice.others))))
     return {
         "title": outcome.name,
-        "lead": _lead(outcome),
+        "lead": lead(outcome),
         "result": result,
         "k": outcome.n_clusters,
         "groups": {"sizes": sizes, "first": first, "merges": merges},
@@ -107,7 +107,8 @@ def _image(outcome: Outcome, i: int, groups: np.ndarray, place_of: dict[int, int
     return found | ({"l": outcome.truth[i]} if outcome.truth else {})
 
 
-def _lead(outcome: Outcome) -> str:
+def lead(outcome: Outcome) -> str:
+    """How many images and clusters there are, and how they were made, in two sentences."""
     many, k = len(outcome.files), outcome.n_clusters
     said = f"{many:,} image{'s' * (many != 1)} in {k:,} cluster{'s' * (k != 1)}"
     said += " (the number was given)" if outcome.choice.given else " (the number was found)"
