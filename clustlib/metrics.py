@@ -36,6 +36,8 @@ def _is_integer(value: Any) -> bool:
 
 def _check_labels(labels: Any, name: str) -> np.ndarray:
     """Return ``labels`` as a non-empty one-dimensional array whose values are all integers."""
+    if labels is None:
+        raise ValueError(f"{name} are None: there are no labels to compare with")
     if hasattr(labels, "detach"):  # a torch tensor, without importing torch
         labels = labels.detach().cpu()
         labels = (labels.double() if labels.is_floating_point() else labels).numpy()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from clustlib import _paths, published, sources
 from clustlib.errors import UsageError
 from clustlib.reproduce.settings import typed
@@ -94,6 +96,14 @@ def all_notebooks() -> list[Notebook]:
     return [Notebook(path) for path in sorted((_paths.root() / "notebooks").glob("*/*.ipynb"))]
 
 
+def _own_profile(notebook: Notebook) -> dict[str, Any]:
+    """What is set for one notebook: in its table's yml, or for a page of the guide in ``book/guide``."""
+    if notebook.paper in published.PAPERS:
+        return published.profile(notebook.paper, notebook.path.stem)
+    file = _paths.book(notebook.paper, f"{notebook.path.stem}.yml")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["profile"] if file.is_file() else {}
+
+
 # what every notebook of the paper profile is given, where it has a parameter of that name; the pages replay the
 # committed records, and `make reproduce` computes missing ones
 PAPER_PROFILE = {"profile": "paper", "seeds": [0, 1, 2], "recompute": "never"}
@@ -111,8 +121,7 @@ def profile_parameters(notebook: Notebook, profile: str) -> dict[str, Any]:
         raise UsageError(f'profile must be "quick" or "paper", got {profile!r}')
     defaults = notebook.defaults()
     common = {name: value for name, value in PAPER_PROFILE.items() if name in defaults}
-    own = published.profile(notebook.paper, notebook.path.stem) if notebook.paper in published.PAPERS else {}
-    chosen = {**common, **checked(notebook, own, "paper profile")}
+    chosen = {**common, **checked(notebook, _own_profile(notebook), "paper profile")}
     # YAML takes 1e-3 for a text
     return {name: typed(name, v, defaults[name]) if isinstance(v, str) else v for name, v in chosen.items()}
 

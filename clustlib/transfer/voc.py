@@ -78,7 +78,7 @@ class VocKit:
 
     def images(self, ids: Sequence[str]) -> ImageFolder:
         """The images of a list of ids, read one by one."""
-        folder = ImageFolder(self.folder / "JPEGImages")
+        folder = ImageFolder(self.folder / "JPEGImages", upright=False)  # as its boxes and masks are
         by_name = {path.stem: path for path in folder.paths}
         missing = [name for name in ids if name not in by_name]
         if missing:
