@@ -116,7 +116,7 @@ def origin_of(X: np.ndarray) -> np.ndarray | None:
         return None
     low, high = X.min(axis=0), X.max(axis=0)
     if X.dtype.kind in "iu":
-        widest = max(int(h) - int(l) for l, h in zip(low, high))
+        widest = max(int(top) - int(bottom) for bottom, top in zip(low, high))
         largest = max(-int(low.min()), int(high.max()))
         if largest > _WHOLE[np.float64]:
             return X[0].copy() if widest < 1 << 62 else None
@@ -212,14 +212,14 @@ def _on_one_scale(X: np.ndarray) -> np.ndarray:
     low, high = X.min(), X.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UsageError("images contain NaN or infinite values")
-    if X.dtype.kind in "iu" and 0 <= low and high <= 255:
+    if X.dtype.kind in "iu" and low >= 0 and high <= 255:
         return X.astype(np.uint8)
     if X.dtype == np.uint16:
         warnings.warn("images of 16 bits are divided by 65535", stacklevel=4)
         return (X / np.float32(65535)).astype(np.float32)
-    if X.dtype.kind in "fb" and -1e-6 <= low and high <= 1 + 1e-6:  # resampling leaves rounding behind
+    if X.dtype.kind in "fb" and low >= -1e-6 and high <= 1 + 1e-6:  # resampling leaves rounding behind
         return X.astype(np.float32)
-    advice = "; divide by 255" if X.dtype.kind == "f" and 0 <= low and high <= 255 else ""
+    advice = "; divide by 255" if X.dtype.kind == "f" and low >= 0 and high <= 255 else ""
     raise UsageError(f"images must be uint8 or floats in 0..1, got {X.dtype} from {low:.6g} to {high:.6g}{advice}")
 
 
@@ -261,10 +261,10 @@ def integers(least: int, most: int | None = None) -> Any:
 
 
 def numbers(least: float, most: float | None = None, *, closed: str = "left") -> Any:
-    """A constraint: finite numbers from ``least`` to ``most``; ``closed`` says which of them are included."""
+    """A constraint: numbers from ``least`` to ``most`` (None: any finite one); ``closed`` says which are included."""
     from sklearn.utils._param_validation import Interval
 
-    return Interval(Real, least, np.finfo(np.float64).max if most is None else most, closed=closed)
+    return Interval(Real, least, most, closed=closed)
 
 
 def choices(*names: str) -> Any:
