@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 
 from clustlib._validation import check_features, check_n_clusters, check_parameters, choices, integers, numbers
 from clustlib.cluster._distinct import warn_of_few_rows
+from clustlib.kernels.differences import mend
 
 GiB = 1 << 30
 
@@ -125,10 +126,7 @@ def pairwise_distances(X: np.ndarray, block: int = 1024) -> np.ndarray:
     for start in range(0, n, block):
         rows = X[start : start + block]
         squared = norms[start : start + block, None] + norms[None, start:] - 2 * (rows @ X[start:].T)
-        near = np.argwhere(squared < 1e-6 * (norms[start : start + block, None] + norms[None, start:]))
-        for first in range(0, len(near), 4096):
-            i, j = near[first : first + 4096].T
-            squared[i, j] = np.square(rows[i] - X[start + j]).sum(axis=1)
+        mend(squared, rows, X[start:], norms[start : start + block], norms[start:], share=1e-6)
         distances = np.sqrt(squared, out=squared)
         for row in range(len(rows)):
             length = n - 1 - (start + row)

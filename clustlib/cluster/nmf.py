@@ -41,6 +41,7 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         V, with the columns of U scaled to unit length.
     components_ : (n_features, n_components) float64
         U.
+    n_iter_ : int
     history_ : list of dict
         ``{"iteration", "objective", "divergence", "roughness"}`` of the start that was kept.
 
@@ -114,7 +115,7 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         factors: KLFactors = best_start(X, rank, weights, alpha, laplacian, self.n_init, min(30, max_iter), random)
         factors.iterate(max_iter - len(factors.history), 0.0 if released else self.tol)
         self.embedding_, self.components_ = factors.normalised()
-        self.history_ = factors.history
+        self.history_, self.n_iter_ = factors.history, len(factors.history)
         found = KMeans(self.n_clusters, random_state=random).fit(self.embedding_)
         self.labels_ = settled(found.labels_, self.n_clusters, X)
         return self
@@ -158,6 +159,8 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
         Z_1 (n_features, k_1), Z_2 (k_1, k_2), ...
     layers_ : tuple of int
         The widths used.
+    n_iter_ : int
+        Of the joint training.
     history_ : list of dict
         ``{"stage", "iteration", "residual"}``: Frobenius norm of X' - Z_1 .. Z_m H_m, stage "layer 1", .., "joint".
 
@@ -217,6 +220,7 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
             self.history_ += [{"stage": f"layer {number}", **entry} for entry in residuals]
         self.factors_, H, residuals = joint_training(X.T, factors, H, self.max_iter, self.tol)
         self.history_ += [{"stage": "joint", **entry} for entry in residuals]
+        self.n_iter_ = int(residuals[-1]["iteration"])
         self.embedding_ = np.ascontiguousarray(H.T)
         self.layers_ = tuple(Z.shape[1] for Z in self.factors_)
         max_iter = max(100, len(X) // 100)
