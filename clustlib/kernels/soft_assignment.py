@@ -113,9 +113,7 @@ def soft_assign(Z: Any, centers: Any, v: float = 1.0) -> Any:
     ValueError : shapes that do not fit, or ``v`` that is not positive.
     """
     if library(Z) is np:
-        Z, centers = (
-            check_features(array, translate=False, name=name) for array, name in ((Z, "Z"), (centers, "centers"))
-        )
+        Z, centers = check_features(Z, name="Z"), check_features(centers, name="centers")
         Z, centers = (torch.from_numpy(array.astype(np.result_type(Z, centers), copy=False)) for array in (Z, centers))
         return soft_assign(Z, centers, v).numpy()
     _check(Z, centers, v)

@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._validation import check_features, check_integer, check_number
 from clustlib.errors import UsageError
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Cosine similarity (P,) float64 of the rows of two (P, D) tables; 0 where a row is zero."""
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    first, second = (
+        check_features(rows, distances="float64", name=name).astype(np.float64, copy=False)
+        for rows, name in ((first, "first"), (second, "second"))
+    )
+    if first.shape != second.shape:
+        raise UsageError(f"first and second must have one shape, got {first.shape} and {second.shape}")
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.einsum("ij,ij->i", first, second) / np.where(lengths == 0, 1, lengths)
 
@@ -88,8 +94,9 @@ def fine_tune_softmax(
 
     if images.ndim != 4 or len(images) != len(labels) or len(images) < 2:
         raise UsageError(f"needs at least two images (N, C, H, W) with a label each, got {images.shape}")
-    if epochs < 1 or batch_size < 2 or not learning_rate > 0:
-        raise UsageError("epochs must be at least 1, batch_size at least 2 and learning_rate positive")
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("seed", seed, 0)):
+        check_integer(name, value, least)
+    check_number("learning_rate", learning_rate)
     drawn = torch.Generator().manual_seed(seed)
     network.to(device)
     head = nn.Linear(network.top.out_features, int(labels.max()) + 1)
