@@ -98,7 +98,10 @@ def _as_array(X: Any, minimum: int, estimator: Any, reset: bool, name: str) -> n
     except ValueError as error:
         if "feature names" in str(error):  # scikit-learn promises this text, a list over several lines
             raise
-        raise UsageError(f"{name} is no table of features: {one_line(error)}"[:_LONGEST]) from None
+        text = one_line(error)
+        rank = re.search(r"array.* (?:sample|feature|dim)|D array", text) is not None
+        wanted = "have shape (n_samples, n_features)" if rank else "hold numbers"
+        raise UsageError(f"{name} must {wanted}: {text}"[:_LONGEST]) from None
 
 
 def one_line(error: Exception) -> str:
@@ -294,7 +297,7 @@ def check_number(name: str, value: Any, *, zero: bool = False, most: float = mat
 def check_choice(name: str, value: Any, known: tuple[Any, ...]) -> None:
     """Raise :class:`UsageError` unless ``value`` is one of ``known``."""
     if not (value is None or isinstance(value, str)) or value not in known:
-        raise UsageError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}"[:_LONGEST])
+        raise UsageError(f"{name} must be one of {', '.join(map(str, known))}; got {value!r}"[:_LONGEST])
 
 
 def check_n_clusters(n_clusters: Any, n_samples: int) -> None:

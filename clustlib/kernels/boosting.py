@@ -52,7 +52,8 @@ def boosted_target(scores: Any, alpha: float = 2.0, normalisation: str = "booste
     if normalisation != "none":
         sizes = (scores**alpha if normalisation == "boosted" else scores).sum(axis=0)
         target = xp.where(sizes > 0, target / xp.where(sizes > 0, sizes, 1), 0)
-    return target / target.sum(axis=1, keepdims=True)
+    total = target.sum(axis=1, keepdims=True)  # 0 where a sample has a score for nothing that anybody has one for
+    return xp.where(total > 0, target / xp.where(total > 0, total, 1), 1 / scores.shape[1])
 
 
 def kl_terms(target: Any, scores: Any) -> Any:

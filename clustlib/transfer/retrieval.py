@@ -140,7 +140,7 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
     index = {name: i for i, name in enumerate(names)}
     queries = []
     for path in sorted(folder.glob("*_query.txt")):
-        parts = path.read_text().split()
+        parts = path.read_text(encoding="utf-8").split()
         if len(parts) != 5:
             raise DataCorrupt(f"{path} should hold an image's name and four numbers")
         box = tuple(float(number) for number in parts[1:])
@@ -156,7 +156,7 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
 def _listed(path: Path, index: dict[str, int]) -> frozenset[int]:
     if not path.is_file():
         raise DataCorrupt(f"{path} is missing")
-    return frozenset(_lookup(name, index, path) for name in path.read_text().split())
+    return frozenset(_lookup(name, index, path) for name in path.read_text(encoding="utf-8").split())
 
 
 def _lookup(name: str, index: dict[str, int], path: Path) -> int:

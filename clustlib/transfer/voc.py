@@ -90,7 +90,7 @@ class VocKit:
         path = self.folder / name
         if not path.is_file():
             raise DataCorrupt(f"{path} is missing: {self.folder} is not laid out as VOC's development kit")
-        return [line for line in path.read_text().splitlines() if line.strip()]
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
