@@ -152,8 +152,8 @@ def nmi(y: Any, p: Any, average: Literal["max", "min", "geometric", "arithmetic"
     ValueError
         Different lengths, empty, not one-dimensional, or values that are not integers.
     """
-    if average not in _AVERAGES:
-        raise UsageError(f"average must be one of {', '.join(map(repr, _AVERAGES))}, got {average!r}")
+    if not isinstance(average, str) or average not in _AVERAGES:
+        raise UsageError(f"average must be one of {', '.join(map(repr, _AVERAGES))}, got {average!r}"[:200])
     counts = _contingency(y, p)
     if _equal_partitions(counts):
         return 1.0

@@ -118,14 +118,16 @@ def test_estimators(case):
     rows = np.asarray(X)
     assert labels.shape == (len(rows),)
     assert labels.dtype == np.int64
-    assert 0 <= labels.min() and labels.max() < model.n_clusters
+    assert labels.min() >= 0 and labels.max() < model.n_clusters
     assert model.n_features_in_ == rows.shape[1]
     if not isinstance(model, TREES):
         distinct = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
         assert len(set(zip(distinct, labels))) == distinct.max() + 1
 
 
-LABELS = st.sampled_from([[0, 1, 0, 1], [0, 0, 0, 0], [1], [], [0.5], ["a"], None, [[1, 2]], [2**63, -1, 0, 0], [np.nan]])
+LABELS = st.sampled_from(
+    [[0, 1, 0, 1], [0, 0, 0, 0], [1], [], [0.5], ["a"], None, [[1, 2]], [2**63, -1, 0, 0], [np.nan]]
+)
 CODES = st.sampled_from([np.eye(4), np.eye(4, 2), np.zeros((4, 4)), np.eye(4) * 1e5, np.ones(3), None, np.eye(3) - 0.5])
 CALLS = {
     metrics.accuracy: ({"y": LABELS, "p": LABELS}, ["labels", "predictions"]),

@@ -65,7 +65,7 @@ def kmeans(
     points = check_numbers(rows, name="rows")
     check_n_clusters(n_clusters, len(points))
     check_choice("split", split, ("released", "paper"))
-    origin, where = origin_of(points), resolve(device) if isinstance(device, str) else device
+    origin, where = origin_of(points), device if isinstance(device, torch.device) else resolve(device)
     points = measured_from(points, origin).astype(np.float32, copy=False)
     found = _kmeans_on_cpu(points, n_clusters, n_iter, seed, split, backend, where)
     return found if origin is None else found._replace(centroids=(found.centroids + origin).astype(np.float32))
