@@ -77,7 +77,9 @@ def check_numbers(
     low, high = X.min(), X.max()  # NaN is passed on to the extremes, and no mask is made
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UsageError(f"{name} must be finite: features contain NaN or infinite values")
-    if max(-float(low), float(high)) > _LARGEST[distances] / X.shape[1] ** 0.5:
+    # integers are measured from one of them, see origin_of
+    length = int(high) - int(low) if X.dtype.kind in "iu" else max(-float(low), float(high))
+    if length > _LARGEST[distances] / X.shape[1] ** 0.5:
         raise UsageError(f"{name}: features are too large: their squared distances overflow {distances}")
     return X
 

@@ -24,7 +24,7 @@ ESTIMATORS = [
 # class name -> {check: why it cannot pass}
 EXPECTED = {
     "LocalityPreservingNMF": {
-        "check_clustering": "the check standardises its blobs, and a non-negative factorisation refuses what is below 0",
+        "check_clustering": "it standardises its blobs, and a non-negative factorisation refuses what is below 0",
     },
 }
 
