@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clustlib.models import features
+from clustlib.fcn import extraction as features
 from odd_files import encoded, photo
 from PIL import Image
 
@@ -213,7 +213,7 @@ class TestSpace:
                 assert "np.memmap(" not in text, path
 
     def test_features_that_have_no_room_are_one_error(self, tmp_path, monkeypatch):
-        from clustlib.models import pretrained
+        from clustlib.fcn.weights import pretrained
 
         def full(*_):
             raise OSError(28, "No space left on device")

@@ -101,7 +101,7 @@ def test_no_n_by_k_by_d_tensor_is_made():
     [
         (lambda Z, centers, target: (Z[:, :2], centers, target), "share d"),
         (lambda Z, centers, target: (Z, centers, target[:, :2]), "target must be"),
-        (lambda Z, centers, target: (Z, centers, target, 0.0), "degrees of freedom"),
+        (lambda Z, centers, target: (Z, centers, target, 0.0), "v must be"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, message):

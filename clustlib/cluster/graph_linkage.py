@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 
-from clustlib._validation import check_features
+from clustlib._validation import check_features, check_parameters, choices, integers, numbers
+from clustlib.cluster._distinct import warn_of_few_rows
 from clustlib.errors import UsageError
 
 
@@ -82,6 +83,23 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
     11
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [integers(1), None],
+        "linkage": [choices("gdl", "path", "zeta")],
+        "n_neighbors": [integers(1)],
+        "a": [numbers(0, closed="neither")],
+        "variant": [choices("published", "released")],
+        "update": [choices("exact", "paper_fast", "released_fast")],
+        "criterion": [choices("affinity", "local", "released")],
+        "k_c": [integers(1)],
+        "weight": [numbers(0)],
+        "candidates": [integers(1), None],
+        "z": [numbers(0, 0.1, closed="right")],
+        "initial": [choices("nearest", "singletons")],
+        "isolated": [choices("auto", "nearest", "keep", "released")],
+        "device": [str],
+    }
+
     def __init__(
         self,
         n_clusters: int | None = 10,
@@ -128,10 +146,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         """
         from clustlib.kernels import KnnGraph, affinity_graph, graph_linkage, initial_clusters
 
-        self._check_choices()
+        check_parameters(self)
         n_clusters = 1 if self.n_clusters is None else self.n_clusters
-        X = check_features(X, n_clusters)
-        self.n_features_in_ = X.shape[1]
+        X = check_features(X, n_clusters, translate=True, estimator=self)
+        warn_of_few_rows(n_clusters, X, "identical rows are split")
         self.history_: list[dict[str, Any]] = []
         started = time.perf_counter()
         if len(X) == 1:
@@ -144,7 +162,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         n_leaves = int(labels0.max()) + 1
         started = self._note("initial", started, n_clusters=n_leaves)
         if n_clusters > n_leaves:
-            raise ValueError(
+            raise UsageError(
                 f"n_clusters={n_clusters} is more than the {n_leaves} initial clusters; "
                 "initial='singletons' starts from every sample alone"
             )
@@ -172,17 +190,15 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
 
     def labels_at(self, n_clusters: int) -> np.ndarray:
         """Labels (n_samples,) int64 of the same tree cut at another number of clusters; no new run."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
         return self.tree_.labels(n_clusters)
 
     def _estimate(self, neighbours: np.ndarray) -> int:
         from clustlib.images.number_of_clusters import estimate
 
         return estimate(self.tree_, neighbours).n_clusters
-
-    def _check_choices(self) -> None:
-        for name, choices in (("initial", ("nearest", "singletons")), ("variant", ("published", "released"))):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
 
     def _neighbors(self, n_samples: int) -> int:
         if n_samples <= self.n_neighbors:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clustlib._validation import check_integer
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.kernels.whitening import Whitening
 
@@ -49,6 +50,7 @@ def rmac(maps: Tensor, levels: int = 3, whitening: Whitening | None = None) -> T
 
     ``whitening`` is learnt on another set (:func:`clustlib.kernels.pca_whiten` of its :func:`region_vectors`).
     """
+    check_integer("levels", levels, 1)
     vectors = region_vectors(maps, levels)
     if whitening is not None:
         n, regions, channels = vectors.shape
@@ -112,6 +114,7 @@ def class_queries(labels: np.ndarray, per_class: int = 5) -> list[Query]:
 
     Oxford and Paris have five queries a landmark.
     """
+    check_integer("per_class", per_class, 1)
     queries = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
