@@ -1,0 +1,13 @@
+"""Small fixed runs that tell whether two revisions of clustlib compute the same bits.
+
+Each is a function without arguments that returns NumPy arrays by name; together they go through every definition
+that a record runs through on the CPU. clustlib is imported inside the functions alone, through :func:`find`, which
+looks a name up wherever it stands: the same witnesses run on revisions that have moved it.
+
+The data are made to be awkward: ties, duplicate rows, isolated points, clusters of exactly the sizes that a rule
+looks at, constant columns, classes of very different sizes. A fault that no witness notices asks for another input.
+"""
+
+from witnesses import linkage, jule_fits, numbers
+
+WITNESSES = {**numbers.WITNESSES, **linkage.WITNESSES, **jule_fits.WITNESSES}
