@@ -26,7 +26,7 @@ from typing import Any
 _ALIKE = (
     *("numpy", "scipy.sparse.linalg", "scipy.optimize", "pandas", "numba", "torch", "faiss", "tqdm.auto"),
     *("sklearn.cluster", "sklearn.decomposition", "sklearn.neighbors", "sklearn.manifold", "sklearn.svm"),
-    *("sklearn.linear_model", "sklearn.preprocessing", "sklearn.datasets", "sklearn.metrics", "PIL.Image"),
+    *("torch._dynamo", "torch.distributed", "sklearn.linear_model", "sklearn.preprocessing", "sklearn.datasets", "sklearn.metrics", "PIL.Image"),
 )
 _MEMORY = 6 << 30  # bytes a witness may allocate: a fault in a size must not take the machine
 _FUNCTION = 0x1  # CO_OPTIMIZED: the code of a function, not of a module or a class
@@ -171,6 +171,9 @@ def _in_child(job: dict[str, Any], tree: Tree) -> None:
         os.environ.update(HOME=home, XDG_CACHE_HOME=home, XDG_CONFIG_HOME=home, TMPDIR=home)
         tempfile.tempdir = home
         os.chdir(home)
+        for folder in ("notebooks", "book/records"):  # a book of its own, so that nothing is written into the tree's
+            Path(home, folder).mkdir(parents=True)
+        Path(home, "_config.yml").touch()
         silent = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(silent, descriptor)

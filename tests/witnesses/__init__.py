@@ -8,6 +8,7 @@ The data are made to be awkward: ties, duplicate rows, isolated points, clusters
 looks at, constant columns, classes of very different sizes. A fault that no witness notices asks for another input.
 """
 
-from witnesses import linkage, jule_fits, numbers
+from witnesses import classical, jule_fits, linkage, numbers, triplets
 
-WITNESSES = {**numbers.WITNESSES, **linkage.WITNESSES, **jule_fits.WITNESSES}
+_ROOMS = (numbers, linkage, classical, triplets, jule_fits)
+WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}
