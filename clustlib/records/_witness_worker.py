@@ -93,6 +93,17 @@ class Lines:
         return line(frame, event, argument)
 
 
+def _plain_vectorize(*_: Any, **__: Any) -> Any:
+    """``numba.vectorize`` where nothing is compiled: entry by entry, in the dtype of the arrays."""
+    import numpy as np
+
+    def decorate(function: Any) -> Any:
+        entries = np.frompyfunc(function, function.__code__.co_argcount, 1)
+        return lambda *arrays: entries(*arrays).astype(np.result_type(*arrays))
+
+    return decorate
+
+
 def _tell_numba(job: dict[str, Any], tree: Tree) -> None:
     """Plain Python, or compiled code kept by what it was compiled from and not by where that lay."""
     import numba
@@ -100,6 +111,7 @@ def _tell_numba(job: dict[str, Any], tree: Tree) -> None:
 
     numba.config.DISABLE_JIT = not job["jit"]  # type: ignore[attr-defined]
     if not job["jit"]:
+        numba.vectorize = _plain_vectorize
         return
     paths = {str(path) for path, _ in tree.files.values()}
 
