@@ -8,7 +8,7 @@ The data are made to be awkward: ties, duplicate rows, isolated points, clusters
 looks at, constant columns, classes of very different sizes. A fault that no witness notices asks for another input.
 """
 
-from witnesses import classical, jule_fits, linkage, numbers, trainings, triplets
+from witnesses import classical, jule_fits, linkage, numbers, runs, trainings, transfers, triplets
 
-_ROOMS = (numbers, linkage, classical, triplets, jule_fits, trainings)
+_ROOMS = (numbers, linkage, classical, triplets, jule_fits, trainings, runs, transfers)
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}
