@@ -252,7 +252,10 @@ class Server:
 
 
 def main() -> None:
-    """Import what every tree needs, then serve."""
+    """With a folder, say which witnesses it has; without one, import what every tree needs and serve."""
+    if len(sys.argv) > 1:
+        print(json.dumps({name: made.__module__ for name, made in _witnesses(Path(sys.argv[1])).items()}))
+        return
     for name in _ALIKE:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)

@@ -50,6 +50,7 @@ class Fault:
     line: int
     what: str
     source: str
+    kind: str = ""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.what}"
@@ -104,6 +105,8 @@ class _Sites:
     def __init__(self, statements: Iterable[ast.stmt]) -> None:
         self.found: list[_Site] = []
         for statement in statements:
+            # what a function says in words is mostly an error; a constant's words are names
+            self.strings = isinstance(statement, (ast.Assign, ast.AnnAssign))
             self.visit(statement)
 
     def add(self, node: ast.AST, kind: str, after: str, change: Callable[[], Callable[[], None]]) -> None:
@@ -181,6 +184,8 @@ class _Sites:
             other = value + 1
         elif isinstance(value, float):
             other = value * 2 or 1.0
+        elif isinstance(value, str) and self.strings:
+            other = f"{value}?"
         else:
             return
         self.add(node, "constant", f"{value!r} -> {other!r}", _set(node, "value", other))
@@ -263,10 +268,13 @@ def _pieces(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, int, int]]:
                 yield text, node.lineno, max(node.lineno, inner or node.lineno)
 
 
-def changed_lines(old: str | None, new: str, name: str) -> set[int]:
-    """The lines of a definition in ``new`` whose statements its text in ``old`` does not have; all where it is new."""
+def changed_lines(old: str | None, new: str, name: str, was: str | None = None) -> set[int]:
+    """The lines of a definition in ``new`` whose statements it (or ``was``) does not have in ``old``.
+
+    All of them where ``old`` is None.
+    """
     now = list(_pieces(statements_of(ast.parse(new), name)))
-    before = {text for text, *_ in _pieces(statements_of(ast.parse(old), name))} if old is not None else set()
+    before = {text for text, *_ in _pieces(statements_of(ast.parse(old), was or name))} if old is not None else set()
     return {line for text, low, high in now if text not in before for line in range(low, high + 1)}
 
 
@@ -302,9 +310,6 @@ def faults(
     tree = ast.parse(source)
     defining = statements_of(tree, name)
     sites = _Sites(defining).found
-    for statement in defining:
-        if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-            continue
     if executed is not None:
         inside = {line for s in defining if isinstance(s, (ast.FunctionDef, ast.ClassDef)) for line in _body_lines(s)}
         sites = [site for site in sites if site.line in executed or site.line not in inside]
@@ -325,6 +330,6 @@ def _body_lines(statement: ast.FunctionDef | ast.ClassDef) -> Iterator[int]:
 def _made(tree: ast.Module, site: _Site) -> Fault:
     undo = site.change()
     try:
-        return Fault(site.line, site.what, ast.unparse(ast.fix_missing_locations(tree)))
+        return Fault(site.line, site.what, ast.unparse(ast.fix_missing_locations(tree)), site.kind)
     finally:
         undo()

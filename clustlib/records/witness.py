@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,9 +24,11 @@ from typing import Any, Self
 import numpy as np
 
 from clustlib import _paths
+from clustlib.errors import UsageError
 from clustlib.records import provenance
 
 _WORKER = Path(__file__).with_name("_witness_worker.py")
+_IMPORTED = re.compile(rb"^ *from witnesses\.(\w+) import", re.MULTILINE)
 TIMEOUT = 300.0  # seconds of one witness
 _SINGLE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -110,7 +113,8 @@ class Runner:
 
     def _file(self, job: Job) -> Path:
         """Where a baseline is kept: by all that it depends on."""
-        text = "\n".join([content_of(job.tree / job.package), content_of(job.witnesses), _machine()])
+        made_of = [content_of(job.tree / job.package), _witness_content(job.witnesses, job.name)]
+        text = "\n".join([*made_of, _machine(), _WORKER.read_text(encoding="utf-8")])
         key = hashlib.sha256(f"{text}\n{job.trace}".encode()).hexdigest()[:20]
         return self.folder / ("compiled" if job.jit else "plain") / f"{job.name}-{key}.pickle"
 
@@ -172,13 +176,30 @@ def _compiled_from(package: Path) -> str:
     return digest.hexdigest()[:20]
 
 
+@cache
+def _catalogue(witnesses: Path, content: str) -> dict[str, str]:
+    """The module within the folder that each witness is defined in, by the witness's name."""
+    done = subprocess.run([sys.executable, "-P", str(_WORKER), str(witnesses)], capture_output=True, text=True)
+    if done.returncode:
+        raise UsageError(f"the witnesses of {witnesses} cannot be listed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
 def names(witnesses: Path) -> list[str]:
     """The names of the witnesses in a folder, sorted."""
-    code = "import importlib.util as u, sys; p = sys.argv[1]; s = u.spec_from_file_location('witnesses', p + "
-    code += "'/__init__.py', submodule_search_locations=[p]); m = sys.modules['witnesses'] = u.module_from_spec(s); "
-    code += "s.loader.exec_module(m); print(*sorted(m.WITNESSES))"
-    done = subprocess.run([sys.executable, "-P", "-c", code, str(witnesses)], capture_output=True, text=True, check=True)
-    return done.stdout.split()
+    return sorted(_catalogue(witnesses, content_of(witnesses)))
+
+
+def _witness_content(witnesses: Path, name: str) -> str:
+    """A hash of the files that a witness is made of: its own, and those of the folder that these import."""
+    content = content_of(witnesses)
+    pending, files = [_catalogue(witnesses, content).get(name, "")], {}
+    while pending:
+        path = witnesses / f"{pending.pop().removeprefix('witnesses.')}.py"
+        if path not in files and path.is_file():
+            files[path] = path.read_bytes()
+            pending += [found.decode() for found in _IMPORTED.findall(files[path])]
+    return hashlib.sha256(b"\0".join(files[path] for path in sorted(files)) or content.encode()).hexdigest()
 
 
 def outputs(
@@ -228,14 +249,3 @@ def _first_difference(a: np.ndarray, b: np.ndarray) -> str | None:
         return None
     at = tuple(int(i) for i in np.unravel_index(int(np.argmin(same)), a.shape))
     return f"{list(at) if at else ''} {a[at]!s} -> {b[at]!s}"
-
-
-def covering(lines: Mapping[str, Mapping[str, Sequence[int]]], module: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The witnesses that execute a line within the spans of a module, those that execute the fewest lines first."""
-    total = {name: sum(map(len, by_module.values())) for name, by_module in lines.items()}
-    hit = [
-        name
-        for name, by_module in lines.items()
-        if any(low <= line <= high for line in by_module.get(module, ()) for low, high in spans)
-    ]
-    return sorted(hit, key=lambda name: (total[name], name))

@@ -182,6 +182,7 @@ def dbc_runs() -> dict[str, np.ndarray]:
             with holding(figures, NEIGHBOURS=2), holding(home("recipe"), WATCHED=32):
                 found |= plain(figures.plane("olivetti", "first epoch", points=31, device="cpu"), "plane")
                 found |= plain(figures.confident_mistakes("parted", device="cpu"), "mistakes", without=("second", "x_"))
+            found |= plain(figures.learned_filters("digits", device="cpu"), "filters")
             found |= plain(figures.inner_activations("digits", classes="0 2", device="cpu"), "maps", without=("second",))
             found["classes"] = figures._as_classes(np.array([0, 0, 1, 2, 2, 1]), np.array([3, 3, 0, 1, 1, 1]))
         found["recipe"] = np.array([repr(recipe(n, *e)) for n in ("parted", "digits") for e in ((), (3,), (None, 4))])
