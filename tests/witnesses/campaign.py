@@ -38,12 +38,13 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=4, help="faults a definition")
     parser.add_argument("--only", help="a file that lists the definitions to keep, one a line")
     parser.add_argument("--cache", type=Path)
+    parser.add_argument("--at-once", type=int, default=2)
     given = parser.parse_args()
     folder = ROOT / "tests" / "witnesses"
     kept = set(Path(given.only).read_text(encoding="utf-8").split()) if given.only else None
     wanted = [d for d in definitions(ROOT, given.asked) if kept is None or str(d) in kept]
     noticed = missed = 0
-    with Runner(given.cache) as runner, ThreadPoolExecutor(runner.at_once) as pool:
+    with Runner(given.cache, given.at_once) as runner, ThreadPoolExecutor(runner.at_once) as pool:
         judge = Judge(runner, ROOT, ROOT, folder)
         usual = judge.outcomes(ROOT, names(folder))
         for witness, outcome in usual.items():

@@ -56,7 +56,8 @@ def periods() -> dict[str, np.ndarray]:
     X[-1] = X[0]
     for n in range(1, 7):
         for small in range(5):
-            found[f"cut.{n}.{small}"] = cut(tree, n, X, small)
+            for name, rows in (("spread", X), ("close", X * 0.05), ("far", X + 4)):
+                found[f"cut.{n}.{small}.{name}"] = cut(tree, n, rows, small)
     short = Tree(np.array([0, 1, 1], np.int32), np.array([[0, 1]]), np.array([1.0]), np.array([3]))
     single = Tree(np.zeros(2, np.int32), np.empty((0, 2), np.int64), np.empty(0), np.empty(0, np.int64))
     three = Tree(np.array([0, 1, 2], np.int32), np.array([[0, 1], [2, 3]]), np.array([1.0, 4.0]), np.array([2, 3]))
@@ -71,6 +72,10 @@ def periods() -> dict[str, np.ndarray]:
     for k in (1, 2, 3):
         for small in (1, 2, 3, 20, 21, 30):
             found[f"late.{k}.{small}"] = cut(late, k, rows, small)
+    for parted_at in (39, 40, 41):  # two large clusters are left from so many clusters on: 40 is the last that counts
+        found[f"parted.{parted_at}"] = cut(_parted(Tree, parted_at), 2, rng(8).normal(size=(68, 2)).astype(np.float32), 4)
+    found["after a hair"] = np.array([after(10, 0.5 + hair, 1) for hair in (0.5e-10, 1.5e-10, 2.5e-10)])
+    found |= _merging()
     for rate in (0.2, 0.5, 0.9):
         found[f"after.{rate}"] = np.array([after(n, rate, target) for n in (2, 5, 10, 15, 40) for target in (1, 4, 20)])
     found |= errors_of(tree.labels, {str(n): ((n,), {}) for n in (0, 1, 6, 7, 1.0)})
@@ -85,6 +90,39 @@ def periods() -> dict[str, np.ndarray]:
         found[f"backwards.{variant}"] = first(np.maximum(np.arange(-1, 119), 0)[:, None], variant=variant)
     cases = {"empty": np.zeros(0, int), "float": np.zeros(3), "low": np.array([0, -1]), "high": np.array([0, 2]), "last": np.array([1, 1])}
     return found | errors_of(first, {n: ((a,), {}) for n, a in cases.items()} | {"variant": ((np.array([0]),), {"variant": "x"})})
+
+
+def _parted(Tree, parted_at: int):
+    """A tree over two leaves of five samples and 58 of one; the two are merged when ``parted_at`` clusters are left."""
+    initial = np.arange(60).repeat([5, 5] + [1] * 58).astype(np.int32)
+    children, last, alone = [], 59, list(range(2, 60))
+    pairs = 60 - parted_at
+    children += [(alone[2 * i], alone[2 * i + 1]) for i in range(pairs)]
+    left = [*range(60, 60 + pairs), *alone[2 * pairs :]]
+    children.append((0, 1))
+    last = 60 + pairs
+    for node in left:
+        children.append((min(node, last), max(node, last)))
+        last = 59 + len(children)
+    return Tree(initial, np.array(children), np.linspace(1, 0.1, 59), np.zeros(59, np.int64))
+
+
+def _merging() -> dict[str, np.ndarray]:
+    """What JULE's forward pass hands on to the graph, to its first clusters and to the merges."""
+    Merging, Graph = find("Merging"), find("KnnGraph")
+    usual = {"n_neighbors": 4, "a": 0.5, "criterion": "local", "k_c": 3, "weight": 1.0, "update": "exact", "isolated": "nearest", "chains": "published", "device": "cpu"}
+    chain = np.minimum(np.arange(1, 121), 119)
+    chain[119] = 118
+    along = Graph(chain[:, None].astype(np.int32), np.ones((120, 1)), 1.0)
+    X, found = blobs((14, 9, 5, 2, 1)), {}
+    cases = [{}, {"chains": "released"}, {"weight": 0.1}, {"k_c": 1}, {"criterion": "affinity"}, {"update": "released_fast"}, {"isolated": "keep"}, {"isolated": "released"}, {"n_neighbors": 40}, {"a": 2.0}]
+    for case in cases:
+        merging = Merging(**{**usual, **case})
+        graph = merging.graph(X)
+        tree = merging.tree(graph, np.arange(len(X)) // 2, X, 1)
+        found |= {f"{case}.weights": graph.weights, f"{case}.heights": tree.heights, f"{case}.children": tree.children}
+        found |= {f"{case}.first": merging.initial(graph), f"{case}.chain": merging.initial(along)}
+    return found
 
 
 def networks() -> dict[str, np.ndarray]:
