@@ -23,10 +23,18 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-_ALIKE = (
+_COMMON = (
     *("numpy", "scipy.sparse.linalg", "scipy.optimize", "pandas", "numba", "torch", "faiss", "tqdm.auto"),
     *("sklearn.cluster", "sklearn.decomposition", "sklearn.neighbors", "sklearn.manifold", "sklearn.svm"),
-    *("torch._dynamo", "torch.distributed", "sklearn.linear_model", "sklearn.preprocessing", "sklearn.datasets", "sklearn.metrics", "PIL.Image"),
+    *(
+        "torch._dynamo",
+        "torch.distributed",
+        "sklearn.linear_model",
+        "sklearn.preprocessing",
+        "sklearn.datasets",
+        "sklearn.metrics",
+        "PIL.Image",
+    ),
 )
 _MEMORY = 6 << 30  # bytes a witness may allocate: a fault in a size must not take the machine
 _FUNCTION = 0x1  # CO_OPTIMIZED: the code of a function, not of a module or a class
@@ -214,11 +222,12 @@ class Server:
         if child == 0:
             code = 1
             try:
-                os.setpgid(0, 0)
                 _in_child(job, self.trees[place])
                 code = 0
             finally:
                 os._exit(code)
+        with contextlib.suppress(OSError):
+            os.setpgid(child, child)
         self.running[child] = (job, time.monotonic() + job["timeout"])
 
     def watch(self) -> None:
@@ -228,7 +237,7 @@ class Server:
             late = time.monotonic() > deadline
             if not ended and late:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+                    os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
             if ended or late:
                 del self.running[child]
@@ -248,7 +257,8 @@ class Server:
                     self.start(json.loads(line))
             self.watch()
         for child in self.running:
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
 
 
 def main() -> None:
@@ -256,7 +266,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps({name: made.__module__ for name, made in _witnesses(Path(sys.argv[1])).items()}))
         return
-    for name in _ALIKE:
+    for name in _COMMON:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     torch = sys.modules.get("torch")

@@ -165,8 +165,12 @@ class _Sites:
             changed = ast.BinOp(node.right, node.op, node.left)
 
             def swap() -> Callable[[], None]:
-                node.left, node.right = node.right, node.left
-                return lambda: (setattr(node, "left", left), setattr(node, "right", right)) and None
+                node.left, node.right = right, left
+
+                def undo() -> None:
+                    node.left, node.right = left, right
+
+                return undo
 
             left, right = node.left, node.right
             self.add(node, "swapped", f"{ast.unparse(node)} -> {ast.unparse(changed)}", swap)

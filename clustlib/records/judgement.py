@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clustlib.records.faults import Fault, changed_lines, faults, spans, statements_of
-from clustlib.records.witness import Job, Outcome, Runner, compare, names
+from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, names
 
 FEW = 8  # changed definitions up to which each is tried on more faults
 WITNESSES_A_FAULT = 6  # that may miss a fault before it counts as not noticed
@@ -87,18 +87,17 @@ def missing_input(fault: Fault) -> str:
     return kinds.get(fault.kind, "data on which that expression takes different values")
 
 
-@cache
 def _source(tree: Path, module: str) -> str | None:
-    parts = module.split(".")
-    for path in (tree.joinpath(*parts, "__init__.py"), tree.joinpath(*parts).with_suffix(".py")):
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
-    return None
+    return modules(tree, module.split(".")[0]).get(module)
+
+
+def modules(tree: Path, package: str) -> dict[str, str]:
+    """The text of every module of a package in a tree."""
+    return _modules(tree, package, content_of(tree / package))
 
 
 @cache
-def _modules(tree: Path, package: str) -> dict[str, str]:
-    """The text of every module of a package in a tree."""
+def _modules(tree: Path, package: str, content: str) -> dict[str, str]:
     found = {}
     for path in sorted((tree / package).rglob("*.py")):
         parts = path.relative_to(tree).with_suffix("").parts
@@ -120,7 +119,7 @@ def _runs(statement: ast.stmt) -> bool:
 
 def _readers(tree: Path, definition: Name, depth: int = 3) -> Iterator[tuple[str, tuple[int, int]]]:
     """Where the functions stand that read a constant, or another constant made of it: (module, first and last line)."""
-    for module, text in _modules(tree, definition.module.split(".")[0]).items():
+    for module, text in modules(tree, definition.module.split(".")[0]).items():
         if definition.name not in text:
             continue
         for statement in ast.parse(text).body:
@@ -160,16 +159,20 @@ def _executing(lines: Lines, places: Sequence[tuple[str, tuple[int, int]]]) -> l
 
 @dataclass(frozen=True)
 class Judge:
-    """Two revisions and the folder of witnesses that both are asked by."""
+    """Two revisions of a package and the folder of witnesses that both are asked by."""
 
     runner: Runner
     old: Path
     new: Path
     witnesses: Path
+    package: str = "clustlib"
+
+    def _job(self, tree: Path, witness: str, **how: Any) -> Job:
+        return Job(tree, self.witnesses, witness, package=self.package, **how)
 
     def outcomes(self, tree: Path, wanted: Iterable[str], *, jit: bool = False) -> dict[str, Outcome]:
         """What witnesses give on a tree; as plain Python also which lines they execute."""
-        jobs = {w: self.runner.submit(Job(tree, self.witnesses, w, trace=not jit, jit=jit)) for w in wanted}
+        jobs = {w: self.runner.submit(self._job(tree, w, trace=not jit, jit=jit)) for w in wanted}
         return {witness: job.result() for witness, job in jobs.items()}
 
     def differences(self, covered: Mapping[Name, Sequence[str]], old: dict[str, Outcome]) -> dict[str, str]:
@@ -212,7 +215,7 @@ class Judge:
         for witness in covering[:WITNESSES_A_FAULT]:
             usual = new[witness]
             limit = 20 + 20 * usual.seconds
-            job = Job(self.new, self.witnesses, witness, mutant=(module, fault.source), timeout=limit)
+            job = self._job(self.new, witness, mutant=(module, fault.source), timeout=limit)
             if compare(usual, self.runner.run(job)):
                 return witness
         return None
@@ -230,7 +233,8 @@ def judge(
     witnesses : their folder; by default that of ``new``.
     """
     folder = witnesses or new / "tests" / "witnesses"
-    asked = Judge(runner, old, new, folder)
+    package = next((definition.module.split(".")[0] for definition in changed), "clustlib")
+    asked = Judge(runner, old, new, folder, package)
     before = asked.outcomes(old, names(folder))
     lines = {witness: outcome.lines for witness, outcome in before.items()}
     covered = {d: covering(lines, old, was) for d, was in changed.items() if was is not None}

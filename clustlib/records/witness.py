@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -58,19 +58,28 @@ class Job:
 
 
 class Runner:
-    """Runs jobs in child processes, ``at_once`` side by side; a context manager."""
+    """Runs jobs in child processes; a context manager.
 
-    def __init__(self, cache_folder: Path | None = None, at_once: int = 2) -> None:
-        self.folder = cache_folder or _paths.build("witness")
-        self.at_once = at_once
+    Parameters
+    ----------
+    folder : where baselines and compiled code are kept, ``_build/witness`` by default.
+    at_once : jobs side by side. gpu : whether they see one; by default they run as on a machine without.
+    """
+
+    def __init__(self, folder: Path | None = None, at_once: int = 2, gpu: bool = False) -> None:
+        self.folder = folder or _paths.build("witness")
+        self.at_once, self.gpu = at_once, gpu
         self._pending: dict[int, threading.Event] = {}
         self._late: dict[int, bool] = {}
         self._count, self._lock = 0, threading.Lock()
 
     def __enter__(self) -> Self:
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TQDM_DISABLE": "1"}
         environment |= dict.fromkeys(_SINGLE, "1")
-        environment.pop("PYTHONPATH", None)  # the code under test comes from a job's tree alone
+        if not self.gpu:
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        for name in ("PYTHONPATH", "CLUSTLIB_DATA", "NUMBA_DISABLE_JIT"):  # code and data are a job's own
+            environment.pop(name, None)
         self._scratch = tempfile.TemporaryDirectory()
         self._server = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
@@ -115,7 +124,7 @@ class Runner:
         """Where a baseline is kept: by all that it depends on."""
         made_of = [content_of(job.tree / job.package), _witness_content(job.witnesses, job.name)]
         text = "\n".join([*made_of, _machine(), _WORKER.read_text(encoding="utf-8")])
-        key = hashlib.sha256(f"{text}\n{job.trace}".encode()).hexdigest()[:20]
+        key = hashlib.sha256(f"{text}\n{job.trace}{self.gpu}".encode()).hexdigest()[:20]
         return self.folder / ("compiled" if job.jit else "plain") / f"{job.name}-{key}.pickle"
 
     def _run(self, job: Job) -> Outcome:
@@ -124,7 +133,7 @@ class Runner:
             number = self._count
         done = self._pending[number] = threading.Event()
         out = Path(self._scratch.name) / f"{number}.pickle"
-        compiled = self.folder / "numba" / _compiled_from(job.tree / job.package)
+        compiled = self.folder / "numba" / _compiled_from(job.tree / job.package) if job.jit else ""
         message = {
             "id": number, "tree": str(job.tree), "package": job.package, "witnesses": str(job.witnesses),
             "name": job.name, "mutant": job.mutant, "trace": job.trace, "jit": job.jit, "timeout": job.timeout,

@@ -8,7 +8,23 @@ The data are made to be awkward: ties, duplicate rows, isolated points, clusters
 looks at, constant columns, classes of very different sizes. A fault that no witness notices asks for another input.
 """
 
-from witnesses import classical, jule_fits, linkage, measures, runs, trainings, transfers, triplets
+from witnesses import (
+    classical,
+    dbc_fits,
+    deepcluster_fits,
+    deepcluster_runs,
+    downstream,
+    factorised,
+    fcn_runs,
+    jule_fits,
+    linkage,
+    measures,
+    runs,
+    triplets,
+)
 
-_ROOMS = (measures, linkage, classical, triplets, jule_fits, trainings, runs, transfers)
+_ROOMS = (
+    *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
+    *(runs, deepcluster_runs, fcn_runs, downstream),
+)
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

@@ -100,3 +100,13 @@ def error_of(call, *args, **kwargs) -> np.ndarray:
 def errors_of(call, cases: dict) -> dict[str, np.ndarray]:
     """:func:`error_of` for calls ``{name: (args, kwargs)}``."""
     return {f"error.{name}": error_of(call, *args, **kwargs) for name, (args, kwargs) in cases.items()}
+
+
+def attributes(prefix: str, model, names: str) -> dict[str, np.ndarray]:
+    """What a fitted model has under the names, as arrays."""
+    return {f"{prefix}.{name}": np.asarray(getattr(model, name)) for name in names.split()}
+
+
+def raised(make, cases: list[dict]) -> dict[str, np.ndarray]:
+    """:func:`error_of` for each of some keyword arguments."""
+    return errors_of(lambda **options: make(**options), {str(options): ((), options) for options in cases})

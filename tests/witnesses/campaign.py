@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def definitions(tree: Path, asked: list[str]) -> list:
     """The definitions of a tree that are asked for, by module."""
     from clustlib.records.faults import targets
-    from clustlib.records.judgement import Name, _modules
+    from clustlib.records.judgement import Name, modules
 
     found = []
-    for module, text in _modules(tree, "clustlib").items():
+    for module, text in modules(tree, "clustlib").items():
         names = sorted({name for statement in ast.parse(text).body for name in targets(statement)} - {"__all__"})
         found += [
             Name(module, name)

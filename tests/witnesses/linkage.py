@@ -23,7 +23,9 @@ def neighbours() -> dict[str, np.ndarray]:
         for name, X in sets.items():
             for k in {1, min(6, len(X) - 1), len(X) - 1}:
                 for backend in ("blocks", "torch", "faiss") if k == 6 else ("auto",):
-                    found |= dict(zip((f"{name}.{k}.{backend}.i", f"{name}.{k}.{backend}.d2"), knn(X, k, backend=backend)))
+                    found |= dict(
+                        zip((f"{name}.{k}.{backend}.i", f"{name}.{k}.{backend}.d2"), knn(X, k, backend=backend))
+                    )
     for variant in ("published", "released"):
         for name in ("grid", "blobs", "flat", "three"):
             for k, a in ((2, 1.0), (7, 0.25)):
@@ -35,18 +37,28 @@ def neighbours() -> dict[str, np.ndarray]:
     found["from a pair"] = affinity_graph(pair, 5).weights
     flat, d2 = np.zeros((3, 1), int), np.ones((3, 1))
     errors = {
-        "k 0": ((sets["flat"], 0), {}), "k n": ((sets["flat"], 9), {}), "k n-1": ((sets["flat"], 8), {}),
-        "backend": ((sets["flat"], 2), {"backend": "x"}), "huge": ((sets["flat"] * 1e30, 2), {}),
-        "large": ((sets["grid"] * 5e16, 2), {}), "nan": ((sets["flat"] * np.nan, 2), {}),
-    }  # fmt: skip
+        "k 0": ((sets["flat"], 0), {}),
+        "k n": ((sets["flat"], 9), {}),
+        "k n-1": ((sets["flat"], 8), {}),
+        "backend": ((sets["flat"], 2), {"backend": "x"}),
+        "huge": ((sets["flat"] * 1e30, 2), {}),
+        "large": ((sets["grid"] * 5e16, 2), {}),
+        "nan": ((sets["flat"] * np.nan, 2), {}),
+    }
     found |= errors_of(knn, errors)
     graphs = {
-        "a 0": ((sets["flat"], 2, 0.0), {}), "a inf": ((sets["flat"], 2, np.inf), {}),
-        "variant": ((sets["flat"], 2), {"variant": "x"}), "pair k": (((flat, d2), 2), {}),
-        "pair index": (((flat + 3, d2), 1), {}), "pair -1": (((flat - 1, d2), 1), {}),
-        "pair d2": (((flat, d2 - 2), 1), {}), "pair 0": (((flat, d2 - 1), 1), {}), "pair inf": (((flat, d2 * np.inf), 1), {}),
-        "pair shape": (((flat, d2[:2]), 1), {}), "pair float": (((flat * 1.0, d2), 1), {}),
-    }  # fmt: skip
+        "a 0": ((sets["flat"], 2, 0.0), {}),
+        "a inf": ((sets["flat"], 2, np.inf), {}),
+        "variant": ((sets["flat"], 2), {"variant": "x"}),
+        "pair k": (((flat, d2), 2), {}),
+        "pair index": (((flat + 3, d2), 1), {}),
+        "pair -1": (((flat - 1, d2), 1), {}),
+        "pair d2": (((flat, d2 - 2), 1), {}),
+        "pair 0": (((flat, d2 - 1), 1), {}),
+        "pair inf": (((flat, d2 * np.inf), 1), {}),
+        "pair shape": (((flat, d2[:2]), 1), {}),
+        "pair float": (((flat * 1.0, d2), 1), {}),
+    }
     return found | errors_of(affinity_graph, graphs)
 
 
@@ -54,7 +66,11 @@ def _graphs() -> dict[str, tuple]:
     """Graphs with what agglomeration has to cope with, their first clusters and their features."""
     affinity_graph, first = find("affinity_graph"), find("initial_clusters", "linkage")
     made = {}
-    for name, X, k in (("grid", grid_points(50), 6), ("blobs", blobs((14, 9, 6, 3, 1)), 4), ("plain", rng(5).normal(size=(44, 3)), 5)):
+    for name, X, k in (
+        ("grid", grid_points(50), 6),
+        ("blobs", blobs((14, 9, 6, 3, 1)), 4),
+        ("plain", rng(5).normal(size=(44, 3)), 5),
+    ):
         graph = affinity_graph(X, k)
         made[name] = graph, first(graph), X
     return made
@@ -65,7 +81,9 @@ def _linked(**options) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for name, (graph, labels, X) in _graphs().items():
         for isolated in ("keep", "nearest", "released"):
-            tree = graph_linkage(graph, labels, isolated=isolated, features=X, n_clusters=1 if name == "grid" else 2, **options)
+            tree = graph_linkage(
+                graph, labels, isolated=isolated, features=X, n_clusters=1 if name == "grid" else 2, **options
+            )
             found |= _tree(f"{name}.{isolated}", tree)
         found |= _tree(f"{name}.singletons", graph_linkage(graph, np.arange(len(labels)), **options))
     return found
