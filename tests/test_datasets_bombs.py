@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clustlib.fcn import extraction as features
 from odd_files import encoded, photo
 from PIL import Image
 
@@ -20,6 +19,7 @@ from clustlib import datasets
 from clustlib.datasets import archives, readers, trees
 from clustlib.datasets.space import mapped_array
 from clustlib.errors import DataCorrupt
+from clustlib.fcn import extraction as features
 
 
 def memory_of(script: str) -> tuple[str, int]:

@@ -118,6 +118,7 @@ def _tell_numba(job: dict[str, Any], tree: Tree) -> None:
     from numba.core import caching
 
     numba.config.DISABLE_JIT = not job["jit"]  # type: ignore[attr-defined]
+    os.environ["CLUSTLIB_COMPILED"] = str(job["compiled"])
     if not job["jit"]:
         numba.vectorize = _plain_vectorize
         return
@@ -161,7 +162,8 @@ def _call(job: dict[str, Any], tree: Tree) -> dict[str, Any]:
     if job["mutant"]:
         module, source = job["mutant"]
         tree.code[module] = compile(source, str(tree.files[module][0]), "exec")
-    sys.meta_path.insert(0, tree)
+    sys.meta_path.insert(0, tree)  # and clustlib from nowhere else
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
     lines = Lines(tree) if job["trace"] else None
     started = time.process_time()
     result: dict[str, Any] = {"error": None, "arrays": {}}

@@ -35,12 +35,17 @@ class Trial:
     noticed: list[Fault] = field(default_factory=list)
     missed: list[Fault] = field(default_factory=list)
     unreached: int = 0  # faults that could stand on lines no witness executes
+    unseen: tuple[int, ...] = ()  # changed lines that compute something and that no witness executes
 
     @property
     def refusal(self) -> str | None:
         """Why the witnesses cannot speak for the definition; None where they can."""
         if not self.witnesses:
             return f"{self.definition}: no witness goes through it; add one that does"
+        if self.unseen:
+            return (
+                f"{self.definition}: line {self.unseen[0]} has changed, and no witness executes it; add data that does"
+            )
         if not self.missed or self.noticed:
             return None
         return f"{self.definition}: no witness notices {self.missed[0]}; it needs {missing_input(self.missed[0])}"
@@ -202,10 +207,12 @@ class Judge:
         text = None if before is None else _source(self.old, before.module)
         first = changed_lines(text, source, definition.name, before.name if before else None)
         made = faults(source, definition.name, first=first, executed=executed, most=most)
-        unreached = len(faults(source, definition.name, first=first, most=10**6)) - len(
-            faults(source, definition.name, first=first, executed=executed, most=10**6)
+        everywhere, reached = (
+            {(fault.line, fault.what) for fault in faults(source, definition.name, executed=lines, most=10**6)}
+            for lines in (None, executed)
         )
-        trial = Trial(definition, found, unreached=unreached)
+        unseen = {line for line, _ in everywhere - reached} & first
+        trial = Trial(definition, found, unreached=len(everywhere - reached), unseen=tuple(sorted(unseen)))
         for fault in made:
             (trial.noticed if self.notices(fault, definition.module, found, new) else trial.missed).append(fault)
         return trial
