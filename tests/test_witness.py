@@ -155,7 +155,8 @@ def test_what_no_witness_reaches_is_not_carried(runner, tree, tmp_path):
 
 def test_a_definition_whose_faults_go_unnoticed_is_not_carried(runner, tmp_path):
     blind = WITNESS.replace(
-        '    return {"total": np.array([total([1, 2, 3, 4, 5]), total([-1, 9])]), "twice": np.array(twice([1.5, 10, 11]))}',
+        '    return {"total": np.array([total([1, 2, 3, 4, 5]), total([-1, 9])]), '
+        '"twice": np.array(twice([1.5, 10, 11]))}',
         '    total([])\n    return {"nothing": np.zeros(1)}',
     )
     old, renamed = _tree(tmp_path / "old", SUMS, blind), SUMS.replace("kept", "found")

@@ -21,7 +21,7 @@ import threading
 import time
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 _COMMON = (
     *("numpy", "scipy.sparse.linalg", "scipy.optimize", "pandas", "numba", "torch", "faiss", "tqdm.auto"),
@@ -58,7 +58,10 @@ class Tree:
             return None
         file, _ = self.files[name]
         return importlib.util.spec_from_file_location(
-            name, file, loader=self, submodule_search_locations=[str(file.parent)] if file.stem == "__init__" else None
+            name,
+            file,
+            loader=cast(Any, self),
+            submodule_search_locations=[str(file.parent)] if file.stem == "__init__" else None,
         )
 
     def create_module(self, spec: Any) -> None:

@@ -199,7 +199,7 @@ def _entry(outcome: Outcome, note: str, moved: dict[str, str]) -> Entry:
         faults={
             str(trial.definition): [len(trial.noticed), len(trial.noticed) + len(trial.missed)]
             for trial in (verdict.trials if verdict else ())
-            if trial.definition not in verdict.refused
+            if verdict and trial.definition not in verdict.refused
         },
         versions=provenance.versions(),
         machine=provenance.cpu(),

@@ -43,9 +43,7 @@ class Trial:
         if not self.witnesses:
             return f"{self.definition}: no witness goes through it; add one that does"
         if self.unseen:
-            return (
-                f"{self.definition}: line {self.unseen[0]} has changed, and no witness executes it; add data that does"
-            )
+            return f"{self.definition}: line {self.unseen[0]} changed and no witness executes it; add data that does"
         if not self.missed or self.noticed:
             return None
         return f"{self.definition}: no witness notices {self.missed[0]}; it needs {missing_input(self.missed[0])}"
