@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from clustlib import _paths, plots, published, report, results, timings
-from clustlib.reproduce import citing, exports, pages, tidy
+from clustlib.reproduce import citing, exports, numbers, pages, tidy
 from clustlib.reproduce.api import api_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
@@ -142,20 +142,25 @@ def gather(folder: Path) -> None:
     config.write_text(with_repository(config.read_text(encoding="utf-8")), encoding="utf-8")
     found = {paper: report.verdicts(paper, "paper") for paper in published.PAPERS}
     # html_extra_path copies what is in this folder to the top of the HTML
-    numbers = folder / "book" / "generated" / "extra" / exports.FOLDER
-    frame = exports.write(numbers)
+    extra = folder / "book" / "generated" / "extra" / exports.FOLDER
+    frame = exports.write(extra)
     done = {(result.paper, result.key): result for result in results.read("paper")}
+    for page in (folder / "book").rglob("*.md"):
+        page.write_text(numbers.filled(page.read_text(encoding="utf-8"), done.values()), encoding="utf-8")
     for notebook in [*notebooks(), *reports()]:
         source = root / executed("paper", notebook)
         if source.is_file():
             target = folder / "notebooks" / f"{notebook.name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
             content = json.loads(with_claims(source.read_text(encoding="utf-8"), found))
+            for cell in content["cells"]:
+                if cell["cell_type"] == "markdown":
+                    cell["source"] = numbers.filled(pages.source_of(cell), done.values())
             if notebook in reports():
-                pages.dashboard(content, frame, shown_on(), numbers)
+                pages.dashboard(content, frame, shown_on(), extra)
             else:
                 own = done.get((notebook.paper, notebook.key))
-                pages.page(content, notebook.name, own, found[notebook.paper], numbers)
+                pages.page(content, notebook.name, own, found[notebook.paper], extra)
             target.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     generated = folder / "book" / "generated"
     (generated / "verdicts.md").write_text(overview_page(), encoding="utf-8")
