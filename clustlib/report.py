@@ -15,6 +15,7 @@ from clustlib.records.status import chains
 from clustlib.results import Result
 
 CLAIM_COLUMNS = ["claim", "where", "on our cells", "tests that hold", "on the paper's own cells"]
+_JUDGED = published.SCORES[:-1]  # "no paper value" is no verdict on the paper
 SYMBOLS = {"holds": "✔ holds", "partly": "◐ partly", "fails": "✘ fails", "not run": "– not run"}
 
 
@@ -24,10 +25,53 @@ def styled(frame: pd.DataFrame, name: str) -> Styler:
 
 
 def verdict_counts(found: list[Result]) -> pd.DataFrame:
-    """Cells by verdict, one row a table (index ``paper/table``); a notebook that failed has no cells."""
-    cells = all_cells(found)
+    """Scores by verdict, one row a table (index ``paper/table``); a notebook that failed has no cells."""
+    cells = scores(all_cells(found))
     rows = {f"{paper}/{table}": summary(part) for (paper, table), part in cells.groupby(["paper_key", "table"])}
-    return pd.DataFrame(rows, index=list(VERDICTS)).T.astype(int)
+    return pd.DataFrame(rows, index=list(VERDICTS)).T.astype(int).reindex(columns=[*published.SCORES, published.OURS])
+
+
+def scores(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells that are no constants."""
+    return cells[~cells["constant"].astype(bool)]
+
+
+def verdict_table(found: list[Result]) -> Styler:
+    """Scores by verdict as people read them: a line a table, linked to its page, and the sum of each paper.
+
+    The columns of the verdicts add up to "published"; cells that the paper does not have and lines of ours stand apart.
+    """
+    counts = verdict_counts(found)
+    pages = {f"{r.paper}/{table}": r for r in found if len(r.comparison) for table in r.comparison["table"].unique()}
+    rows = []
+    for paper in published.PAPERS:
+        own = counts[counts.index.str.startswith(f"{paper}/")]
+        rows += [{"paper": paper, "table": page_link(pages[name]), **_added_up(line)} for name, line in own.iterrows()]
+        rows += [{"paper": paper, "table": "all", **_added_up(own.sum())}] if len(own) else []
+    return styled(pd.DataFrame(rows), "verdicts")
+
+
+def _added_up(counts: pd.Series) -> dict[str, int]:
+    judged = [name for name in published.SCORES if name != "no paper value"]
+    by_verdict = {name: int(counts[name]) for name in judged}
+    extra = {"not in the paper": int(counts["no paper value"]), "ours \N{DAGGER}": int(counts[published.OURS])}
+    return {"published": sum(by_verdict.values()), **by_verdict, **extra}
+
+
+def constants(found: list[Result]) -> Styler:
+    """The checks of our transcription: sizes of data sets, layer shapes and settings, one line a table."""
+    cells = all_cells(found)
+    own = cells[cells["constant"].astype(bool)]
+    names = ["paper_key", "table", "verdict"]
+    wide = own[names].value_counts().unstack(fill_value=0).reset_index().rename(columns={"paper_key": "paper"})
+    return styled(wide, "constants")
+
+
+def page_link(result: Result, text: str = "") -> str:
+    """A link to the page of a result, from any other page of a notebook, as HTML."""
+    entries = published.shown_by(result.paper, result.key)
+    stem = next((entry.notebook for entry in entries if entry.notebook), result.key)
+    return f'<a href="../{result.paper}/{stem}.html">{escape(text or result.key)}</a>'
 
 
 def all_cells(found: list[Result]) -> pd.DataFrame:
@@ -48,20 +92,31 @@ def verdicts(
     for result in results.read(profile, paper):
         if len(result.measured):
             saved |= {str(table): cells for table, cells in result.measured.groupby("table")}
-    cells = {name: frame.dropna(subset=["value"]) for name, frame in {**saved, **(fresh or {})}.items()}
     chosen = [claim for claim in published.claims(paper) if key is None or key in claim.tables]
-    return [published.evaluate(claim, cells) for claim in chosen]
+    needed = {name for claim in chosen for name in claim.tables}
+    cells = {
+        name: published.with_readings(frame.dropna(subset=["value"]), paper, name)
+        for name, frame in {**saved, **(fresh or {})}.items()
+        if name in needed
+    }
+    return [published.evaluate(claim, cells, paper) for claim in chosen]
 
 
-def claim_row(paper: str, verdict: Verdict) -> dict[str, str]:
-    """A claim and its verdict as a row of a table that people read."""
-    claim, ours = verdict.claim, SYMBOLS[verdict.verdict]
-    if published.on_stand_ins(paper, verdict):
-        ours += " (stand-ins only)"
+def claim_row(verdict: Verdict, paper: str = "") -> dict[str, str]:
+    """A claim and its verdict as a row of a table that people read; with ``paper``, linked to its evidence (HTML)."""
+    claim = verdict.claim
+    ours = f"{SYMBOLS[verdict.verdict]}{verdict.said.removeprefix(verdict.verdict)}"
     known = verdict.p_value == verdict.p_value
-    numbers = verdict.numbers + (f"; over {verdict.runs} runs p = {verdict.p_value:.2g}" if known else "")
+    numbers = verdict.numbers + (f"; over {verdict.runs} {verdict.drawn} p = {verdict.p_value:.2g}" if known else "")
     own = SYMBOLS[claim.in_paper] if claim.in_paper else ""
-    return dict(zip(CLAIM_COLUMNS, (claim.claim, claim.where, ours, numbers, own)))
+    where = f"{escape(claim.where)}: {_evidence(claim, paper)}" if paper else claim.where
+    return dict(zip(CLAIM_COLUMNS, (claim.claim, where, ours, numbers, own)))
+
+
+def _evidence(claim: published.Claim, paper: str) -> str:
+    """Links to the pages whose cells a claim is tested on."""
+    stems = {key: published.entry(paper, key).notebook for key in claim.tables}
+    return ", ".join(f'<a href="../{paper}/{stem}.html">{escape(key)}</a>' for key, stem in stems.items() if stem)
 
 
 def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Styler:
@@ -74,14 +129,14 @@ def claims_of(paper: str, key: str, profile: str, measured: pd.DataFrame) -> Sty
 
 def claims_table(paper: str, key: str, found: list[Verdict]) -> Styler:
     """Those of a paper's verdicts that rest on one table."""
-    rows = [claim_row(paper, verdict) for verdict in found if key in verdict.claim.tables]
+    rows = [claim_row(verdict, paper) for verdict in found if key in verdict.claim.tables]
     return styled(pd.DataFrame(rows), f"claims-{paper}-{key}")
 
 
 def claims(profile: str, tested: bool = True) -> Styler:
     """The claims of every paper that our cells can test, or (``tested=False``) those that they cannot yet."""
     rows = [
-        {"paper": paper, **claim_row(paper, verdict)}
+        {"paper": paper, **claim_row(verdict, paper)}
         for paper in published.PAPERS
         for verdict in verdicts(paper, profile)
         if (verdict.verdict != "not run") == tested
@@ -160,7 +215,7 @@ def cost(found: list[Result], profile: str) -> Styler:
 
 def verdict_strip(counts: pd.Series) -> str:
     """Counts by verdict (as :func:`clustlib.published.summary` gives) as a small bar of HTML; empty without cells."""
-    shown = {str(name): int(count) for name, count in counts.items() if count and name != "no paper value"}
+    shown = {str(name): int(count) for name, count in counts.items() if count and name in _JUDGED}
     parts = "".join(
         f'<span style="flex:{count} 0 0;background:{plots.LOOKS[name].colour}" title="{count} {name}"></span>'
         for name, count in shown.items()
@@ -176,7 +231,7 @@ def verdict_key() -> str:
     entries = (
         f'<span style="{spot};background:{look.colour}"></span>{name}'
         for name, look in plots.LOOKS.items()
-        if name != "no paper value"
+        if name in _JUDGED
     )
     return f'<p class="verdict-key">{" &ensp; ".join(entries)}</p>'
 
@@ -187,14 +242,21 @@ def verdict_words(counts: pd.Series) -> str:
     What could have come out otherwise stands first; stand-ins and cells without a measurement prove nothing.
     """
     found = {name: int(counts.get(name, 0)) for name in VERDICTS}
-    printed = sum(found.values()) - found["no paper value"]
+    printed = sum(found[name] for name in _JUDGED)
     own = [f"{found[name]} {name}" for name in ("reproduced", "better", "below") if found[name]]
     rest = [
         _plural(found["stand-in"], "on a stand-in", "on stand-ins"),
         _plural(found["not run"], "not run", "not run"),
     ]
     said = "; ".join(filter(None, [", ".join(own), ", ".join(filter(None, rest))]))
-    return f"Of {_plural(printed, 'published cell', 'published cells')}: {said}." if printed else ""
+    sentences = [f"Of {_plural(printed, 'published score', 'published scores')}: {said}." if printed else ""]
+    if found[published.OURS]:
+        sentences.append(f"{_plural(found[published.OURS], 'number is', 'numbers are')} of ours (\N{DAGGER}).")
+    checked = sum(found[name] for name in published.CONSTANTS)
+    if checked:
+        agree = found[published.CONSTANTS[0]]
+        sentences.append(f"Of {_plural(checked, 'constant', 'constants')}: {agree} as printed.")
+    return " ".join(filter(None, sentences))
 
 
 def claim_words(found: Sequence[Verdict]) -> str:
@@ -247,11 +309,32 @@ def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[V
     return f":::{{admonition}} Result\n:class: result-box result-{paper}\n\n{shown}\n:::\n"
 
 
+def quotable(paper: str, cells: pd.DataFrame) -> str:
+    """One sentence on the paper's own method that a reader can quote; ``cells`` are all of the paper's."""
+    theirs = cells["row"].isin(published.own_rows(paper)) & cells["paper"].notna() & (cells["dataset"] != "average")
+    counts = summary(scores(cells[theirs]))
+    name, printed = published.PAPERS[paper].partition(",")[0], sum(counts[list(_JUDGED)])
+    judged = int(counts[["reproduced", "better", "below"]].sum())
+    beside = f"{counts['stand-in']} on stand-ins" if counts["stand-in"] else ""
+    added = f"{counts[published.OURS]} with additions of ours" if counts[published.OURS] else ""
+    rest = " and ".join(filter(None, (beside, added)))
+    start = f"{name}: of the {printed} scores of its own method"
+    if judged:
+        found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("reproduced", "better", "below"))
+        more = f"; {rest} prove nothing of it" if rest else ""
+        return f"{start} {judged} were run as written or released: {found}{more}."
+    more = f"; {rest} prove nothing of it" if rest else ""
+    return f"{start} none has been run as written or released, on the paper's data and network{more}."
+
+
 def paper_line(paper: str, profile: str) -> tuple[pd.Series, str]:
-    """A paper's cells by verdict, and a sentence on them and on its claims."""
-    counts = summary(all_cells(results.read(profile, paper)))
+    """A paper's cells by verdict, and sentences on them and on its claims, the one to quote first."""
+    cells = all_cells(results.read(profile, paper))
+    counts = summary(cells)
+    if not len(cells):
+        return counts, "Nothing has been run yet."
     words = filter(None, [verdict_words(counts), claim_words(verdicts(paper, profile))])
-    return counts, " ".join(words) or "Nothing has been run yet."
+    return counts, " ".join([quotable(paper, cells), *words])
 
 
 class Overview:

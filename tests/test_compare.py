@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from clustlib import published
+from clustlib import published, report
 from clustlib.datasets.registry import stand_in_of
 from clustlib.errors import UsageError
 from clustlib.published import Claim, evaluate
@@ -23,17 +23,37 @@ usps-11000,B,nmi,,not reported
 """
 
 
+YML = "title: x\nkind: table\norder: 1\nsource: x\nnotebook: null\nwhy: a test\nnot_run: {C: no code}\n"
+READINGS = """additions:
+  smoothed: {what: smooths, why: it helps, labels: "no"}
+  whitened: {what: whitens, why: it helps, labels: "yes"}
+own: [A]
+rows:
+  - {methods: [A], variants: [ours], reading: ours, additions: [smoothed, whitened]}
+  - {methods: [A], variants: [released], reading: as released}
+  - {methods: [B], variants: [small], reading: as written, network: a small network, draws: k-means}
+  - {reading: as written}
+"""
+
+
 @pytest.fixture
 def paper(book):
     folder = book / "book/published/jule"
     folder.mkdir()
-    (folder / "table-99.csv").write_text(CSV)
+    (folder / "table-99.csv").write_text(CSV, encoding="utf-8")
+    (folder / "table-99.yml").write_text(YML, encoding="utf-8")
+    (folder / "readings.yml").write_text(READINGS, encoding="utf-8")
     return "jule"
 
 
 def cells(*rows: tuple) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["dataset", "method", "value", "seed"])
     return frame.assign(metric="nmi", seconds=1.0, device="cpu", reason=None)
+
+
+def as_(variant: str, *rows: tuple) -> pd.DataFrame:
+    """Cells whose runs had a variant."""
+    return cells(*rows).assign(variant=variant)
 
 
 def one(frame: pd.DataFrame, dataset: str, method: str) -> pd.Series:
@@ -117,6 +137,82 @@ def test_an_error_is_better_when_it_is_lower():
     assert verdict(0.5, 0.6, 0.02, "", "one_nn_error") == "below"
 
 
+def test_ours_stands_beneath_the_row_without_a_verdict(paper):
+    found = published.compare(as_("ours", ("mnist", "A", 0.5, 0)), paper, "table-99")
+    row, ours = one(found, "mnist", "A"), one(found, "mnist", "A †")
+    assert (row["verdict"], row["reason"], row["n"]) == ("not run", "as written: not run", 0)
+    assert (ours["verdict"], ours["ours"], ours["row"], ours["reading"]) == ("ours", 0.5, "A", "ours")
+    assert ours["additions"] == "smoothed, whitened"
+    assert list(found["method"][:2]) == ["A", "A †"]
+    assert published.summary(found)[["reproduced", "ours"]].tolist() == [0, 1]
+
+
+def test_the_papers_reading_has_the_row_and_its_verdict(paper):
+    both = pd.concat([as_("ours", ("mnist", "A", 0.1, 0)), as_("released", ("mnist", "A", 0.51, 0))])
+    found = published.compare(both, paper, "table-99")
+    assert one(found, "mnist", "A")[["ours", "verdict", "reading"]].tolist() == [0.51, "reproduced", "as released"]
+    assert one(found, "mnist", "A †")["verdict"] == "ours"
+    written = pd.concat([both, as_("text", ("mnist", "A", 0.8, 0))])
+    found = published.compare(written, paper, "table-99")
+    assert one(found, "mnist", "A")["ours"] == 0.8
+    assert one(found, "mnist", "A (as released)")["verdict"] == "reproduced"
+
+
+def test_a_row_that_was_asked_for_and_not_run_says_so(paper):
+    both = pd.concat([as_("ours", ("mnist", "A", 0.1, 0)), as_("released", ("mnist", "A", math.nan, 0))])
+    found = published.compare(both, paper, "table-99")
+    assert one(found, "mnist", "A")["reason"] == "as written: not run; as released: not run"
+
+
+def test_another_network_proves_nothing(paper):
+    found = one(published.compare(as_("small", ("mnist", "B", 0.6, 0)), paper, "table-99"), "mnist", "B")
+    assert (found["verdict"], found["network"], found["stand_in"]) == ("stand-in", "a small network", "")
+
+
+def test_a_row_whose_reading_nobody_declared_is_refused(paper, book):
+    (book / "book/published/jule/readings.yml").write_text("rows: [{methods: [B], reading: as written}]\n")
+    with pytest.raises(UsageError, match=r"does not say which reading 'A' of table-99 is"):
+        published.compare(cells(("mnist", "A", 0.5, 0)), paper, "table-99")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{reading: ours}", "ours is a reading with additions"),
+        ("{reading: as written, additions: [smoothed]}", "no other has any"),
+        ("{reading: ours, additions: [smothed]}", "did you mean smoothed"),
+        ("{reading: as printed}", "did you mean as written"),
+        ("{reading: as written, method: [A]}", "did you mean methods"),
+    ],
+)
+def test_wrong_readings_are_refused(paper, book, row, message):
+    text = READINGS[: READINGS.index("rows:")]
+    (book / "book/published/jule/readings.yml").write_text(f"{text}rows: [{row}]\n")
+    with pytest.raises(UsageError, match=message):
+        published.readings("jule")
+
+
+def test_constants_are_counted_apart_from_scores(paper, book):
+    (book / "book/published/jule/table-99.yml").write_text(f"{YML}constants: [A]\n")
+    found = published.compare(cells(("mnist", "A", 0.5, 0), ("mnist", "B", 0.6, 0)), paper, "table-99")
+    counts = published.summary(found)
+    assert counts["as printed"] == 1 and counts["reproduced"] == 1
+    assert counts.sum() == len(found) - 1  # a constant that was not measured is no score that was not run
+    off = published.compare(cells(("mnist", "A", 0.9, 0)), paper, "table-99")
+    assert published.summary(off)["not as printed"] == 1 and published.summary(off)["better"] == 0
+    assert len(report.scores(found)) == 2
+
+
+def test_averages_of_ours_run_over_the_sets_of_the_papers_rows(paper):
+    theirs = cells(("mnist", "B", 0.6, 0)).assign(variant="")
+    measured = pd.concat([theirs, as_("ours", ("mnist", "A", 0.5, 0), ("usps-11000", "A", 0.7, 0))])
+    found = published.averages(published.compare(measured, paper, "table-99"))
+    ours = one(found, "average", "A †")
+    assert (ours["verdict"], ours["n"], ours["ours"]) == ("ours", 1, 0.5)
+    back = published.as_cells(found)
+    assert set(back["method"]) == {"A", "B"} and set(back.loc[back["method"] == "A", "reading"]) == {"ours"}
+
+
 def test_averages_run_over_the_same_sets_on_both_sides_and_in_every_row(paper):
     alone = cells(("mnist", "A", 0.52, 0), ("usps", "A", 0.80, 0), ("digits", "A", 0.1, 0))
     a = one(published.averages(published.compare(alone, paper, "table-99")), "average", "A")
@@ -138,7 +234,7 @@ def test_unknown_tables_name_what_is_close(paper):
 
 
 def test_wrong_columns_are_refused(paper, book):
-    (book / "book/published/jule/table-99.csv").write_text("dataset,method,value\nmnist,A,0.5\n")
+    (book / "book/published/jule/table-99.csv").write_text("dataset,method,value\nmnist,A,0.5\n", encoding="utf-8")
     with pytest.raises(ValueError, match="must have the columns"):
         published.table("jule", "table-99")
 
@@ -226,8 +322,8 @@ def test_methods_named_beside_each_other_are_compared_on_the_seeds_that_both_hav
     by_name = evaluate(claim(holds_if="`A` > `C`", subject=[]), {"t": three})
     assert by_name.verdict == "holds" and by_name.rows["left"].tolist() == [0.8]
     assert evaluate(claim(), {"t": three}).verdict == "fails"  # best_other is the best mean: .6 against .7
-    fixed = three.replace({"method": {"C": "AC-GDL"}})  # does not depend on the seed: stands beside all three
-    assert evaluate(claim(holds_if="`A` > `AC-GDL`"), {"t": fixed}).rows["left"].tolist() == [pytest.approx(0.6)]
+    fixed = three.assign(draws=["network"] * 3 + ["nothing"])  # C has no seed: it stands beside all three
+    assert evaluate(claim(holds_if="`A` > `C`"), {"t": fixed}).rows["left"].tolist() == [pytest.approx(0.6)]
     apart = three.assign(seed=[1, 2, 3, 0])
     assert evaluate(claim(holds_if="`A` > `C`"), {"t": apart}).rows["left"].tolist() == [pytest.approx(0.6)]
 
@@ -246,11 +342,70 @@ def test_the_metrics_of_a_run_are_no_independent_observations():
     assert found.runs == 3 and found.p_value == pytest.approx(evaluate(claim(), {"t": once}).p_value)
 
 
-def test_a_verdict_knows_that_it_rests_on_stand_ins():
-    def on(*sets):
-        return published.on_stand_ins("jule", evaluate(claim(), {"t": TABLE[TABLE["dataset"].isin(sets)]}))
+def read_as(reading: str, frame: pd.DataFrame, draws: str = "network", network: str = "") -> pd.DataFrame:
+    return frame.assign(reading=reading, draws=draws, network=network)
 
-    assert on("usps") and not on("mnist") and not on("mnist", "usps") and not on("coil-20")
+
+def test_coverage_is_said_in_words(paper):
+    def said(*sets, network="", tables=("table-99",)):
+        frame = read_as("as written", TABLE[TABLE["dataset"].isin(sets)], network=network)
+        names = {name: frame for name in tables}
+        return evaluate(claim(tables=list(tables)), names, paper).said
+
+    assert said("mnist") == "holds on 1 of the paper's 2 sets"
+    assert said("mnist", "usps") == "partly on 1 of the paper's 2 sets; 1 stand-in"
+    assert said("usps") == "fails on 1 stand-in alone"
+    assert said("mnist", network="a small one") == "holds on 1 stand-in alone"
+    assert said("mnist", tables=("fig-01",)) == "holds on mnist"  # no numbers are printed
+    assert said("coil-20") == "not run"
+
+
+def test_claims_are_tested_on_the_papers_readings_and_on_ours_where_there_is_nothing_else(paper):
+    theirs, ours = read_as("as released", TABLE), read_as("ours", TABLE.assign(value=TABLE["value"] * 0.1))
+    found = evaluate(claim(), {"t": pd.concat([ours, theirs])})
+    assert found.readings == "paper" and found.rows["left"].max() == 0.9
+    only = evaluate(claim(), {"t": ours})
+    assert only.readings == "ours" and only.said.endswith("(ours only)")
+    assert evaluate(claim(ours=False), {"t": ours}).said == "not run"
+    subject = ours["method"] == "A"
+    mixed = evaluate(claim(datasets=["mnist"]), {"t": pd.concat([ours[subject], theirs[~subject.to_numpy()]])})
+    assert mixed.verdict == "fails" and mixed.readings == "ours"  # ours against the paper's other rows
+
+
+def test_as_written_goes_before_as_released():
+    both = pd.concat([read_as("as released", TABLE), read_as("as written", TABLE.assign(value=TABLE["value"] / 2))])
+    assert evaluate(claim(), {"t": both}).rows["left"].tolist() == [0.45, 0.3]
+
+
+def test_seeds_of_kmeans_on_one_representation_are_one_run():
+    runs = [
+        (d, m, v + 0.01 * s, s) for d in ("mnist", "usps") for s in range(3) for m, v in (("A", 0.9), ("C", 0.7 - s))
+    ]
+    fixed, anew = (read_as("as written", cells(*runs), draws) for draws in ("k-means", "network"))
+    found = evaluate(claim(), {"t": anew})
+    assert (found.runs, found.drawn) == (6, "runs")
+    one_each = fixed.assign(value=fixed["value"] + (fixed["dataset"] == "usps") * (fixed["method"] == "A") * 0.1)
+    found = evaluate(claim(), {"t": one_each})
+    assert (found.runs, found.drawn) == (2, "data sets")
+    half = pd.concat([anew[anew["method"] == "A"], fixed[fixed["method"] == "C"]])
+    assert evaluate(claim(), {"t": half}).runs == 6  # one of the two sides is drawn anew
+
+
+def test_what_decides_must_be_more_than_what_seeds_differ_by():
+    def spread(by):
+        runs = [("mnist", m, v + by * s * (m == "A"), s) for s in range(3) for m, v in (("A", 0.7), ("C", 0.7))]
+        close = claim(holds_if="abs(`A` - `C`) <= 0.02", subject=[], within=0.02)
+        return evaluate(close, {"t": cells(*runs)})
+
+    assert spread(0.01).verdict == "holds"
+    assert spread(0.1).verdict == "not run"
+    assert spread(0.1).numbers == "cannot be told: the seeds differ by 0.100, and 0.02 would decide"
+
+
+def test_a_column_may_be_a_method_and_a_metric():
+    wide = pd.concat([TABLE.assign(metric="conv1"), TABLE.assign(metric="conv3", value=TABLE["value"] ** 2)])
+    grows = claim(metric=None, columns="both", holds_if="`A conv3` - `C conv3` > `A conv1` - `C conv1`")
+    assert evaluate(grows, {"t": wide}).rows["holds"].tolist() == [True, False]
 
 
 def test_an_expression_that_is_no_comparison_is_refused():
@@ -259,4 +414,4 @@ def test_an_expression_that_is_no_comparison_is_refused():
 
 
 def test_the_closest_test_is_named():
-    assert evaluate(claim(), {"t": TABLE}).numbers == "1 of 2; closest: usps nmi 0.600 against 0.650"
+    assert evaluate(claim(), {"t": TABLE}).numbers == "1 of 2 hold; closest is usps nmi: 0.600 against 0.650"

@@ -22,8 +22,16 @@ def cells(paper: str, name: str) -> pd.DataFrame:
     return pd.read_csv(BOOK / "published" / paper / f"{name}.csv", keep_default_na=False, na_values={"value": [""]})
 
 
-def listed(paper: str, name: str) -> list[dict]:
-    return yaml.safe_load((BOOK / "published" / paper / f"{name}.yml").read_text())
+def listed(paper: str) -> list[dict]:
+    """What goes with each table, figure and page of a paper, in reading order, as it lies in the book."""
+    files = [path for path in (BOOK / "published" / paper).glob("*.yml") if path.stem != "readings"]
+    entries = [{"key": path.stem, **yaml.safe_load(path.read_text(encoding="utf-8"))} for path in files]
+    return sorted(entries, key=lambda entry: entry["order"])
+
+
+def claimed(paper: str) -> list[dict]:
+    """The claims of a paper, each with the tables that it rests on."""
+    return [{"tables": [entry["key"]], **claim} for entry in listed(paper) for claim in entry.get("claims", ())]
 
 
 def value(paper: str, name: str, dataset: str, method: str, metric: str) -> float:
@@ -41,9 +49,9 @@ def check_tidy(frame: pd.DataFrame) -> None:
 
 def check_contents(paper: str) -> None:
     """Every table of the paper is listed once, and every entry is a notebook or says why it is none."""
-    entries = listed(paper, "contents")
+    entries = listed(paper)
     keys = [entry["key"] for entry in entries]
-    assert len(keys) == len(set(keys))
+    assert len({entry["order"] for entry in entries}) == len(keys)
     assert {path.stem for path in (BOOK / "published" / paper).glob("*.csv")} <= set(keys)
     for entry in entries:
         assert entry["kind"] in ("table", "figure", "page")
@@ -62,9 +70,15 @@ def wide(claim: dict) -> tuple[pd.DataFrame, list[str]]:
     for column, key in (("metric", "metric"), ("dataset", "datasets"), ("method", "methods")):
         wanted = claim.get(key, [])
         wanted = [wanted] if isinstance(wanted, str) else wanted
-        assert set(wanted) <= set(frame[column]), f"{claim['id']}: no such {column}"
+        assert set(wanted) <= set(frame[column]) or "in_paper" not in claim, f"{claim['id']}: no such {column}"
         frame = frame[frame[column].isin(wanted)] if wanted else frame
-    across, down = ("metric", "method") if claim.get("columns") == "metric" else ("method", "metric")
+    columns = claim.get("columns")
+    if columns == "both":
+        result = frame.assign(column=frame["method"] + " " + frame["metric"]).pivot(
+            index="dataset", columns="column", values="value"
+        )
+        return result, list(result.columns)
+    across, down = ("metric", "method") if columns == "metric" else ("method", "metric")
     result = frame.pivot(index=["dataset", down], columns=across, values="value")
     return result, list(result.columns)
 
@@ -86,9 +100,9 @@ def outcome(claim: dict) -> str:
 
 def check_claims(paper: str) -> None:
     """Every claim names known tables, evaluates on the paper's cells, and holds there as far as it says."""
-    claims = listed(paper, "claims")
+    claims = claimed(paper)
     assert len({claim["id"] for claim in claims}) == len(claims)
-    keys = {entry["key"] for entry in listed(paper, "contents")}
+    keys = {entry["key"] for entry in listed(paper)}
     printed = {path.stem for path in (BOOK / "published" / paper).glob("*.csv")}
     for claim in claims:
         assert set(claim["tables"]) <= keys, claim["id"]
@@ -114,10 +128,10 @@ def exists(name: str) -> bool:
 
 def check_page(paper: str) -> None:
     """The page cites what the bibliography has, includes what is generated, and says truly what is to come."""
-    page = (BOOK / paper / "index.md").read_text()
+    page = (BOOK / paper / "index.md").read_text(encoding="utf-8")
     for generated in ("claims", "contents"):
         assert f"```{{include}} ../generated/{paper}-{generated}.md\n```" in page
-    entries = re.findall(r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(), re.M)
+    entries = re.findall(r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(encoding="utf-8"), re.M)
     cited = {key for keys in re.findall(r"\{cite\}`([^`]+)`", page) for key in keys.split(",")}
     assert cited and cited <= set(entries)
     for name, to_come in re.findall(r"`(clustlib(?:\.\w+)+)`( \(to come\))?", page):
@@ -127,7 +141,7 @@ def check_page(paper: str) -> None:
 
 def check_equations(paper: str, numbers: list[str]) -> None:
     """The page has each numbered equation of the paper once."""
-    page = (BOOK / paper / "index.md").read_text()
+    page = (BOOK / paper / "index.md").read_text(encoding="utf-8")
     tags = re.findall(r"\\tag\{([^}]+)\}", page)
     assert sorted(tags) == sorted(numbers)
 

@@ -72,6 +72,18 @@ def image_properties(names: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
+def starts_of_training(runs: records.Runs) -> pd.DataFrame:
+    """The clusters that the joint training of DBC starts from, as cells of Tables 3 to 6: "DBC at its start"."""
+    trained = records.Runs(run for run in runs.records if run.params["method"] == "FCAE-KMS")
+    return trained.cells(accuracy="accuracy_start", nmi="nmi_max_start").assign(method="DBC at its start")
+
+
+def epochs_run(runs: records.Runs) -> pd.DataFrame:
+    """How many epochs each curve of Figure 9 took until training stopped, as cells of the metric "epochs"."""
+    cells = records.Runs(runs.records).cells(epochs="accuracy")
+    return cells.assign(value=[len(run.arrays["accuracies"]) - 1.0 for run in runs.records])
+
+
 def scaled(filters: np.ndarray) -> np.ndarray:
     """(N, C, H, W) numbers as images: each from its smallest (0) to its largest value (1), float32."""
     filters = filters.astype(np.float32)

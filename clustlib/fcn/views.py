@@ -11,32 +11,21 @@ from clustlib.records.runs import bind
 
 METRICS = ["accuracy_kmeans", "nmi_kmeans", "accuracy_sc", "nmi_sc"]
 CHOICE = ["data set", "departs", "choice"]
-NETWORKS = {"vgg16": "VGG-16", "efficientnet-lite0": "EfficientNet-Lite0", "pixels": "raw pixels"}
 
 
-def compare(
-    measured: pd.DataFrame, name: str, cnn: str, learn_at_most: Mapping[str, int] | None = None
-) -> pd.DataFrame:
-    """``published.compare`` with a table of the paper; with another network than VGG-16 every cell is a stand-in's.
+def compare(measured: pd.DataFrame, name: str, learn_at_most: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """``published.compare`` with a table of the paper.
 
     ``learn_at_most`` maps a data set to the number of images learnt from where that is not the paper's.
     """
     comparison = published.compare(measured, "fcn", name)
     limits = learn_at_most or {}
-    if cnn == "vgg16" and not limits:
-        return comparison
-    done = comparison["ours"].notna()
-
-    def note(row: Any) -> str:
-        limit = limits.get(row["dataset"])
-        said = [row["stand_in"], "" if cnn == "vgg16" else f"{NETWORKS[cnn]} for VGG-16"]
-        return ", ".join(filter(None, [*said, f"learnt from {limit:,} images" if limit else ""]))
-
-    comparison.loc[~done, "stand_in"] = ""  # the header names what was used
-    comparison.loc[done, "stand_in"] = comparison[done].apply(note, axis=1)
-    differs = done & comparison["paper"].notna() & (comparison["stand_in"] != "")
-    comparison.loc[differs, "verdict"] = "stand-in"
-    return comparison
+    said_of = {dataset: f"learnt from {limit:,} images" for dataset, limit in limits.items()}
+    notes = comparison["dataset"].map(lambda dataset: said_of.get(dataset, ""))
+    notes = notes.where(comparison["ours"].notna(), "")
+    said = [", ".join(filter(None, pair)) for pair in zip(comparison["network"], notes)]
+    judged = (notes != "") & comparison["paper"].notna() & (comparison["reading"] != published.OURS)
+    return comparison.assign(network=said, verdict=comparison["verdict"].where(~judged, "stand-in"))
 
 
 def cells_of_settings(runs: Mapping[str, Any], **metrics: str) -> pd.DataFrame:

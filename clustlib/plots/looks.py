@@ -25,6 +25,9 @@ LOOKS = {
     "stand-in": Look("≈", "#cc78bc", "..."),
     "not run": Look("–", "#b4b4b4", ""),
     "no paper value": Look("·", "#56b4e9", "xxx"),
+    "ours": Look("†", "#ca9161", "++"),
+    "as printed": Look("✓", "#949494", "--"),
+    "not as printed": Look("≠", "#ece133", "oo"),
 }
 MARKERS = "osD^vPX<>hp*d8"
 DASHES = ["-", "--", "-.", ":"]

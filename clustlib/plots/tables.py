@@ -21,7 +21,8 @@ def comparison_table(comparison: pd.DataFrame, metric: str) -> "ComparisonTable"
     ----------
     comparison : one row a cell, as :func:`clustlib.published.compare` gives
         Columns dataset, method, metric, paper, ours, std, n, difference, verdict, reason, seconds, device,
-        stand_in. Rows and columns of the table keep the frame's order.
+        stand_in, and where there are readings network, row and additions. Rows and columns of the table keep the
+        frame's order; a line of ours, or of a second reading, stands under the line of its row.
     metric : which of the frame's metrics to show.
 
     Returns
@@ -43,8 +44,22 @@ def comparison_table(comparison: pd.DataFrame, metric: str) -> "ComparisonTable"
     twice = chosen[chosen.duplicated(["dataset", "method"])]
     if len(twice):
         raise UsageError(f"two rows for {twice.iloc[0]['method']!r} on {twice.iloc[0]['dataset']!r} ({metric})")
-    cells = {(row["method"], row["dataset"]): _Cell.of(row) for _, row in chosen.iterrows()}
-    return ComparisonTable(metric, cells)
+    cells = {(row["method"], row["dataset"]): _Cell.of(row) for _, row in _beneath(chosen).iterrows()}
+    return ComparisonTable(metric, cells, _additions(chosen))
+
+
+def _beneath(cells: pd.DataFrame) -> pd.DataFrame:
+    """Every line under the line of its row, whatever order the cells have."""
+    if "row" not in cells:
+        return cells
+    rows = {row: place for place, row in enumerate(dict.fromkeys(cells["row"]))}
+    return cells.assign(place=cells["row"].map(rows)).sort_values("place", kind="stable")
+
+
+def _additions(cells: pd.DataFrame) -> dict[str, str]:
+    """What ours adds to the paper's, by line; empty where there is no line of ours."""
+    own = cells[cells["additions"].fillna("") != ""] if "additions" in cells else cells[:0]
+    return dict(zip(own["method"], own["additions"])) if len(own) else {}
 
 
 def _number(value: Any) -> float:
@@ -103,7 +118,7 @@ class _Cell:
             reason=_text(row["reason"]),
             cost=cost if measured else "",
             device=_text(row["device"]) if measured else "",
-            stand_in=_text(row["stand_in"]),
+            stand_in=" + ".join(filter(None, (_text(row["stand_in"]), _text(row.get("network"))))),
         )
 
     @property
@@ -226,8 +241,11 @@ def _scrolled(name: str, heads: str, rows: str) -> str:
 class ComparisonTable:
     """A published table beside ours; displays itself in Jupyter, in Sphinx and in a terminal."""
 
-    def __init__(self, metric: str, cells: Mapping[tuple[str, str], _Cell]) -> None:
+    def __init__(
+        self, metric: str, cells: Mapping[tuple[str, str], _Cell], additions: Mapping[str, str] | None = None
+    ) -> None:
         self.metric = metric
+        self._added = dict(additions or {})
         self._cells = dict(cells)
         self._methods = list(dict.fromkeys(method for method, _ in cells))
         self._datasets = list(dict.fromkeys(dataset for _, dataset in cells))
@@ -250,6 +268,13 @@ class ComparisonTable:
     def _legend(self) -> list[str]:
         verdicts = [cell.verdict for cell in self._cells.values()]
         return [f"{look.symbol} {name}: {verdicts.count(name)}" for name, look in LOOKS.items() if name in verdicts]
+
+    def _added_notes(self) -> list[str]:
+        """What the lines of ours add, lines with the same additions together."""
+        lines: dict[str, list[str]] = {}
+        for method, added in self._added.items():
+            lines.setdefault(added, []).append(method)
+        return [f"{', '.join(methods)}: ours, with {added}; no verdict" for added, methods in lines.items()]
 
     def _head_html(self, dataset: str) -> str:
         stand_in = self._stand_ins(dataset)
@@ -298,6 +323,7 @@ class ComparisonTable:
             "then runs × time of one run"
         )
         legend = " ".join(f"<span>{html.escape(entry)}</span>" for entry in self._legend())
+        legend += "".join(f"<br>{html.escape(note)}" for note in self._added_notes())
         return (
             f'<figure class="clustlib-comparison">\n<style>{_CSS}{"".join(_tints())}</style>\n'
             f"<figcaption>{caption}</figcaption>\n"
@@ -317,7 +343,15 @@ class ComparisonTable:
             cells = [self._cell(method, dataset) for dataset in self._datasets]
             grid.append([method, *(cell.plain() if cell else "" for cell in cells)])
         rows = [f"| {' | '.join(map(_escape_markdown, row))} |" for row in grid]
-        return "\n".join([rows[0], "|" + " --- |" * len(grid[0]), *rows[1:], "", ", ".join(self._legend())])
+        return "\n".join(
+            [
+                rows[0],
+                "|" + " --- |" * len(grid[0]),
+                *rows[1:],
+                "",
+                "; ".join([", ".join(self._legend()), *self._added_notes()]),
+            ]
+        )
 
     def __str__(self) -> str:
         """One line a cell, under its data set: a table of this width does not fit a terminal."""
@@ -327,7 +361,7 @@ class ComparisonTable:
             lines.append(f"{self.metric} on {head}")
             cells = [(method, self._cell(method, dataset)) for method in self._methods]
             lines += [f"  {method:{width}}  {cell.plain()}" for method, cell in cells if cell]
-        return "\n".join([*lines, ", ".join(self._legend())])
+        return "\n".join([*lines, ", ".join(self._legend()), *self._added_notes()])
 
     __repr__ = __str__
 

@@ -1,27 +1,41 @@
 """The papers' tables as data, our measurements beside them, and the verdicts.
 
-``book/published/<paper>/<table>.csv`` holds every published cell, transcribed once;
-``claims.yml`` the paper's claims as expressions over those cells; ``contents.yml`` the list of all
-its tables and figures.
+``book/published/<paper>/<table>.csv`` holds every published cell, transcribed once; ``<table>.yml`` beside it what
+goes with the table: its title and notebook, the claims that rest on it, the parameters of the paper profile.
+``readings.yml`` says whose algorithm each row is.
 """
 
-from clustlib.published.claims import Claim, Verdict, claims, evaluate, on_stand_ins
-from clustlib.published.compare import COLUMNS, VERDICTS, averages, compare, summary
-from clustlib.published.tables import PAPERS, contents, table, tables
+from clustlib.published.claims import Claim, Verdict, claims, evaluate
+from clustlib.published.compare import COLUMNS, CONSTANTS, SCORES, VERDICTS, as_cells, averages, compare, summary
+from clustlib.published.contents import Entry, bands, contents, entry, profile, shown_by
+from clustlib.published.readings import OURS, additions, own_rows, readings, with_readings
+from clustlib.published.tables import PAPERS, table, tables
 
 __all__ = [
     "COLUMNS",
+    "CONSTANTS",
+    "OURS",
     "PAPERS",
+    "SCORES",
     "VERDICTS",
     "Claim",
+    "Entry",
     "Verdict",
+    "additions",
+    "as_cells",
     "averages",
+    "bands",
     "claims",
     "compare",
     "contents",
+    "entry",
     "evaluate",
-    "on_stand_ins",
+    "own_rows",
+    "profile",
+    "readings",
+    "shown_by",
     "summary",
     "table",
     "tables",
+    "with_readings",
 ]

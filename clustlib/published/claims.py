@@ -2,20 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from clustlib import _paths
-from clustlib.jule.rows import DETERMINISTIC
-from clustlib.published.tables import PAPERS, choose, table, tables
+from clustlib.published.contents import contents
+from clustlib.published.readings import NAMES, OURS
+from clustlib.published.tables import table, tables
 
 _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
-_PART = re.compile(r"->| \(")  # "source (images)->target"
+_CIRCUMSTANCE = re.compile(r" \([^)]*\)")  # of "mnist (2-D)" or "ytf (10k)->lfw"
 _COMPARE = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
 
@@ -28,6 +25,9 @@ class Claim:
     column per metric). With several tables the columns are named ``table-04:K-means``, unless
     ``stack`` puts the tables' rows under each other. ``best_other`` and ``worst_other`` are taken
     over the methods not in ``subject``. ``each`` makes the expression once per method, for ``{m}``.
+    ``columns="both"`` names columns "method metric", one row per data set.
+    With ``ours=False`` cells of ours cannot test it, whatever their names. ``within`` is the difference up to which two
+    sides count as equal: nothing is told where seeds differ by more.
     With ``all_datasets`` the claim is about all of ``datasets`` together, and not tested on some of them.
     """
 
@@ -44,7 +44,31 @@ class Claim:
     datasets: list[str] = field(default_factory=list)
     stack: bool = False
     all_datasets: bool = False
+    ours: bool = True
+    within: float = 0.0
     in_paper: str | None = None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What the tests of a claim stand on: the paper's sets, counted, and what stands in for some of them.
+
+    ``of`` is how many sets the paper prints for the claim, 0 where it prints no numbers; ``stand_ins`` counts the sets
+    where another data set or another network was used.
+    """
+
+    sets: tuple[str, ...] = ()
+    of: int = 0
+    stand_ins: int = 0
+
+    def __str__(self) -> str:
+        """The coverage in words: "on 2 of the paper's 4 sets; 1 stand-in"."""
+        own = f"{len(self.sets)} of the paper's {self.of} sets" if self.of else ", ".join(self.sets)
+        own = own.replace("0 of the paper's 1 sets", "").replace("1 of the paper's 1 sets", "the paper's one set")
+        beside = f"{self.stand_ins} stand-in{'s' if self.stand_ins > 1 else ''}"
+        if not self.sets:
+            return f"on {beside} alone" if self.stand_ins else ""
+        return f"on {own}; {beside}" if self.stand_ins else f"on {own}"
 
 
 @dataclass(frozen=True)
@@ -53,8 +77,11 @@ class Verdict:
 
     ``rows`` has one row per test: its name, data set, left, right, holds. Methods that are named beside each other
     are compared on the seeds that all of them were run with; ``best_other`` is the best mean. ``p_value`` is that of
-    a one-sided paired t-test of left against right over ``runs`` (data sets and seeds; a run's metrics and methods
-    are averaged first, since they are not independent), NaN where there are no seeds.
+    a one-sided paired t-test of left against right over ``runs``, NaN where there are fewer than two. A run is what
+    was drawn anew: a data set and seed, or the data set alone where the seeds only start k-means on the same
+    representation (``drawn`` says which); a run's metrics and methods are averaged first, as they are not independent.
+
+    ``readings`` is "paper" where every cell is a reading of the paper's, "ours" where only cells of ours could test it.
     """
 
     claim: Claim
@@ -62,22 +89,33 @@ class Verdict:
     rows: pd.DataFrame
     p_value: float = float("nan")
     runs: int = 0
+    drawn: str = "runs"
+    readings: str = "paper"
+    coverage: Coverage = Coverage()
+    spread: float = 0.0  # of the seeds, where it is more than what decides, so that nothing is told
+
+    @property
+    def said(self) -> str:
+        """The verdict with its coverage: "holds on 2 of the paper's 4 sets; 1 stand-in (ours only)"."""
+        ours = "(ours only)" if self.readings == OURS and self.verdict != "not run" else ""
+        return " ".join(filter(None, (self.verdict, str(self.coverage), ours)))
 
     @property
     def numbers(self) -> str:
-        """How many tests hold, and the closest one: ``"4 of 5; closest: usps .74 > .70"``."""
+        """How many tests hold, and the closest one: ``"4 of 5 hold; closest is usps nmi: 0.650 against 0.600"``."""
         if self.rows.empty:
             return "no cell measured"
+        if self.spread:
+            return f"cannot be told: the seeds differ by {self.spread:.3f}, and {self.claim.within:g} would decide"
         closest = self.rows.loc[(self.rows["left"] - self.rows["right"]).abs().idxmin()]
-        text = f"{int(self.rows['holds'].sum())} of {len(self.rows)}"
-        return f"{text}; closest: {closest['test']} {closest['left']:.3f} against {closest['right']:.3f}"
+        count, holding = len(self.rows), int(self.rows["holds"].sum())
+        numbers = f"{closest['test']}: {closest['left']:.3f} against {closest['right']:.3f}"
+        return numbers if count == 1 else f"{holding} of {count} hold; closest is {numbers}"
 
 
 def claims(paper: str) -> list[Claim]:
-    """The claims of a paper, as written in ``book/published/<paper>/claims.yml``."""
-    choose("paper", paper, PAPERS)
-    entries = yaml.safe_load(_paths.book("published", paper, "claims.yml").read_text())
-    return [Claim(**entry) for entry in entries]
+    """The claims of a paper, in the order of the tables that they rest on first."""
+    return [Claim(**{"tables": [entry.key], **claim}) for entry in contents(paper) for claim in entry.claims]
 
 
 def published_cells(paper: str) -> dict[str, pd.DataFrame]:
@@ -94,7 +132,15 @@ def _select(claim: Claim, cells: pd.DataFrame) -> pd.DataFrame:
     ):
         if wanted:
             cells = cells[cells[column].isin(wanted)]
-    return cells.dropna(subset=["value"])
+    return _preferred(cells.dropna(subset=["value"]))
+
+
+def _preferred(cells: pd.DataFrame) -> pd.DataFrame:
+    """One reading a cell: as written, else as released, else ours."""
+    if "reading" not in cells or cells.empty:
+        return cells
+    rank = cells["reading"].map(NAMES.index)
+    return cells[rank == rank.groupby([cells[name] for name in ("dataset", "method", "metric")]).transform("min")]
 
 
 def _with_stand_ins(names: list[str]) -> list[str]:
@@ -104,20 +150,31 @@ def _with_stand_ins(names: list[str]) -> list[str]:
     return names + [substitute for name in names if (substitute := stand_in_of(name))]
 
 
+def _parts(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The cells of each of the claim's tables that it speaks of."""
+    return {name: _select(claim, cells[name]) for name in claim.tables if name in cells}
+
+
+def _columns(claim: Claim, name: str, part: pd.DataFrame) -> pd.Series:
+    prefix = "" if claim.stack or len(claim.tables) == 1 else f"{name}:"
+    names = part["method"] + " " + part["metric"] if claim.columns == "both" else part[claim.columns]
+    return prefix + names.astype(str)
+
+
 def _wide(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The claim's tables in wide form; rows are (data set, metric or method, seed)."""
-    parts = {name: _select(claim, cells[name]) for name in claim.tables if name in cells}
+    parts = _parts(claim, cells)
     if len(parts) < len(claim.tables) and not claim.stack:
         return pd.DataFrame()
     frames = []
     for name, part in parts.items():
-        prefix = "" if claim.stack or len(claim.tables) == 1 else f"{name}:"
         seed = part["seed"].fillna(0) if "seed" in part else 0
-        frames.append(part.assign(column=prefix + part[claim.columns], seed=seed))
+        frames.append(part.assign(column=_columns(claim, name, part), seed=seed))
     if not frames:
         return pd.DataFrame()
     merged = pd.concat(frames)
-    rows = [c for c in ("dataset", "metric", "method", "seed") if c in merged and c != claim.columns]
+    across = ("method", "metric") if claim.columns == "both" else (claim.columns,)
+    rows = [c for c in ("dataset", "metric", "method", "seed") if c in merged and c not in across]
     return merged.pivot_table(index=rows, columns="column", values="value", aggfunc="mean")
 
 
@@ -129,10 +186,20 @@ def _with_others(claim: Claim, wide: pd.DataFrame) -> pd.DataFrame:
     return wide.assign(best_other=wide[others].max(axis=1), worst_other=wide[others].min(axis=1))
 
 
-def _means(claim: Claim, wide: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _drawn(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """What a seed draws anew, by column of the wide form: the most that any of its cells says."""
+    found: dict[str, str] = {}
+    for name, part in _parts(claim, cells).items():
+        said = part["draws"] if "draws" in part else pd.Series("network", part.index)
+        for column, draws in zip(_columns(claim, name, part), said):
+            found[column] = min(found.get(column, draws), draws, key=("network", "k-means", "nothing").index)
+    return found
+
+
+def _means(claim: Claim, wide: pd.DataFrame, names: list[str], drawn: Mapping[str, str]) -> pd.DataFrame:
     """Means over seeds; the columns ``names`` over the seeds that all of them have, where there are any."""
     keys = [level for level in wide.index.names if level != "seed"]
-    named = [name for name in names if name.split(":")[-1] not in DETERMINISTIC]
+    named = [name for name in names if drawn.get(name) != "nothing"]
     shared = wide[named].notna().all(axis=1)
     dropped = shared.groupby(level=keys).transform("any") & ~shared
     return _with_others(
@@ -140,8 +207,8 @@ def _means(claim: Claim, wide: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     )
 
 
-def _tests(claim: Claim, wide: pd.DataFrame, per_seed: bool = False) -> pd.DataFrame:
-    """Left, right and outcome of every instance of the expression that the cells allow."""
+def _tests(claim: Claim, wide: pd.DataFrame, drawn: Mapping[str, str], per_seed: bool = False) -> pd.DataFrame:
+    """Left, right and outcome of every instance of the expression that the cells allow; whether seeds drew it anew."""
     tests = []
     for method in claim.each or [""]:
         match = _COMPARISON.match(claim.holds_if.replace("{m}", method))
@@ -151,7 +218,7 @@ def _tests(claim: Claim, wide: pd.DataFrame, per_seed: bool = False) -> pd.DataF
         names, others = [name for name, _ in found if name], {other for _, other in found if other}
         if not set(names) <= set(wide):
             continue
-        table = _with_others(claim, wide) if per_seed else _means(claim, wide, names)
+        table = _with_others(claim, wide) if per_seed else _means(claim, wide, names, drawn)
         if not others <= set(table):
             continue
         rows = table.reset_index(drop=True)  # pandas would copy the levels of the index for every column
@@ -160,6 +227,8 @@ def _tests(claim: Claim, wide: pd.DataFrame, per_seed: bool = False) -> pd.DataF
         frame = pd.DataFrame({"left": left, "right": right}, index=table.index).dropna()
         frame["holds"] = _COMPARE[match["op"]](frame["left"], frame["right"])
         frame["gain"] = (frame["left"] - frame["right"]) * (1 if ">" in match["op"] else -1)
+        involved = list(wide) if others else names
+        frame["anew"] = any(drawn.get(name) == "network" for name in involved)
         tests.append(frame.assign(instance=method).reset_index())
     return pd.concat(tests, ignore_index=True) if tests else pd.DataFrame()
 
@@ -170,20 +239,23 @@ def _outcome(holds: pd.Series) -> str:
     return "holds" if holds.all() else "partly" if holds.any() else "fails"
 
 
-def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int]:
-    """One-sided paired t-test that the gain is positive, over runs; NaN with fewer than two different gains."""
+def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int, str]:
+    """One-sided paired t-test that the gain is positive, over what was drawn anew; NaN below two different gains."""
+    nothing = (float("nan"), 0, "runs")
     if per_seed.empty or per_seed["seed"].nunique() < 2:
-        return float("nan"), 0
-    gains = per_seed.groupby(["dataset", "seed"])["gain"].mean()
+        return nothing
+    anew = bool(per_seed["anew"].any())
+    gains = per_seed.groupby(["dataset", "seed"] if anew else "dataset")["gain"].mean()
     if gains.nunique() < 2:
-        return float("nan"), 0
+        return nothing
     from scipy.special import stdtr  # Student's distribution; scipy.stats takes a second to import
 
-    return float(stdtr(len(gains) - 1, -gains.mean() / gains.sem())), len(gains)
+    p_value = float(stdtr(len(gains) - 1, -gains.mean() / gains.sem()))
+    return p_value, len(gains), "runs" if anew else "data sets"
 
 
 def _name(row: pd.Series) -> str:
-    return " ".join(str(row[c]) for c in ("dataset", "metric", "method", "instance") if row.get(c))
+    return " ".join(str(row[c]).replace("_", " ") for c in ("dataset", "metric", "method", "instance") if row.get(c))
 
 
 def _all_there(claim: Claim, tests: pd.DataFrame) -> bool:
@@ -192,33 +264,68 @@ def _all_there(claim: Claim, tests: pd.DataFrame) -> bool:
     return all(found.intersection(_with_stand_ins([name])) for name in claim.datasets)
 
 
-def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> Verdict:
+def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str = "") -> Verdict:
     """Test a claim on cells: the paper's own, or ours.
+
+    Where cells have readings, those of the paper's come first; only where they allow no test at all are cells of ours
+    used beside them, and the verdict says so.
 
     Parameters
     ----------
-    cells : by table name, frames with dataset, method, metric, value and, where there are seeds, seed.
+    cells : by table name, frames with dataset, method, metric, value and, where there are seeds, seed; reading,
+        draws and network as :func:`clustlib.published.with_readings` gives them.
+    paper : the paper whose sets the coverage counts.
     """
-    wide = _wide(claim, cells)
-    tests = _tests(claim, wide) if len(wide) else pd.DataFrame()
+    theirs = {name: frame[frame["reading"] != OURS] if "reading" in frame else frame for name, frame in cells.items()}
+    found = _evaluate(claim, theirs, paper)
+    any_of_ours = any(len(theirs[name]) < len(frame) for name, frame in cells.items())
+    if found.verdict != "not run" or not claim.ours or not any_of_ours:
+        return found
+    return replace(_evaluate(claim, cells, paper), readings=OURS)
+
+
+def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Verdict:
+    wide, drawn = _wide(claim, cells), _drawn(claim, cells)
+    tests = _tests(claim, wide, drawn) if len(wide) else pd.DataFrame()
     if tests.empty or (claim.all_datasets and not _all_there(claim, tests)):
         return Verdict(claim, "not run", pd.DataFrame(columns=["test", "dataset", "left", "right", "holds"]))
     rows = tests.assign(test=tests.apply(_name, axis=1))[["test", "dataset", "left", "right", "holds"]]
-    return Verdict(claim, _outcome(tests["holds"]), rows, *_paired_test(_tests(claim, wide, per_seed=True)))
+    per_seed = _tests(claim, wide, drawn, per_seed=True)
+    spread = per_seed.groupby(["dataset", "instance"])["left"].std().max() if claim.within else 0.0
+    outcome = "not run" if spread > claim.within else _outcome(tests["holds"])
+    undecided, covered = float(spread) if outcome == "not run" else 0.0, coverage(claim, rows, cells, paper)
+    return Verdict(claim, outcome, rows, *_paired_test(per_seed), coverage=covered, spread=undecided)
 
 
-def on_stand_ins(paper: str, verdict: Verdict) -> bool:
-    """Whether every test of a verdict is on a data set that stands in for one of the paper's."""
-    from clustlib import datasets
+def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame], paper: str) -> Coverage:
+    """How many of the paper's sets a claim was tested on, and how many stand-ins, by data set or by network."""
+    from clustlib.datasets.registry import stand_in_of
 
-    substitutes = {datasets.info(name).stand_in for name in datasets.names()} - _own_sets(paper, _paths.root())
-    parts = [set(_PART.split(name)) for name in verdict.rows["dataset"]]
-    return bool(parts) and all(part & substitutes for part in parts)
-
-
-@cache
-def _own_sets(paper: str, root: Path) -> set[str]:
-    """The data sets that a paper's tables name, in the book at ``root``."""
-    return {
-        part for cells in published_cells(paper).values() for name in cells["dataset"] for part in _PART.split(name)
+    printed = _printed_sets(claim, paper)
+    parts = _parts(claim, cells).values()
+    by_network = {name for part in parts if "network" in part for name in part.loc[part["network"] != "", "dataset"]}
+    tested = dict.fromkeys(rows["dataset"])
+    theirs = printed or {
+        _set(name) for key in (tables(paper) if paper else ()) for name in table(paper, key)["dataset"]
     }
+    substitutes = {substitute for name in theirs if (substitute := stand_in_of(name))} - theirs
+    stand_ins = {
+        _set(name)
+        for name in tested
+        if name in by_network or _set(name) in substitutes or (printed and _set(name) not in printed)
+    }
+    own = tuple(name for name in dict.fromkeys(map(_set, tested)) if name not in stand_ins)
+    return Coverage(own, len(printed), len(stand_ins))
+
+
+def _set(name: str) -> str:
+    """A data set without the circumstances of its use."""
+    return _CIRCUMSTANCE.sub("", name)
+
+
+def _printed_sets(claim: Claim, paper: str) -> set[str]:
+    """The data sets that the paper prints cells of a claim for."""
+    if not paper:
+        return set()
+    own = {name: table(paper, name) for name in set(claim.tables) & set(tables(paper))}
+    return {_set(dataset) for part in _parts(claim, own).values() for dataset in part["dataset"]}

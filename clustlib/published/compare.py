@@ -1,15 +1,18 @@
-"""A published table beside what we measured: difference, spread, cost and verdict of every cell."""
+"""A published table beside what we measured: difference, spread, cost, reading and verdict of every cell."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from clustlib.published.contents import TOLERANCE, Entry, entry
+from clustlib.published.readings import DAGGER, NAMES, OURS, RELEASED, WRITTEN, with_readings
 from clustlib.published.tables import table
 
-VERDICTS = ("reproduced", "better", "below", "stand-in", "not run", "no paper value")
-TOLERANCE = 0.02  # in NMI or accuracy, unless a table states its own
+SCORES = ("reproduced", "better", "below", "stand-in", "not run", "no paper value")
+CONSTANTS = ("as printed", "not as printed")  # checks of our transcription
+VERDICTS = (*SCORES, OURS, *CONSTANTS)
 LOWER_IS_BETTER = ("one_nn_error",)
 COLUMNS = [
     "dataset",
@@ -25,11 +28,29 @@ COLUMNS = [
     "seconds",
     "device",
     "stand_in",
+    "network",
+    "row",
+    "reading",
+    "additions",
+    "constant",
 ]
+_NOTHING = {
+    "ours": math.nan,
+    "std": math.nan,
+    "n": 0,
+    "seconds": math.nan,
+    "device": None,
+    "reason": None,
+    "reading": "",
+    "additions": "",
+    "network": "",
+}
 
 
-def verdict(paper: float, ours: float, tolerance: float, stand_in: str, metric: str = "") -> str:
-    """The verdict of one cell; a stand-in data set can neither reproduce nor refute."""
+def verdict(
+    paper: float, ours: float, tolerance: float, stand_in: str, metric: str = "", constant: bool = False
+) -> str:
+    """The verdict of a cell of the paper's own reading; a stand-in can neither reproduce nor refute."""
     if math.isnan(ours):
         return "not run"
     if math.isnan(paper):
@@ -37,15 +58,18 @@ def verdict(paper: float, ours: float, tolerance: float, stand_in: str, metric: 
     if stand_in:
         return "stand-in"
     # the papers print three decimals: half a unit of the last one belongs to the tolerance
-    if abs(ours - paper) <= tolerance + 0.0005:
+    near = abs(ours - paper) <= tolerance + 0.0005
+    if constant:
+        return CONSTANTS[not near]
+    if near:
         return "reproduced"
     return "better" if (ours > paper) != (metric in LOWER_IS_BETTER) else "below"
 
 
-def _summarise(measured: pd.DataFrame) -> pd.DataFrame:
-    """Mean, spread and cost over seeds of each measured cell."""
-    cells = measured.groupby(["dataset", "method", "metric"], sort=False)
-    return pd.DataFrame(
+def _summarise(measured: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """Mean, spread and cost over seeds, by data set, method and metric: a list of readings, the paper's own first."""
+    cells = measured.groupby(["dataset", "method", "metric", "reading", "additions"], sort=False)
+    frame = pd.DataFrame(
         {
             "ours": cells["value"].mean(),
             "std": cells["value"].std(ddof=1),
@@ -53,8 +77,13 @@ def _summarise(measured: pd.DataFrame) -> pd.DataFrame:
             "seconds": cells["seconds"].mean(),
             "device": cells["device"].first(),
             "reason": cells["reason"].first(),
+            "network": cells["network"].first(),
         }
     )
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in frame.reset_index().to_dict("records"):
+        found.setdefault((row["dataset"], row["method"], row["metric"]), []).append({str(k): v for k, v in row.items()})
+    return {key: sorted(rows, key=lambda row: NAMES.index(row["reading"])) for key, rows in found.items()}
 
 
 def _stand_ins(published: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
@@ -71,7 +100,6 @@ def compare(
     paper: str,
     name: str,
     *,
-    tolerance: float = TOLERANCE,
     reasons: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Every cell of a published table with our measurement beside it.
@@ -79,75 +107,94 @@ def compare(
     Parameters
     ----------
     measured : columns dataset, method, metric, value, seed, seconds, device, reason, as
-        ``Runs.cells`` gives; several rows per cell are seeds.
+        ``Runs.cells`` gives; several rows per cell are seeds. The columns reading and additions are what
+        ``readings.yml`` says of the method and variant, unless the cells bring them.
     paper, name : the published table, as in :func:`table`.
-    tolerance : largest difference that counts as reproduced, in the metric's units.
-    reasons : why a method has no measurement ("reported by its paper only"), by method.
+    reasons : why a method has no measurement, by method, besides those that the table's yml tells.
 
     Returns
     -------
     DataFrame, one row a cell, in the paper's order, then what was measured and is not in the paper.
     Columns: dataset, method, metric, paper, ours, std (sample deviation over seeds), n (seeds),
-    difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that
-    was used in the data set's place, or empty).
+    difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that was used in the
+    data set's place, or empty), network (the same of the network), row (the paper's label), reading, additions,
+    constant (whether it is a check of our transcription).
+
+    The line of a row, whose ``method`` is its label, has the paper's reading: as written, else as released. A second
+    reading of the paper's has a line of its own beneath it, and so has ours, with a dagger and without a verdict.
     """
-    published = table(paper, name)
+    published, about = table(paper, name), entry(paper, name)
     published = published[~published["metric"].str.endswith("_reported")]
+    measured = with_readings(measured, paper, name)
     stand_ins = _stand_ins(published, measured)
-    cells = _summarise(measured)
-    rows = []
+    found = _Found(_summarise(measured), about, {**about.not_run, **(reasons or {})})
+    rows: list[dict[str, Any]] = []
     for cell in published.itertuples():
         key = (str(cell.dataset), str(cell.method), str(cell.metric))
-        rows.append(_row(cells, key, float(cell.value), tolerance, stand_ins.get(key[0], ""), reasons or {}))
+        rows += found.lines(key, float(cell.value), stand_ins.get(key[0], ""))
     stood_in_for = {substitute: name for name, substitute in stand_ins.items()}
-    shown = {row[:3] for row in rows}
-    for key in cells.index:
+    shown = {(row["dataset"], row["row"], row["metric"]) for row in rows}
+    for key in found.cells:
         column = stood_in_for.get(key[0], key[0])  # a row that the paper lacks still goes into its columns
-        if (column, *key[1:]) not in shown and not math.isnan(cells.loc[key, "ours"]):
+        if (column, *key[1:]) not in shown:
             stand_in = key[0] if column != key[0] else ""
-            rows.append(_row(cells, (column, *key[1:]), math.nan, tolerance, stand_in, reasons or {}))
+            rows += (line for line in found.lines((column, *key[1:]), math.nan, stand_in) if line["n"])
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(
-    cells: pd.DataFrame,
-    key: tuple[str, str, str],
-    paper: float,
-    tolerance: float,
-    stand_in: str,
-    reasons: Mapping[str, str],
-) -> tuple:
-    """One row of a comparison; ``key`` is the published (data set, method, metric)."""
-    dataset, method, metric = key
-    source = (stand_in, method, metric)
-    if source not in cells.index:  # no stand-in, or this method was not run on it
-        stand_in, source = "", key
-    found: dict[str, Any] = dict(_NOTHING)
-    if source in cells.index:
-        found |= cells.loc[source].to_dict()
-    ours = float(found["ours"])
-    reason = ""
-    if math.isnan(ours):
-        reason = reasons.get(method) or _why_not(dataset, found["reason"])
-    return (
-        *key,
-        paper,
-        ours,
-        found["std"],
-        int(found["n"]),
-        ours - paper,
-        verdict(paper, ours, tolerance, stand_in, metric),
-        reason,
-        found["seconds"],
-        found["device"],
-        stand_in,
-    )
+class _Found:
+    """What was measured for one table, and the lines that it makes."""
+
+    def __init__(
+        self, cells: Mapping[tuple[str, str, str], list[dict[str, Any]]], about: Entry, reasons: Mapping[str, str]
+    ) -> None:
+        self.cells, self.about, self.reasons = cells, about, reasons
+
+    def lines(self, key: tuple[str, str, str], paper: float, stand_in: str) -> Iterator[dict[str, Any]]:
+        """The line of a published cell ``key`` (data set, method, metric), and those beneath it."""
+        _, method, metric = key
+        source = (stand_in, method, metric)
+        if source not in self.cells:  # no stand-in, or this method was not run on it
+            stand_in, source = "", key
+        every = self.cells.get(source, [])
+        run = [cell for cell in every if cell["n"]]
+        theirs, ours = ([cell for cell in run if (cell["reading"] == OURS) == own] for own in (False, True))
+        first = theirs[0] if theirs else {**_NOTHING, "reason": self._why_not(key, every, bool(ours))}
+        yield self._line(key, method, first, paper, stand_in)
+        for cell in theirs[1:]:
+            yield self._line(key, f"{method} ({cell['reading']})", cell, paper, stand_in)
+        for number, cell in enumerate(ours, start=1):
+            yield self._line(key, f"{method} {DAGGER * number}", cell, paper, stand_in)
+
+    def _line(
+        self, key: tuple[str, str, str], label: str, cell: Mapping[str, Any], paper: float, stand_in: str
+    ) -> dict[str, Any]:
+        dataset, method, metric = key
+        ours = float(cell["ours"])
+        constant = method in self.about.constants or "all" in self.about.constants
+        own = verdict(paper, ours, self.about.tolerance, stand_in or cell["network"], metric, constant)
+        return {
+            **_NOTHING,
+            **cell,
+            **{"dataset": dataset, "method": label, "metric": metric, "row": method, "paper": paper, "ours": ours},
+            "n": int(cell["n"]),
+            "difference": ours - paper,
+            "verdict": OURS if cell["reading"] == OURS else own,
+            "reason": "" if cell["n"] else cell["reason"],
+            "stand_in": stand_in,
+            "constant": constant,
+        }
+
+    def _why_not(self, key: tuple[str, str, str], every: Iterable[Mapping[str, Any]], ours: bool) -> str:
+        """Why a line has no number; a row that only we have run our way says so."""
+        if ours:
+            asked = {cell["reading"] for cell in every}
+            return "; ".join(f"{name}: not run" for name in (WRITTEN, RELEASED) if name == WRITTEN or name in asked)
+        told = next((cell["reason"] for cell in every if cell["reason"]), None)
+        return self.reasons.get(key[1]) or _why_no_run(key[0], told)
 
 
-_NOTHING = {"ours": math.nan, "std": math.nan, "n": 0, "seconds": math.nan, "device": None, "reason": None}
-
-
-def _why_not(dataset: str, reason: str | None) -> str:
+def _why_no_run(dataset: str, reason: str | None) -> str:
     """Why a cell is empty: what a run said, unless the data set itself has to be asked for."""
     from clustlib import datasets
 
@@ -160,10 +207,11 @@ def _why_not(dataset: str, reason: str | None) -> str:
 
 
 def averages(comparison: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
-    """Each method's mean over the data sets that every measured method has on both sides.
+    """Each line's mean over the data sets that every measured line of the papers' readings has on both sides.
 
-    The paper's mean and ours run over the same sets, and so do the rows; the reason column names them.
-    The verdict is "stand-in" where one of the sets is a stand-in.
+    The paper's mean and ours run over the same sets, and so do the rows; the reason column names them. Where the
+    paper's readings have no common set, the sets are those that all lines of ours have. The verdict is "stand-in"
+    where one of the sets is a stand-in.
 
     Returns
     -------
@@ -172,16 +220,35 @@ def averages(comparison: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataF
     rows = []
     for metric, cells in comparison.groupby("metric", sort=False):
         both = cells.dropna(subset=["paper", "ours"])
-        common = _common_datasets(both)
+        common = _common_datasets(both[both["reading"] != OURS]) or _common_datasets(both)
         for method, own in cells.groupby("method", sort=False):
             used = both[(both["method"] == method) & both["dataset"].isin(common)]
-            paper, ours = used["paper"].mean(), used["ours"].mean()
-            stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
-            reason = f"mean of {', '.join(used['dataset'])}" if len(used) else own["reason"].iloc[0]
-            found = verdict(paper, ours, tolerance, stand_ins, str(metric))
-            values = ("average", method, metric, paper, ours, math.nan, len(used), ours - paper, found, reason)
-            rows.append((*values, used["seconds"].sum(), next(iter(used["device"]), None), stand_ins))
+            rows.append(_average(str(method), str(metric), own, used, tolerance))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, tolerance: float) -> dict[str, Any]:
+    """One line of the averages: ``used`` are the cells of ``own`` that count."""
+    paper, ours = used["paper"].mean(), used["ours"].mean()
+    stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
+    said = next(filter(None, used["reading"] if len(used) else own["reading"]), "")
+    network = "+".join(sorted({name for name in used["network"] if name}))
+    found = verdict(paper, ours, tolerance, stand_ins or network, metric)
+    return {
+        **{"dataset": "average", "method": method, "metric": metric, "paper": paper, "ours": ours, "std": math.nan},
+        "n": len(used),
+        "difference": ours - paper,
+        "verdict": OURS if said == OURS else found,
+        "reason": f"mean of {', '.join(used['dataset'])}" if len(used) else own["reason"].iloc[0],
+        "seconds": used["seconds"].sum(),
+        "device": next(iter(used["device"]), None),
+        "stand_in": stand_ins,
+        "network": network,
+        "row": own["row"].iloc[0],
+        "reading": said,
+        "additions": ", ".join(dict.fromkeys(used["additions"])),
+        "constant": False,
+    }
 
 
 def _common_datasets(cells: pd.DataFrame) -> set[str]:
@@ -190,7 +257,19 @@ def _common_datasets(cells: pd.DataFrame) -> set[str]:
     return set.intersection(*sets) if sets else set()
 
 
+def as_cells(comparison: pd.DataFrame) -> pd.DataFrame:
+    """The lines of a comparison as measured cells, to test claims on, under the paper's labels."""
+    cells = comparison.assign(
+        method=comparison["row"], value=comparison["ours"], network=comparison["stand_in"] + comparison["network"]
+    )
+    return cells.dropna(subset=["value"]).drop(columns=["paper", "ours", "std", "difference", "verdict", "row"])
+
+
 def summary(comparison: pd.DataFrame) -> pd.Series:
-    """How many cells of a comparison have each verdict, in the order of ``VERDICTS``."""
-    counts = comparison["verdict"].value_counts()
+    """How many cells of a comparison have each verdict, in the order of ``VERDICTS``.
+
+    Constants are counted as printed or not, and nowhere else: what stands beside "reproduced" are scores.
+    """
+    constant = comparison.get("constant", pd.Series(False, comparison.index)).astype(bool)
+    counts = comparison.loc[~constant | comparison["verdict"].isin(CONSTANTS), "verdict"].value_counts()
     return counts.reindex(VERDICTS, fill_value=0).astype(int)

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Iterable
 
 import pandas as pd
-import yaml
 
 from clustlib import _paths
 from clustlib.errors import UsageError
@@ -50,9 +49,3 @@ def table(paper: str, name: str) -> pd.DataFrame:
             f"{paper}/{name}.csv must have the columns {', '.join(COLUMNS)}; it has {', '.join(frame.columns)}"
         )
     return frame
-
-
-def contents(paper: str) -> list[dict]:
-    """Every table and figure of a paper: key, title, kind, notebook (or None and why), source."""
-    choose("paper", paper, PAPERS)
-    return yaml.safe_load(_paths.book("published", paper, "contents.yml").read_text())

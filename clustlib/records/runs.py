@@ -235,21 +235,23 @@ class Runs(list):
         """One row per run and metric, ready for ``published.compare``.
 
         ``metrics`` maps the table's metric names to the records': ``cells(nmi="nmi_geometric")``.
-        Columns: dataset, method, metric, value, seed, seconds (``Record.run_seconds``), device, reason.
+        Columns: dataset, method, metric, value, seed, seconds (``Record.run_seconds``), device, reason, variant (of the
+        run, or its network, where it has one).
         """
         import pandas as pd  # here, so that timings can be taken where there is none
 
-        return pd.DataFrame(self._rows(metrics), columns=CELL_COLUMNS)
+        return pd.DataFrame(self._rows(metrics), columns=[*CELL_COLUMNS, "variant"])
 
     def _rows(self, metrics: dict[str, str]) -> Iterator[tuple]:
         for outcome in self:
             names = tuple(outcome.params.get(name) for name in ("dataset", "method"))
+            seed, variant = outcome.params.get("seed"), outcome.params.get("variant", outcome.params.get("cnn"))
             for metric, stored in metrics.items():
                 if isinstance(outcome, Missing):
-                    yield (*names, metric, np.nan, outcome.params.get("seed"), np.nan, None, outcome.reason)
+                    yield (*names, metric, np.nan, seed, np.nan, None, outcome.reason, variant)
                 else:
                     value, device = outcome.metrics[stored], outcome.provenance["device"]
-                    yield (*names, metric, value, outcome.params.get("seed"), outcome.run_seconds, device, None)
+                    yield (*names, metric, value, seed, outcome.run_seconds, device, None, variant)
 
 
 CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]

@@ -14,6 +14,7 @@ COLUMNS = [
     "table",
     "dataset",
     "stand_in",
+    "network",
     "method",
     "metric",
     "paper",
@@ -23,6 +24,7 @@ COLUMNS = [
     "seeds",
     "difference",
     "reading",
+    "additions",
     "verdict",
     "reason",
     "seconds",
@@ -43,12 +45,12 @@ def cells(found: list[Result], profile: str) -> pd.DataFrame:
 
 
 def _with_origin(result: Result, made: list[records.Record]) -> pd.DataFrame:
-    frame = report.all_cells([result]).reindex(columns=COLUMNS)
-    seeds = _seeds(result.measured)
+    every = report.all_cells([result])
+    frame, seeds = every.reindex(columns=COLUMNS), _seeds(result.measured)
     used = [measured_on(*names) for names in zip(frame["dataset"], frame["stand_in"].fillna(""))]
-    frame["seeds"] = [seeds.get(name, "") for name in zip(used, frame["method"], frame["metric"])]
-    origins = zip(used, frame["method"], frame["n"])
-    frame["commit"] = [_commits(made, dataset, method) if n else "" for dataset, method, n in origins]
+    frame["seeds"] = [seeds.get(name, "") for name in zip(used, every["row"], frame["metric"])]
+    origins = zip(used, every["row"], frame["n"])
+    frame["commit"] = [_commits(made, dataset, row) if n else "" for dataset, row, n in origins]
     return frame
 
 

@@ -158,12 +158,14 @@ def raw_rows(
     variant: str,
     epochs: int,
     precision: str,
+    readings: list[str] | tuple[str, ...] = ("default",),
     **how: Any,
 ) -> records.Runs:
     """The runs of tables 3 and 10: the classical rows on pixels, then JULE's two.
 
-    ``methods`` are labels or "all"; ``variant`` is that of the classical rows, ``epochs`` and ``precision`` are JULE's;
-    ``how`` (device, profile, recompute) goes to ``records.grid``.
+    ``methods`` are labels or "all"; ``variant`` is that of the classical rows; ``epochs``, ``precision`` and
+    ``readings`` (names of ``clustlib.jule.rows.JULE_VARIANTS``) are JULE's; ``how`` (device, profile, recompute) goes
+    to ``records.grid``.
     """
     wanted = [*ROWS, *OURS] if methods == "all" else list(methods)
     runs = records.Runs()
@@ -171,7 +173,7 @@ def raw_rows(
         own: dict[str, Any] = {"method": classical, "variant": variant, "once": DETERMINISTIC}
         runs += records.grid(cluster_pixels, dataset=dataset, seed=seed, **own, **how)
     if ours := [label for label in wanted if label in OURS]:
-        own = {"method": ours, "epochs": epochs, "precision": precision}
+        own = {"method": ours, "variant": list(readings), "epochs": epochs, "precision": precision}
         runs += records.grid(joint_clustering, dataset=dataset, seed=seed, **own, **how)
     return runs
 

@@ -1,13 +1,14 @@
 """From JULE's records to cells and pictures: table 1, figures 1, 7 and 8, the talk's stages, tables 5 and 6."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from clustlib import datasets, plots, records
 from clustlib.errors import DataMissing
-from clustlib.jule.runs.clustering import STAGES
+from clustlib.jule.rows import OURS
+from clustlib.jule.runs.clustering import STAGES, joint_clustering
 from clustlib.jule.runs.features import NEIGHBOURS
 
 if TYPE_CHECKING:
@@ -120,6 +121,19 @@ def transfer_cells(runs: records.Runs) -> pd.DataFrame:
     cells = runs.cells(nmi="nmi_geometric")
     cells["dataset"] = [f"{run.params['source']}->{run.params['dataset']}" for run in runs]
     return cells
+
+
+def target_cells(sources: list[str], targets: list[str], seeds: list[int], **how: Any) -> pd.DataFrame:
+    """What JULE reaches on the targets of tables 5 and 6 themselves, as cells of "source->target".
+
+    The methods are "OURS-SF on the target" and "OURS-RC on the target"; ``how`` goes to ``records.grid``.
+    """
+    runs = records.grid(joint_clustering, dataset=targets, method=list(OURS), seed=seeds, **how)
+    cells = runs.cells(nmi="nmi_geometric")
+    cells["method"] += " on the target"
+    pairs = [(source, target) for source in sources for target in targets if source != target or len(targets) == 1]
+    parts = [cells[cells["dataset"] == target].assign(dataset=f"{source}->{target}") for source, target in pairs]
+    return pd.concat(parts, ignore_index=True)
 
 
 def curves(cells: pd.DataFrame, metric: str) -> tuple[list[float], dict[str, list[float]]]:

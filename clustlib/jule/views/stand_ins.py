@@ -6,7 +6,7 @@ import pandas as pd
 
 from clustlib import published
 
-_CELL = ["dataset", "method", "metric"]
+_PUBLISHED = ["dataset", "row", "metric"]
 
 
 def compare(
@@ -32,7 +32,9 @@ def compare(
     lent = dict(zip(cells[lends], measured.loc[lends, "dataset"]))
     shown = measured.assign(dataset=measured["dataset"].where(~lends, column))
     comparison = published.compare(shown[(stands & done) | (~stands & ~cells.isin(lent))], paper, name, reasons=reasons)
-    used = pd.Series([lent.get(tuple(cell), "") for cell in comparison[_CELL].to_numpy()], dtype=object)
+    used = pd.Series([lent.get(tuple(cell), "") for cell in comparison[_PUBLISHED].to_numpy()], dtype=object)
+    used = used.where(comparison["n"] > 0, "")
     comparison["stand_in"] = comparison["stand_in"].where(used == "", used)
-    comparison.loc[(used != "") & comparison["paper"].notna(), "verdict"] = "stand-in"
+    judged = (used != "") & comparison["paper"].notna() & (comparison["reading"] != published.OURS)
+    comparison.loc[judged, "verdict"] = "stand-in"
     return comparison
