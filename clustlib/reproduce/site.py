@@ -12,6 +12,7 @@ import yaml
 from clustlib import _paths, plots, published, report, results, timings
 from clustlib.reproduce import citing, exports, numbers, pages, tidy
 from clustlib.reproduce.api import api_page
+from clustlib.reproduce.records_page import records_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
 _CLAIMS = re.compile(rf'id="T_claims-(?P<paper>{"|".join(published.PAPERS)})-(?P<key>[\w-]+)"')
@@ -175,6 +176,7 @@ def gather(folder: Path) -> None:
     (generated / "dbc-starts.md").write_text(dbc_starts_page(), encoding="utf-8")
     (generated / "performance.md").write_text(performance_page(generated), encoding="utf-8")
     (generated / "api.md").write_text(api_page(), encoding="utf-8")
+    (generated / "records.md").write_text(records_page(), encoding="utf-8")
 
 
 def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str:
