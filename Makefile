@@ -48,10 +48,10 @@ locks: $(READY)
 	@locks/refresh
 
 book: $(READY)
-	@$(BIN)/python -m clustlib.reproduce book --cores $(CORES)
+	@$(BIN)/python -m clustlib.reproduce book --parent $$PPID --cores $(CORES)
 
 reproduce: $(READY)
-	@$(BIN)/python -m clustlib.reproduce book --cores $(CORES) $(if $(filter paper,$(PROFILE)),--recompute missing)
+	@$(BIN)/python -m clustlib.reproduce book --parent $$PPID --cores $(CORES) $(if $(filter paper,$(PROFILE)),--recompute missing)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

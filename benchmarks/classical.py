@@ -127,7 +127,7 @@ def measure(row: str, variant: str, dataset: str, seed: int) -> dict[str, Any]:
 def measured_alone(row: str, variant: str, dataset: str, seed: int) -> dict[str, Any]:
     """``measure`` in a fresh interpreter; a run that fails is reported, not raised."""
     command = [sys.executable, __file__, "--one", row, variant, dataset, str(seed)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, encoding="utf-8")
     if done.returncode:
         return {"row": row, "variant": variant, "dataset": dataset, "seed": seed, "failed": done.returncode}
     return json.loads(done.stdout.splitlines()[-1])

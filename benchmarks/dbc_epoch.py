@@ -46,6 +46,7 @@ def plain_side(count: int) -> Callable[[], list[float]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
     )
     assert child.stdin is not None and child.stdout is not None
     asked, told = child.stdin, child.stdout

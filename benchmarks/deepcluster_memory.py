@@ -57,7 +57,7 @@ def clustering_phase(n: int, width: int) -> float:
 def measure(n: int, width: int) -> dict[str, float]:
     """A row of the table: the phase in a fresh interpreter."""
     call = [sys.executable, __file__, "--phase", str(n), str(width)]
-    added = float(subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout) / 1024
+    added = float(subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True, encoding="utf-8").stdout) / 1024
     return {"images": n, "dimensions": width, "added (GB)": added, "all features at once (GB)": n * width * 4 / 2**30}
 
 

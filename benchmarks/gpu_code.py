@@ -100,7 +100,9 @@ def resources(code: Any) -> dict[str, int]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(code.asm["cubin"])
         file.flush()
-        printed = subprocess.run([reader, "-res-usage", file.name], capture_output=True, text=True, check=True)
+        printed = subprocess.run(
+            [reader, "-res-usage", file.name], capture_output=True, text=True, check=True, encoding="utf-8"
+        )
     return {name: int(value) for name, value in re.findall(r"(REG|STACK):(\d+)", printed.stdout + printed.stderr)}
 
 

@@ -114,7 +114,9 @@ def peak_memory(size: tuple[int, int, int], products: str) -> float:
 def in_own_process(size: tuple[int, int, int], products: str) -> float:
     """:func:`peak_memory` in a fresh interpreter."""
     command = [sys.executable, __file__, "--memory-of", products, "--size", *map(str, size)]
-    return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    return float(
+        json.loads(subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf-8").stdout)
+    )
 
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

@@ -65,7 +65,7 @@ def fit(dataset: str, precision: str, epochs: int) -> dict[str, Any]:
 def in_a_process(dataset: str, precision: str, epochs: int) -> dict[str, Any]:
     """:func:`fit` in a fresh interpreter, whose memory is its own."""
     call = [sys.executable, __file__, "--fit", dataset, precision, str(epochs)]
-    found = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True, encoding="utf-8").stdout
     return json.loads(found.splitlines()[-1])
 
 

@@ -119,7 +119,7 @@ PEERS = {"faiss neighbours": "graph", "scikit-learn neighbours": "graph", "sciki
 def in_own_process(what: str, n: int, repeats: int) -> dict[str, Any]:
     """The run in a fresh interpreter; one that fails says why."""
     command = [sys.executable, __file__, "--worker", what, str(n), str(repeats)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return {"what": what, "samples": n, "failed": reason[:200]}

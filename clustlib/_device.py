@@ -27,7 +27,7 @@ def resolve(device: str = "auto") -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, OverflowError):
         raise UsageError(f'device must be "auto", "cpu" or "cuda", got {device!r}') from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {device!r} is not on this machine: {torch.cuda.device_count()} CUDA devices")

@@ -1,5 +1,6 @@
 """Where the book's files are: found from the working folder, else from this package's checkout."""
 
+import glob
 import os
 from functools import cache
 from pathlib import Path
@@ -36,13 +37,28 @@ def book(*parts: str) -> Path:
     return root().joinpath("book", *parts)
 
 
+def _abandoned(path: Path) -> list[Path]:
+    """The temporary files for ``path`` whose process is gone."""
+    found = []
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp") if os.name == "posix" else ():
+        try:
+            os.kill(int(left.name.split(".")[-2]), 0)
+        except ProcessLookupError:
+            found.append(left)
+        except (ValueError, OSError):  # not a name of ours; another user's process
+            continue
+    return found
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one.
 
     A failed write (a full disk, a kill) leaves no partial file under the final name; the temporary
-    file is removed where the process lives on.
+    file is removed where the process lives on, else by the next to write ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in _abandoned(path):
+        left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -1,6 +1,9 @@
 """What every estimator does with its input: checks, each failure one clear ``ValueError``; rows of unit length."""
 
-from numbers import Integral
+import math
+import re
+import warnings
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -8,103 +11,302 @@ import numpy as np
 from clustlib.errors import UsageError
 
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
+_WHOLE = {np.float32: 1 << 24, np.float64: 1 << 53}  # whole numbers up to here are exact
+_FAR = 32.0  # rows further from 0 than so many times their spread lose a fifth of float32's digits in products
+_LONGEST = 200  # letters of a message
+
+
+class NotNumbers(UsageError, TypeError):
+    """Features that hold something else than numbers."""
+
+
+# ---------------------------------------------------------------- rows of features
 
 
 def check_features(
     X: Any,
-    n_clusters: int | None = None,
+    n_clusters: Any = None,
     *,
     minimum: int = 1,
     nonnegative: bool = False,
     distances: Literal["float32", "float64"] = "float32",
+    translate: bool = False,
+    estimator: Any = None,
+    name: str = "X",
 ) -> np.ndarray:
     """Return ``X`` as a C-contiguous float32 or float64 array of shape (n_samples, n_features).
 
-    Integers and booleans become float32; Fortran-ordered and strided input is copied.
+    float32 and float64 stay what they are. Other numbers become float32 where it holds them exactly, else float64;
+    Fortran-ordered and strided input is copied.
 
     Parameters
     ----------
     distances : what the caller computes distances in.
+    translate : for what depends on differences of rows alone. Where their common distance from 0 would drown those,
+        the rows are measured from one of them (see :func:`origin_of`); everywhere else they keep their bits.
+    estimator : whose fit it is; it gets ``n_features_in_`` and ``feature_names_in_``.
+    name : what the caller calls ``X``, for the message.
 
     Raises
     ------
-    ValueError
-        Wrong rank, empty, NaN or infinite, so large that squared distances overflow ``distances``, negative
-        where that is not allowed, fewer samples than ``minimum`` or than ``n_clusters``.
+    UsageError
+        Wrong rank, empty, sparse, not numbers, NaN or infinite, so large that squared distances overflow
+        ``distances``, negative where that is not allowed, fewer samples than ``minimum`` or than ``n_clusters``.
     """
-    if hasattr(X, "detach"):  # a torch tensor, without importing torch
-        X = X.detach().cpu().numpy()
-    X = np.asarray(X)
-    if X.dtype.kind not in "fiub":
-        raise ValueError(f"features must be numbers, got dtype {X.dtype}")
-    if X.ndim != 2:
-        raise ValueError(f"features must have shape (n_samples, n_features), got {X.shape}")
-    if X.size == 0:
-        raise ValueError(f"features are empty: shape {X.shape}")
-    X = np.ascontiguousarray(X, dtype=X.dtype if X.dtype in (np.float32, np.float64) else np.float32)
-    if not np.isfinite(X).all():
-        raise ValueError("features contain NaN or infinite values")
-    if float(max(X.max(), -X.min())) > _LARGEST[distances] / X.shape[1] ** 0.5:
-        raise ValueError(f"features are too large: their squared distances overflow {distances}")
+    X = check_numbers(X, minimum=minimum, distances=distances, estimator=estimator, name=name)
     if nonnegative and X.min() < 0:
-        raise ValueError("features must be non-negative")
-    if len(X) < minimum:
-        raise ValueError(f"needs at least {minimum} samples, got {len(X)}")
+        raise UsageError(f"{name} must be non-negative: Negative values in data")
     if n_clusters is not None:
         check_n_clusters(n_clusters, len(X))
+    return measured_from(X, origin_of(X) if translate else None)
+
+
+def check_numbers(
+    X: Any,
+    *,
+    minimum: int = 1,
+    distances: Literal["float32", "float64"] = "float32",
+    estimator: Any = None,
+    reset: bool = True,
+    name: str = "X",
+) -> np.ndarray:
+    """The checks of :func:`check_features` on (n_samples, n_features) numbers, whose dtype stays what it is."""
+    X = _as_array(X, minimum, estimator, reset, name)
+    if X.dtype.kind not in "fiub":
+        raise NotNumbers(f"{name} must hold numbers, got dtype {X.dtype}")
+    low, high = X.min(), X.max()  # NaN is passed on to the extremes, and no mask is made
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UsageError(f"{name} must be finite: features contain NaN or infinite values")
+    # integers are measured from one of them, see origin_of
+    length = int(high) - int(low) if X.dtype.kind in "iu" else max(-float(low), float(high))
+    if length > _LARGEST[distances] / X.shape[1] ** 0.5:
+        raise UsageError(f"{name}: features are too large: their squared distances overflow {distances}")
     return X
 
 
-def check_images(
-    X: Any, n_clusters: int | None = None, *, shape: tuple[int, ...] | None = None, minimum: int = 1
-) -> np.ndarray:
-    """Return ``X`` as a C-contiguous (N, C, H, W) array, uint8 as it is, everything else as float32.
+def _as_array(X: Any, minimum: int, estimator: Any, reset: bool, name: str) -> np.ndarray:
+    """scikit-learn's ``check_array``, with names and widths kept for an ``estimator``; its messages on one line."""
+    from sklearn.utils.validation import check_array, validate_data
 
-    (N, H, W) becomes one channel.
+    if hasattr(X, "detach"):  # a torch tensor, without importing torch
+        X = X.detach().cpu().numpy()
+    rules: dict[str, Any] = {"ensure_all_finite": False, "order": "C", "ensure_min_samples": minimum}
+    try:
+        if estimator is None:
+            return check_array(X, input_name=name, **rules)
+        return validate_data(estimator, X, reset=reset, **rules)
+    except TypeError as error:
+        raise NotNumbers(f"{name} must hold numbers: {one_line(error)}"[:_LONGEST]) from None
+    except ValueError as error:
+        if "feature names" in str(error):  # scikit-learn promises this text, a list over several lines
+            raise
+        text = one_line(error)
+        rank = re.search(r"array.* (?:sample|feature|dim)|D array", text) is not None
+        wanted = "have shape (n_samples, n_features)" if rank else "hold numbers"
+        raise UsageError(f"{name} must {wanted}: {text}"[:_LONGEST]) from None
+
+
+def one_line(error: Exception) -> str:
+    """The message of one of scikit-learn's errors without the array that it prints, on one line."""
+    return " ".join(re.sub(r"array=.*\nReshape", "Reshape", str(error), flags=re.DOTALL).split())
+
+
+def origin_of(X: np.ndarray) -> np.ndarray | None:
+    """The row from which rows that lie close together, far from 0, are better measured; None for all others.
+
+    Products of large numbers leave little of small differences, and float64 does not hold every wide integer. Measured
+    from one of the rows, a sample of lattice points keeps its ties, and integers stay exact.
+    """
+    if X.dtype.kind not in "fiu" or X.dtype.itemsize == 1:
+        return None
+    low, high = X.min(axis=0), X.max(axis=0)
+    if X.dtype.kind in "iu":
+        widest = max(int(top) - int(bottom) for bottom, top in zip(low, high))
+        largest = max(-int(low.min()), int(high.max()))
+        if largest > _WHOLE[np.float64]:
+            return X[0].copy() if widest < 1 << 62 else None
+    spread = np.linalg.norm(high.astype(np.float64) - low.astype(np.float64))
+    here = X[0].astype(np.float64)
+    return X[0].copy() if 0 < _FAR * spread < np.linalg.norm(here) else None
+
+
+def measured_from(X: np.ndarray, origin: np.ndarray | None) -> np.ndarray:
+    """``X`` less ``origin`` as C-contiguous floats; of integers, the exact differences."""
+    if origin is None:
+        return _as_floats(X)
+    if X.dtype.kind in "iu" and origin.dtype.kind in "iu":
+        # modulo 2**64, where the difference of two 64-bit integers is right whatever their signs
+        return _as_floats((X.astype(np.uint64) - origin.astype(np.uint64)).view(np.int64))
+    return _as_floats(_as_floats(X) - origin)
+
+
+def _as_floats(X: np.ndarray) -> np.ndarray:
+    """float32 or float64, C-contiguous: the narrower that holds integers exactly, and what floats already are."""
+    return np.ascontiguousarray(X, dtype=_float_for(X))
+
+
+def _float_for(X: np.ndarray) -> type[np.floating]:
+    if X.dtype in (np.float32, np.float64):
+        return X.dtype.type
+    if X.dtype.kind == "f":
+        return np.float32 if X.dtype.itemsize < 4 else np.float64
+    narrow = X.dtype.itemsize < 4 or max(-int(X.min()), int(X.max())) <= _WHOLE[np.float32]
+    return np.float32 if narrow else np.float64
+
+
+# ---------------------------------------------------------------- images
+
+
+def check_images(
+    X: Any,
+    n_clusters: Any = None,
+    *,
+    shape: tuple[int, ...] | None = None,
+    minimum: int = 1,
+    scaled: bool = True,
+) -> np.ndarray:
+    """Return ``X`` as a C-contiguous (N, C, H, W) array: uint8, or float32 in 0..1.
+
+    The rule of scales that all systems share: uint8 in 0..255 stays as it is and floats are in 0..1. Other integers
+    count as uint8 where they lie in 0..255; uint16 beyond is divided by 65535, with a warning; booleans are 0 and 1.
+    Everything else is refused. (N, H, W) becomes one channel.
 
     Parameters
     ----------
     shape : (C, H, W) that the images must have, where a fitted model asks for it.
+    scaled : False for what has no scale, whitened patches for instance: any number whose square float32 holds.
 
     Raises
     ------
-    ValueError
-        Wrong rank or shape, empty, NaN or infinite, fewer images than ``minimum`` or than ``n_clusters``.
+    UsageError
+        Wrong rank or shape, channels last, empty, NaN or infinite, another scale, fewer images than ``minimum`` or
+        than ``n_clusters``.
     """
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
-    X = np.asarray(X)
-    if X.dtype.kind not in "fiub":
-        raise ValueError(f"images must be numbers, got dtype {X.dtype}")
-    if X.ndim == 3:
-        X = X[:, None]
-    if X.ndim != 4:
-        raise ValueError(f"images must have shape (N, C, H, W) or (N, H, W), got {X.shape}")
-    if X.size == 0:
-        raise ValueError(f"there are no images in an array of shape {X.shape}")
-    if shape is not None and X.shape[1:] != tuple(shape):
-        raise ValueError(f"images must be {tuple(shape)} as those of the fit, got {X.shape[1:]}")
-    X = np.ascontiguousarray(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32)
-    if not np.isfinite(X).all():
-        raise ValueError("images contain NaN or infinite values")
+    X = _shaped(np.asarray(X) if not hasattr(X, "toarray") else X, shape)
+    X = np.ascontiguousarray(_on_one_scale(X) if scaled else _without_scale(X))
     if len(X) < minimum:
-        raise ValueError(f"needs at least {minimum} images, got {len(X)}")
+        raise UsageError(f"needs at least {minimum} images, got {len(X)}")
     if n_clusters is not None:
         check_n_clusters(n_clusters, len(X))
     return X
 
 
-def check_integer(name: str, value: Any, least: int) -> None:
-    """Raise :class:`UsageError` unless ``value`` is an integer from ``least`` on."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise UsageError(f"{name} must be an integer from {least} on, got {value!r}")
+def _shaped(X: Any, shape: tuple[int, ...] | None) -> np.ndarray:
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "fiub":
+        raise NotNumbers(f"images must be an array of numbers, got {getattr(X, 'dtype', type(X).__name__)}")
+    if X.ndim == 3:
+        X = X[:, None]
+    if X.ndim != 4:
+        raise UsageError(f"images must have shape (N, C, H, W) or (N, H, W), got {X.shape}")
+    if X.size == 0:
+        raise UsageError(f"there are no images in an array of shape {X.shape}")
+    if X.shape[3] in (1, 3, 4) and min(X.shape[1:3]) > 4:
+        raise UsageError(
+            f"images must have shape (N, C, H, W), got {X.shape} with channels last: images.transpose(0, 3, 1, 2)"
+        )
+    if shape is not None and X.shape[1:] != tuple(shape):
+        raise UsageError(f"images must be {tuple(shape)} as those of the fit, got {X.shape[1:]}")
+    return X
 
 
-def check_n_clusters(n_clusters: int, n_samples: int) -> None:
-    """Raise ``ValueError`` unless ``n_clusters`` is an integer between 1 and ``n_samples``."""
+def _on_one_scale(X: np.ndarray) -> np.ndarray:
+    if X.dtype == np.uint8:
+        return X
+    low, high = X.min(), X.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UsageError("images contain NaN or infinite values")
+    if X.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return X.astype(np.uint8)
+    if X.dtype == np.uint16:
+        warnings.warn("images of 16 bits are divided by 65535", stacklevel=4)
+        return (X / np.float32(65535)).astype(np.float32)
+    if X.dtype.kind in "fb" and low >= -1e-6 and high <= 1 + 1e-6:  # resampling leaves rounding behind
+        return X.astype(np.float32)
+    advice = "; divide by 255" if X.dtype.kind == "f" and low >= 0 and high <= 255 else ""
+    raise UsageError(f"images must be uint8 or floats in 0..1, got {X.dtype} from {low:.6g} to {high:.6g}{advice}")
+
+
+def _without_scale(X: np.ndarray) -> np.ndarray:
+    if X.dtype == np.uint8:
+        return X
+    largest = max(float(X.max()), -float(X.min()))
+    if not largest <= _LARGEST["float32"] / X[0].size ** 0.5:
+        raise UsageError("images contain NaN, infinite values or numbers so large that their squares overflow float32")
+    return X.astype(np.float32)
+
+
+# ---------------------------------------------------------------- parameters
+
+
+def check_parameters(estimator: Any, **values: Any) -> None:
+    """Raise :class:`UsageError` unless every parameter meets the ``_parameter_constraints`` of its class.
+
+    Those are scikit-learn's. Booleans are no numbers here. ``values`` stand in for parameters of their names, where
+    None has been resolved.
+    """
+    from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
+
+    rules, owner = estimator._parameter_constraints, type(estimator).__name__
+    for name, value in {**estimator.get_params(deep=False), **values}.items():
+        if isinstance(value, (bool, np.bool_)) and "boolean" not in rules.get(name, ["boolean"]):
+            raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {value!r}")
+        try:
+            validate_parameter_constraints(rules, {name: value}, owner)
+        except InvalidParameterError as error:
+            raise UsageError(one_line(error)[:_LONGEST]) from None
+
+
+def integers(least: int, most: int | None = None) -> Any:
+    """A constraint: whole numbers from ``least`` to ``most``, both included."""
+    from sklearn.utils._param_validation import Interval
+
+    return Interval(Integral, least, most, closed="left" if most is None else "both")
+
+
+def numbers(least: float, most: float | None = None, *, closed: str = "left") -> Any:
+    """A constraint: numbers from ``least`` to ``most`` (None: any finite one); ``closed`` says which are included."""
+    from sklearn.utils._param_validation import Interval
+
+    return Interval(Real, least, most, closed=closed)
+
+
+def choices(*names: str) -> Any:
+    """A constraint: one of ``names``."""
+    from sklearn.utils._param_validation import StrOptions
+
+    return StrOptions(set(names))
+
+
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise :class:`UsageError` unless ``value`` is an integer from ``least`` to ``most``."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        until = "on" if most is None else f"to {most}"
+        raise UsageError(f"{name} must be an integer from {least} {until}, got {value!r}"[:_LONGEST])
+
+
+def check_number(name: str, value: Any, *, zero: bool = False, most: float = math.inf) -> None:
+    """Raise :class:`UsageError` unless ``value`` is a finite positive number, or with ``zero`` also 0."""
+    real = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not real or not math.isfinite(value) or not 0 <= value <= most or (value == 0 and not zero):
+        kind = "a finite number from 0 on" if zero else "positive and finite"
+        limit = "" if most == math.inf else f", at most {most:g}"
+        raise UsageError(f"{name} must be {kind}{limit}, got {value!r}"[:_LONGEST])
+
+
+def check_choice(name: str, value: Any, known: tuple[Any, ...]) -> None:
+    """Raise :class:`UsageError` unless ``value`` is one of ``known``."""
+    if not (value is None or isinstance(value, str)) or value not in known:
+        raise UsageError(f"{name} must be one of {', '.join(map(str, known))}; got {value!r}"[:_LONGEST])
+
+
+def check_n_clusters(n_clusters: Any, n_samples: int) -> None:
+    """Raise :class:`UsageError` unless ``n_clusters`` is an integer between 1 and ``n_samples``."""
     check_integer("n_clusters", n_clusters, 1)
     if n_clusters > n_samples:
-        raise ValueError(f"n_clusters={n_clusters} is more than the {n_samples} samples")
+        raise UsageError(f"n_clusters={n_clusters} is more than the {n_samples} sample{'s' * (n_samples != 1)}")
 
 
 def unit_rows(samples: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ the function and of everything that it calls (:mod:`clustlib.sources`), and the 
 (``XDG_CACHE_HOME`` moves it), or memory where that cannot be written.
 """
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,9 @@ from clustlib import sources
 
 @cache
 def folder() -> Path:
-    """``compiled`` in the user's cache."""
+    """``compiled`` in the user's cache; ``CLUSTLIB_COMPILED`` names another folder."""
+    if given := os.environ.get("CLUSTLIB_COMPILED"):
+        return Path(given)
     import pooch
 
     return Path(pooch.os_cache("clustlib")) / "compiled"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from clustlib._validation import check_features
+from clustlib._validation import check_features, check_integer, check_numbers, measured_from, origin_of
 from clustlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def _is_integer(value: Any) -> bool:
 
 def _check_labels(labels: Any, name: str) -> np.ndarray:
     """Return ``labels`` as a non-empty one-dimensional array whose values are all integers."""
+    if labels is None:
+        raise ValueError(f"{name} are None: there are no labels to compare with")
     if hasattr(labels, "detach"):  # a torch tensor, without importing torch
         labels = labels.detach().cpu()
         labels = (labels.double() if labels.is_floating_point() else labels).numpy()
@@ -152,8 +154,8 @@ def nmi(y: Any, p: Any, average: Literal["max", "min", "geometric", "arithmetic"
     ValueError
         Different lengths, empty, not one-dimensional, or values that are not integers.
     """
-    if average not in _AVERAGES:
-        raise UsageError(f"average must be one of {', '.join(map(repr, _AVERAGES))}, got {average!r}")
+    if not isinstance(average, str) or average not in _AVERAGES:
+        raise UsageError(f"average must be one of {', '.join(map(repr, _AVERAGES))}, got {average!r}"[:200])
     counts = _contingency(y, p)
     if _equal_partitions(counts):
         return 1.0
@@ -233,7 +235,7 @@ def knn_purity(features: Any, y: Any, k: int | Sequence[int] | np.ndarray) -> fl
     ValueError
         Features that are not a finite (n, d) table, labels that are not n integers.
     """
-    features = check_features(features, minimum=2)
+    features = check_features(features, minimum=2, translate=True, name="features")
     y = _check_labels(y, "labels")
     _check_same_length(features, y, "features and labels")
     ks = np.atleast_1d(np.asarray(k))
@@ -248,7 +250,11 @@ def _neighbours(features: np.ndarray, k: int, queries: np.ndarray | None = None)
     """Indices (n_queries, k) of the nearest rows of ``features``; a row is not its own neighbour."""
     from sklearn.neighbors import NearestNeighbors
 
-    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(queries, return_distance=False)
+    from clustlib.kernels.differences import rank_again
+
+    distances, found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(queries)
+    rank_again(found, distances, features, features if queries is None else queries, queries is None)
+    return found
 
 
 def one_nn_error(
@@ -273,16 +279,18 @@ def one_nn_error(
     """
     if (test_features is None) != (test_labels is None):
         raise UsageError("give test_features and test_labels together, or neither for leave-one-out")
-    train = check_features(train_features, minimum=2 if test_features is None else 1)
+    train = check_numbers(train_features, minimum=2 if test_features is None else 1, name="train_features")
+    origin = origin_of(train)
+    train = measured_from(train, origin)
     known = _check_labels(train_labels, "training labels")
     _check_same_length(train, known, "training features and labels")
     if test_features is None:
         return float(np.mean(known[_neighbours(train, 1)[:, 0]] != known))
-    test, truth = check_features(test_features), _check_labels(test_labels, "test labels")
+    test, truth = check_numbers(test_features, name="test_features"), _check_labels(test_labels, "test labels")
     _check_same_length(test, truth, "test features and labels")
     if train.shape[1] != test.shape[1]:
         raise ValueError(f"training and test features differ in width: {train.shape[1]} and {test.shape[1]}")
-    return float(np.mean(known[_neighbours(train, 1, test)[:, 0]] != truth))
+    return float(np.mean(known[_neighbours(train, 1, measured_from(test, origin))[:, 0]] != truth))
 
 
 def trustworthiness(X: Any, embedding: Any, n_neighbors: int) -> float:
@@ -308,12 +316,13 @@ def trustworthiness(X: Any, embedding: Any, n_neighbors: int) -> float:
     """
     from sklearn.metrics.pairwise import euclidean_distances
 
-    X = check_features(X, minimum=3).astype(np.float64, copy=False)
-    embedding = check_features(embedding)
+    from clustlib.kernels.differences import mend
+
+    X = check_features(X, minimum=3, translate=True).astype(np.float64, copy=False)
+    embedding = check_features(embedding, translate=True, name="embedding")
     _check_same_length(X, embedding, "X and embedding")
     n, k = len(X), n_neighbors
-    if isinstance(k, bool) or not isinstance(k, Integral) or not 1 <= k < n / 2:
-        raise UsageError(f"n_neighbors must be at least 1 and below {n / 2} (half the samples), got {k!r}")
+    check_integer("n_neighbors", k, 1, -(-n // 2) - 1)  # below half of the samples
     neighbours = _neighbours(embedding, int(k))
     norms = np.einsum("ij,ij->i", X, X)[None]
     penalty = 0
@@ -321,6 +330,7 @@ def trustworthiness(X: Any, embedding: Any, n_neighbors: int) -> float:
     for start in range(0, n, step):
         block = np.arange(start, min(start + step, n))
         distances = euclidean_distances(X[block], X, Y_norm_squared=norms, squared=True)
+        mend(distances, X[block], X, norms[0, block], norms[0])
         distances[np.arange(len(block)), block] = np.inf  # nobody is their own neighbour
         for j in neighbours[block].T:
             nearer = np.count_nonzero(distances < distances[np.arange(len(block)), j, None], axis=1)

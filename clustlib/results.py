@@ -2,9 +2,12 @@
 
 Each notebook ends by calling :func:`finish`. In the quick profile that also checks the metrics
 against their committed bands (``book/records/quick.json``), which is the regression check.
+Whoever runs a notebook says where its outcome goes, and how it ended (:func:`close`); opened by hand, in
+JupyterLab, it leaves the book's results as they are.
 """
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +16,19 @@ from typing import Any
 import pandas as pd
 
 from clustlib import _paths, published, records
+from clustlib.errors import OneLine
 from clustlib.published import COLUMNS
+from clustlib.published.compare import VERDICTS, summary
 
-BAND = 0.02  # half-width of a regression band, in the metric's units  # where a table's yml has no wider one
+BAND = 0.02  # half-width of a regression band, in the metric's units, where a table's yml has no wider one
+
+PLACE = "CLUSTLIB_RESULT"  # the environment variable that names the file for a notebook's outcome
+OK, UNFINISHED = "ok", "unfinished"
 NUMBERS = ("value", "seconds")  # the columns of cells that hold numbers, or null where nothing was measured
+
+
+class ResultDamaged(OneLine, OSError):
+    """A result that is half-written or none."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,7 @@ class Result:
 
     paper: str
     key: str
-    status: str = "ok"  # or the error's one line
+    status: str = UNFINISHED  # until OK is proved, or the error's one line
     seconds: float = float("nan")
     comparison: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
     measured: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -39,6 +51,11 @@ def path(profile: str, paper: str, key: str) -> Path:
     return _paths.build(profile) / "results" / paper / f"{key}.json"
 
 
+def handed_on(file: Path) -> Path:
+    """Where a notebook's outcome waits until the run has ended and ``file`` can say how."""
+    return file.with_suffix(".outcome")
+
+
 def _frame_json(frame: pd.DataFrame | None) -> list[dict] | None:
     return None if frame is None else json.loads(frame.to_json(orient="records", double_precision=15))
 
@@ -50,37 +67,66 @@ def _frame(rows: list[dict]) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, float)).infer_objects()
 
 
-def save(profile: str, paper: str, key: str, **content: Any) -> None:
-    """Write a notebook's result atomically; data frames become lists of rows."""
+def _save(file: Path, content: dict[str, Any]) -> None:
+    """Write a result atomically; data frames become lists of rows."""
     plain = {name: _frame_json(v) if isinstance(v, pd.DataFrame) else v for name, v in content.items()}
-    _paths.write_atomically(path(profile, paper, key), json.dumps({"paper": paper, "key": key, **plain}).encode())
+    _paths.write_atomically(file, json.dumps(plain).encode())
 
 
-def close(profile: str, paper: str, key: str, status: str, seconds: float) -> None:
-    """Complete a notebook's result with how it ended; one that handed nothing on still gets a result."""
-    file = path(profile, paper, key)
-    content = json.loads(file.read_text()) if file.is_file() else {"paper": paper, "key": key}
-    used = records.digest(profile, content.get("records", []))
-    content = {**content, "status": status, "seconds": round(seconds, 1), "records_digest": used}
-    _paths.write_atomically(file, json.dumps(content).encode())
+def content(file: Path) -> dict[str, Any]:
+    """What a result's file holds. Raises :class:`ResultDamaged`."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ResultDamaged(f"{file} holds no result; delete it, and the book makes it again")
+    return found
+
+
+def close(
+    file: Path, profile: str, paper: str, key: str, status: str, seconds: float, others: dict[str, Any] | None = None
+) -> None:
+    """Write a notebook's result: what it handed on, and how it ended. One that handed nothing on has one, too.
+
+    ``others`` are the parameters in which the run was not the profile's.
+    """
+    outcome = handed_on(file)
+    found = content(outcome) if outcome.is_file() else {}
+    found |= {"paper": paper, "key": key, "status": status, "seconds": round(seconds, 1), "others": others or {}}
+    _save(file, {**found, "records_digest": records.digest(profile, found.get("records", []))})
+    outcome.unlink(missing_ok=True)
+
+
+def load(file: Path) -> Result:
+    """One result. Raises :class:`ResultDamaged`."""
+    found = content(file)
+    try:
+        for name in ("comparison", "measured"):
+            frame = _frame(found.get(name) or [])
+            found[name] = frame if "table" in frame else frame.assign(table=found["key"])
+        return Result(**{name: found[name] for name in Result.__dataclass_fields__ if name in found})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ResultDamaged(f"{file} holds no result; delete it, and the book makes it again") from None
 
 
 def read(profile: str, paper: str | None = None) -> list[Result]:
     """The results of every notebook that has run in a profile, in the order of paper and key."""
-    found = []
-    for file in sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json")):
-        content = json.loads(file.read_text())
-        for name in ("comparison", "measured"):
-            frame = _frame(content.get(name) or [])
-            content[name] = frame if "table" in frame else frame.assign(table=content["key"])
-        found.append(Result(**{name: content[name] for name in Result.__dataclass_fields__ if name in content}))
-    return found
+    return [load(file) for file in sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json"))]
+
+
+def outcome(result: Result) -> str:
+    """How a notebook ended, in a few words: its cells by verdict, or its failure."""
+    if result.status != OK:
+        return f"FAILED: {result.status}"
+    counts = summary(result.comparison) if len(result.comparison) else {}
+    return ", ".join(f"{counts[v]} {v}" for v in VERDICTS if counts.get(v)) or OK
 
 
 def bands() -> dict[str, dict[str, list[float]]]:
     """The committed regression bands: ``{"jule/table-03": {"digits | K-means | nmi": [low, high]}}``."""
     file = _paths.book("records", "quick.json")
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return content(file) if file.is_file() else {}
 
 
 def regression_metrics(measured: pd.DataFrame) -> dict[str, float]:
@@ -123,15 +169,14 @@ def finish(
     measured = pd.DataFrame() if measured is None else measured
     regression = {**(metrics or {}), **(regression_metrics(measured) if len(measured) else {})}
     empty = pd.DataFrame(columns=COLUMNS)
-    save(
-        profile,
-        paper,
-        key,
-        comparison=empty if comparison is None else comparison,
-        measured=measured if optional is None else pd.concat([measured, optional], ignore_index=True),
-        regression=regression,
-        records=records.requested(),
-    )
+    if PLACE in os.environ:
+        outcome = {
+            "comparison": empty if comparison is None else comparison,
+            "measured": measured if optional is None else pd.concat([measured, optional], ignore_index=True),
+            "regression": regression,
+            "records": records.requested(),
+        }
+        _save(Path(os.environ[PLACE]), outcome)
     if profile != "quick":
         print("regression bands hold for the quick profile only")
         return
@@ -145,7 +190,7 @@ def outside() -> list[str]:
     lines = []
     for result in read("quick"):
         for name, value, band, inside in check(f"{result.paper}/{result.key}", result.regression):
-            if result.status == "ok" and not inside:
+            if result.status == OK and not inside:
                 lines.append(f"{result.paper}/{result.key}: {name} = {value:.4f}, band {band or 'missing: make bands'}")
     return lines
 
@@ -166,7 +211,7 @@ def write_bands(keys: Collection[str] | None = None) -> Path:
             name: _band(name, value, published.bands(r.paper, r.key)) for name, value in r.regression.items()
         }
         for r in read("quick")
-        if r.status == "ok" and r.regression and (keys is None or f"{r.paper}/{r.key}" in keys)
+        if r.status == OK and r.regression and (keys is None or f"{r.paper}/{r.key}" in keys)
     }
     file = _paths.book("records", "quick.json")
     _paths.write_atomically(file, (json.dumps({**kept, **found}, indent=1, sort_keys=True) + "\n").encode())

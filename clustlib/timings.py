@@ -69,7 +69,7 @@ def read(folder: Path | None = None) -> list[Timing]:
     """The committed timings, by name; ``book/benchmarks`` by default."""
     found = []
     for path in sorted((folder or _paths.book("benchmarks")).glob("*.json")):
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         bars = [Bar(**bar) for bar in content.pop("bars")]
         plots = [Plot(**plot) for plot in content.pop("plots")]
         found.append(Timing(**content, bars=bars, plots=plots))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from small_book import lay_out
 
 from clustlib import _paths
 
@@ -26,11 +27,18 @@ def book(tmp_path, monkeypatch):
     """An empty book in a temporary folder, with the working folder inside it: stores, results and all."""
     for name in ("notebooks", "book/records", "book/profiles", "book/published"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "_config.yml").write_text("title: test\n")
+    (tmp_path / "_config.yml").write_text("title: test\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     _paths._root_from.cache_clear()
     yield tmp_path
     _paths._root_from.cache_clear()
+
+
+@pytest.fixture
+def small_book(book):
+    """A book of two notebooks and a dashboard, without HTML."""
+    lay_out(book)
+    return book
 
 
 @pytest.fixture(scope="session")

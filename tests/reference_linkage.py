@@ -1,6 +1,8 @@
-"""Agglomerative linkage written straight from the definitions, in float64 on dense matrices; for tests only."""
+"""Agglomerative linkage from the definitions of affinities, in float64 on dense matrices; for tests only."""
 
 import numpy as np
+
+from clustlib.jule.equations import cluster_affinity, exchanged_weight
 
 
 def dense(graph):
@@ -11,15 +13,6 @@ def dense(graph):
         for j, w in zip(graph.indices[i], graph.weights[i]):
             W[i, j] += w
     return W
-
-
-def gdl_S(W, A, B):
-    """S(A; B): for each vertex of B, weight received from A times weight sent to A."""
-    return float(np.sum(W[np.ix_(A, B)].sum(axis=0) * W[np.ix_(B, A)].sum(axis=1)))
-
-
-def gdl_affinity(W, A, B):
-    return gdl_S(W, A, B) / len(A) ** 2 + gdl_S(W, B, A) / len(B) ** 2
 
 
 def transition(W, self_loops):
@@ -85,7 +78,7 @@ def agglomerate_by_table(W, labels0, update="exact", k_c=1, weight=0.0, triangle
     """
     members = [list(np.flatnonzero(labels0 == c)) for c in np.unique(labels0)]
     node, n = list(range(len(members))), len(members)
-    S = np.array([[gdl_S(W, A, B) if A is not B else 0.0 for B in members] for A in members])
+    S = np.array([[exchanged_weight(W, A, B) if A is not B else 0.0 for B in members] for A in members])
     children, heights = [], []
     for step in range(n - 1):
         size = np.array([len(A) for A in members], float)
@@ -119,7 +112,7 @@ def agglomerate_by_table(W, labels0, update="exact", k_c=1, weight=0.0, triangle
         members[a] = members[a] + members[b]
         node[a] = n + step
         if update == "exact":
-            S[a] = [gdl_S(W, members[a], B) if B is not members[a] else 0.0 for B in members]
+            S[a] = [exchanged_weight(W, members[a], B) if B is not members[a] else 0.0 for B in members]
         S[a, a] = 0.0
         last = len(members) - 1
         S[b], S[:, b] = S[last], S[:, last].copy()
@@ -137,7 +130,7 @@ def agglomerate_candidates(W, labels0, k):
     n = len(clusters)
 
     def nearest(c, others):
-        ranked = sorted((-gdl_affinity(W, clusters[c], clusters[d]), min(c, d), max(c, d), d) for d in others)
+        ranked = sorted((-cluster_affinity(W, clusters[c], clusters[d]), min(c, d), max(c, d), d) for d in others)
         return {d for value, _, _, d in ranked[:k] if value < 0}
 
     lists = {c: nearest(c, clusters.keys() - {c}) for c in clusters}
@@ -146,7 +139,9 @@ def agglomerate_candidates(W, labels0, k):
         if len(clusters) <= int(1.2 * k):
             lists = {c: clusters.keys() - {c} for c in clusters}
         pairs = {(min(c, d), max(c, d)) for c in lists for d in lists[c]}
-        value, pair = min(((-gdl_affinity(W, clusters[c], clusters[d]), (c, d)) for c, d in pairs), default=(0, None))
+        value, pair = min(
+            ((-cluster_affinity(W, clusters[c], clusters[d]), (c, d)) for c, d in pairs), default=(0, None)
+        )
         if value == 0:
             break
         c, d = pair

@@ -77,7 +77,9 @@ for epoch in range(10**6):
     kept.save({{"epoch": epoch, "weights": torch.full((100_000,), float(epoch))}})
     print(epoch, flush=True)
 """
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as running:
         for _ in range(5):
             last = int(running.stdout.readline())
         running.send_signal(signal.SIGKILL)

@@ -95,8 +95,8 @@ def test_fewer_distinct_points_than_clusters_leaves_clusters_empty(X):
         (np.full((5, 2), np.inf), "infinite"),
         (np.zeros((2, 2)), "more than the 2 samples"),
         (np.zeros(5), "shape"),
-        (np.zeros((0, 3)), "empty"),
-        (np.array([["a", "b"]] * 5), "numbers"),
+        (np.zeros((0, 3)), "0 sample"),
+        (np.array([["a", "b"]] * 5), "numeric"),
     ],
 )
 def test_bad_features(X, message):

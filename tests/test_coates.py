@@ -70,8 +70,8 @@ class TestPatches:
         }
 
     def test_refuses_what_does_not_fit(self):
-        for n, size in ((0, 2), (3, 7), (3, 0)):
-            with pytest.raises(UsageError, match="cannot take"):
+        for n, size, message in ((0, 2, "n_patches"), (3, 7, "cannot take"), (3, 0, "size"), (3.5, 2, "n_patches")):
+            with pytest.raises(UsageError, match=message):
                 coates.random_patches(np.zeros((2, 1, 6, 8), np.uint8), n, size)
 
     def test_contrast_is_normalised_as_published(self):

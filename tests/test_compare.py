@@ -40,9 +40,9 @@ rows:
 def paper(book):
     folder = book / "book/published/jule"
     folder.mkdir()
-    (folder / "table-99.csv").write_text(CSV)
-    (folder / "table-99.yml").write_text(YML)
-    (folder / "readings.yml").write_text(READINGS)
+    (folder / "table-99.csv").write_text(CSV, encoding="utf-8")
+    (folder / "table-99.yml").write_text(YML, encoding="utf-8")
+    (folder / "readings.yml").write_text(READINGS, encoding="utf-8")
     return "jule"
 
 
@@ -234,7 +234,7 @@ def test_unknown_tables_name_what_is_close(paper):
 
 
 def test_wrong_columns_are_refused(paper, book):
-    (book / "book/published/jule/table-99.csv").write_text("dataset,method,value\nmnist,A,0.5\n")
+    (book / "book/published/jule/table-99.csv").write_text("dataset,method,value\nmnist,A,0.5\n", encoding="utf-8")
     with pytest.raises(ValueError, match="must have the columns"):
         published.table("jule", "table-99")
 

@@ -174,7 +174,7 @@ def test_one_path_means_one_file() -> None:
 
 
 def _page_rows() -> dict[str, list[str]]:
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.read_text().splitlines()]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in PAGE.read_text(encoding="utf-8").splitlines()]
     return {row[0].strip("`"): row for row in rows if len(row) >= 6 and re.fullmatch("`[a-z0-9-]+`", row[0])}
 
 
@@ -206,7 +206,7 @@ def test_an_unknown_name_lists_close_ones(wrong: object, close: str) -> None:
 def test_the_import_is_light() -> None:
     heavy = ("torch", "torchvision", "sklearn", "scipy", "PIL", "h5py", "pooch", "requests", "tqdm", "pandas")
     code = f"import sys, clustlib.datasets; print([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout.strip() == "[]"
 
 
@@ -1045,7 +1045,7 @@ def test_info_and_failed_commands(data: Path, capsys: pytest.CaptureFixture[str]
 def test_the_module_runs_as_a_command(tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "CLUSTLIB_DATA": ""}
     command = [sys.executable, "-m", "clustlib.datasets"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, encoding="utf-8")
     assert "paris6k" in done.stdout and done.stderr == ""
 
 

@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from clustlib import DBC, FCAEFeatures, datasets, metrics
 from clustlib.cluster import KMeans
+from clustlib.dbc import equations
 from clustlib.dbc.linear_code import discriminant_encoder
 from clustlib.dbc.minibatch import floats, over_all
 from clustlib.dbc.network import FCAE
@@ -232,10 +233,8 @@ def test_one_step_is_a_step_along_eq_4_and_5(digits, features):
     Z = net.encode(floats(torch.from_numpy(X.copy()), "rms")).detach().numpy().astype(np.float64)
     mu = before.cluster_centers_.astype(np.float64)
     R = boosted_target(before.soft_assignments_.astype(np.float64))
-    u = 1 + ((Z[:, None] - mu) ** 2).sum(2)
-    S = (1 / u) / (1 / u).sum(1, keepdims=True)
-    eq_5 = 2 * (((R - S) / u)[:, :, None] * (mu - Z[:, None])).sum(0)
-    np.testing.assert_allclose(after.cluster_centers_, mu - 0.5 * eq_5 / 50, atol=1e-5)
+    gradient = equations.gradient_by_centers(Z, mu, R)
+    np.testing.assert_allclose(after.cluster_centers_, mu - 0.5 * gradient / 50, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_fit_and_another_another(digits):

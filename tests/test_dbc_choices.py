@@ -139,7 +139,7 @@ def test_a_choice_is_part_of_its_runs_sources_and_no_other(monkeypatch):
 
 
 def test_the_page_includes_what_is_generated_and_names_what_exists():
-    page = (ROOT / "book/dbc/paper-vs-code.md").read_text()
+    page = (ROOT / "book/dbc/paper-vs-code.md").read_text(encoding="utf-8")
     assert all(f"{{include}} ../generated/dbc-{name}.md" in page for name in ("starts", "choices"))
     known = {**FCAEFeatures().get_params(), **DBC().get_params(deep=False)}
     said = re.findall(r"`(?:FCAEFeatures\(|DBC\()?(\w+)(?:=\.\.\.\))?` \(\*\*([\w.]+)\*\*", page)

@@ -237,10 +237,11 @@ np.savez({str(tmp_path)!r} + f"/found-{{dist.get_rank()}}.npz", labels=found.lab
          losses=[e["loss"] for e in found.history_], nmi=[e["nmi_labels"] for e in found.history_],
          head=found.network_.head.weight.detach(), rows=len(found.embedding_))
 dist.destroy_process_group()
-"""
+""",
+        encoding="utf-8",
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, encoding="utf-8")
     assert done.returncode == 0, done.stderr[-2000:]
     results = [np.load(tmp_path / f"found-{rank}.npz") for rank in (0, 1)]
     for found in results:
@@ -368,7 +369,7 @@ def test_the_command_trains_a_folder_and_goes_on(tmp_path):
     command = [str(tmp_path / "images"), "--out", str(tmp_path / "run"), "--clusters", "3", "--width", "0.02"]
     for epochs in ("1", "2"):
         train_deepcluster.main([*command, "--size", "64", "--batch-size", "8", "--epochs", epochs, "--device", "cpu"])
-    noted = json.loads((tmp_path / "run/history.json").read_text())
+    noted = json.loads((tmp_path / "run/history.json").read_text(encoding="utf-8"))
     assert [entry["epoch"] for entry in noted["epochs"]] == [0, 1] and len(noted["unreadable"]) == 1
     assert np.load(tmp_path / "run/clusters.npy").shape == (25,)
     assert "features.0.weight" in torch.load(tmp_path / "run/network.pt", weights_only=True)

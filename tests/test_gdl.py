@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_linkage import agglomerate, agglomerate_by_table, agglomerate_candidates, dense, gdl_affinity, ward
+from reference_linkage import agglomerate, agglomerate_by_table, agglomerate_candidates, dense, ward
 from scipy.cluster.hierarchy import fcluster, is_valid_linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
+from clustlib.jule.equations import cluster_affinity
 from clustlib.kernels import KnnGraph, affinity_graph, graph_linkage, initial_clusters
 from clustlib.kernels.linkage import agglomerate as agglomeration
 from clustlib.kernels.linkage import forest as forests
@@ -78,7 +79,7 @@ def test_bad_neighbours_for_initial_clusters(nearest):
 def test_exact_gdl_is_the_definition(seed, n, k, dim, singletons):
     _, graph = random_graph(seed, n, k, dim)
     labels0, W = start(graph, singletons), dense(graph)
-    children, heights, _ = agglomerate(labels0, lambda A, B: gdl_affinity(W, A, B))
+    children, heights, _ = agglomerate(labels0, lambda A, B: cluster_affinity(W, A, B))
     assert_same_merges(graph_linkage(graph, labels0), children, heights)
 
 
@@ -90,7 +91,9 @@ def test_any_directed_graph_will_do(seed, n, k):
     heads = (n * rng.random((n, k)) ** 3).astype(np.int32)
     graph = KnnGraph(heads, rng.random((n, k)) * (rng.random((n, k)) > 0.1), 1.0)
     labels0, W = rng.integers(0, max(2, n // 2), n), dense(graph)
-    children, heights, _ = agglomerate(np.unique(labels0, return_inverse=True)[1], lambda A, B: gdl_affinity(W, A, B))
+    children, heights, _ = agglomerate(
+        np.unique(labels0, return_inverse=True)[1], lambda A, B: cluster_affinity(W, A, B)
+    )
     assert_same_merges(graph_linkage(graph, labels0), children, heights)
 
 

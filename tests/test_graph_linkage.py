@@ -129,12 +129,12 @@ def test_more_clusters_than_initial_clusters():
     [
         (np.array([[0.0], [np.nan], [1.0]]), 2, "NaN"),
         (np.array([[0.0], [-np.inf], [1.0]]), 2, "infinite"),
-        (np.zeros((0, 2)), 2, "empty"),
+        (np.zeros((0, 2)), 2, "0 sample"),
         (np.zeros(5), 2, "shape"),
         (np.zeros((2, 2, 2)), 2, "shape"),
         (np.eye(3), 4, "samples"),
-        (np.eye(3), 0, "from 1 on"),
-        (np.eye(3), 1.5, "from 1 on"),
+        (np.eye(3), 0, "n_clusters"),
+        (np.eye(3), 1.5, "n_clusters"),
         (np.eye(30) * 1e25, 2, "too large"),
     ],
 )

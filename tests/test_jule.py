@@ -207,7 +207,9 @@ JULE(10, epochs=2, n_neighbors=10, unrolling_rate=0.5, checkpoint=sys.argv[1]).f
 
 def test_a_killed_fit_goes_on_as_if_nothing_had_happened(fitted, tmp_path):
     file = tmp_path / "fit.pt"
-    with subprocess.Popen([sys.executable, "-c", SCRIPT, str(file)], stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(file)], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as running:
         for _ in range(4):  # the last of the second period has begun
             assert running.stdout.readline() == "epoch\n"
         time.sleep(0.05)

@@ -1,10 +1,11 @@
-"""Exact neighbours and the affinity graph of Eq. (4)."""
+"""Exact neighbours and what the graph of Eq. (4) is made of; the equation itself: test_equations_jule.py."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clustlib.jule import equations
 from clustlib.kernels import affinity_graph, knn
 
 BACKENDS = ["blocks", "faiss", "torch"]
@@ -14,11 +15,8 @@ seeds = st.integers(0, 2**32 - 1)
 def brute(X, k):
     """The k smallest by (squared distance, index), from the definition."""
     X = np.asarray(X, np.float64)
-    indices, d2 = np.empty((len(X), k), int), np.empty((len(X), k))
-    for i in range(len(X)):
-        ranked = sorted((float(((X[i] - X[j]) ** 2).sum()), j) for j in range(len(X)) if j != i)[:k]
-        d2[i], indices[i] = zip(*ranked)
-    return indices, d2
+    indices = equations.neighbours(X, k)
+    return indices, np.take_along_axis(equations.squared_distances(X), indices, axis=1)
 
 
 def search(X, k, backend):
@@ -130,17 +128,6 @@ def test_bad_features(X, message):
 def test_unknown_backend():
     with pytest.raises(ValueError, match="backend"):
         knn(np.eye(5), 1, backend="annoy")
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=seeds, n=st.integers(5, 40), a=st.floats(0.1, 10))
-def test_equation_4(seed, n, a):
-    X = np.random.default_rng(seed).normal(size=(n, 3))
-    graph = affinity_graph(X, 4, a)
-    indices, d2 = brute(X, 4)
-    np.testing.assert_array_equal(graph.indices, indices)
-    assert graph.sigma2 == pytest.approx(a * d2.sum() / (n * 4))
-    np.testing.assert_allclose(graph.weights, np.exp(-d2 / graph.sigma2), rtol=1e-9)
 
 
 def test_graph_of_given_neighbours():

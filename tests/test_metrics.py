@@ -52,22 +52,7 @@ def clouds(draw):
     return rng.normal(size=(n, d)), rng.integers(0, draw(st.integers(1, 4)), n), rng
 
 
-def brute_force_accuracy(y, p):
-    """Every one-to-one map from the smaller set of labels into the larger."""
-    labels, clusters = sorted(set(y)), sorted(set(p))
-    if len(labels) < len(clusters):
-        labels, clusters, y, p = clusters, labels, p, y
-    maps = (dict(zip(clusters, chosen)) for chosen in itertools.permutations(labels, len(clusters)))
-    return max(np.mean([t == m[c] for t, c in zip(y, p)]) for m in maps)
-
-
 # ---------------------------------------------------------------- accuracy
-
-
-@bounded
-@given(labelings(most_labels=5))
-def test_accuracy_is_the_best_of_all_matchings(pair):
-    assert accuracy(*pair) == pytest.approx(brute_force_accuracy(*map(np.ndarray.tolist, pair)), abs=1e-12)
 
 
 @pytest.mark.parametrize("labels, clusters", [(1, 30), (30, 1), (7, 7), (10, 400), (400, 10), (300, 300)])
@@ -383,5 +368,7 @@ def test_a_million_points(labels, clusters):
 
 def test_the_import_is_light():
     code = "import sys, clustlib.metrics; print(*{'scipy', 'sklearn', 'torch', 'pandas', 'faiss'} & set(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout
     assert loaded.strip() == ""

@@ -228,7 +228,9 @@ def test_a_wide_table_scrolls_inside_itself(comparison, tmp_path, width):
     # a headless window is never narrower than 500 pixels, so the body is what is narrow
     command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,800", "--dump-dom"]
     profile = f"--user-data-dir={tmp_path / 'profile'}"
-    dom = subprocess.run([*command, profile, page.as_uri()], capture_output=True, text=True, timeout=60).stdout
+    dom = subprocess.run(
+        [*command, profile, page.as_uri()], capture_output=True, text=True, timeout=60, encoding="utf-8"
+    ).stdout
     seen = re.search(r"<title>([\d\- ]+)</title>", dom)
     assert seen, dom[:500]
     window, page_width, visible, whole, name_left = map(int, seen.group(1).split())
@@ -463,7 +465,9 @@ def test_curves_that_cannot_be_drawn():
 
 def test_the_import_is_light():
     code = "import sys, clustlib.plots; print(*{'torch', 'matplotlib', 'seaborn', 'sklearn'} & set(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout
     assert loaded.strip() == ""
 
 

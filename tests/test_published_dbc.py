@@ -110,7 +110,7 @@ def weights(dataset: str, channels: int) -> tuple[int, int]:
 
 
 def test_page_counts_the_weights_right() -> None:
-    page = (BOOK / "dbc" / "index.md").read_text()
+    page = (BOOK / "dbc" / "index.md").read_text(encoding="utf-8")
     counts = [weights("mnist", 1), weights("usps-11000", 1), weights("coil-20", 1), weights("coil-20", 3)]
     for row, expected in zip(("weights and biases", "with batch normalisation"), zip(*counts)):
         line = re.search(rf"^\| {row} \|(.*)$", page, re.M)[1]
@@ -118,7 +118,7 @@ def test_page_counts_the_weights_right() -> None:
 
 
 def test_page_gives_the_layers_of_table_2() -> None:
-    page = (BOOK / "dbc" / "index.md").read_text()
+    page = (BOOK / "dbc" / "index.md").read_text(encoding="utf-8")
     for column, dataset in enumerate(("mnist", "usps-11000", "coil-20"), start=2):
         for name, width, filters, size, channels in network(dataset):
             shown = re.search(rf"^\| {name} \|.*$", page, re.M)[0].split("|")[column].strip()

@@ -128,10 +128,10 @@ def exists(name: str) -> bool:
 
 def check_page(paper: str) -> None:
     """The page cites what the bibliography has, includes what is generated, and says truly what is to come."""
-    page = (BOOK / paper / "index.md").read_text()
+    page = (BOOK / paper / "index.md").read_text(encoding="utf-8")
     for generated in ("claims", "contents"):
         assert f"```{{include}} ../generated/{paper}-{generated}.md\n```" in page
-    entries = re.findall(r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(), re.M)
+    entries = re.findall(r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(encoding="utf-8"), re.M)
     cited = {key for keys in re.findall(r"\{cite\}`([^`]+)`", page) for key in keys.split(",")}
     assert cited and cited <= set(entries)
     for name, to_come in re.findall(r"`(clustlib(?:\.\w+)+)`( \(to come\))?", page):
@@ -141,7 +141,7 @@ def check_page(paper: str) -> None:
 
 def check_equations(paper: str, numbers: list[str]) -> None:
     """The page has each numbered equation of the paper once."""
-    page = (BOOK / paper / "index.md").read_text()
+    page = (BOOK / paper / "index.md").read_text(encoding="utf-8")
     tags = re.findall(r"\\tag\{([^}]+)\}", page)
     assert sorted(tags) == sorted(numbers)
 

@@ -413,16 +413,18 @@ def test_claims_on_figures_evaluate_on_made_up_cells(monkeypatch, tmp_path):
         for metric, values in (("affinity", (0.9, 0.9, 0.8, 0.8)), ("criterion", (1.0, 1.0, 1.1, 1.2)))
         for node, value in zip("abde", values)
     )
-    (tmp_path / "fig-03.csv").write_text(toy)
+    (tmp_path / "fig-03.csv").write_text(toy, encoding="utf-8")
     (tmp_path / "fig-07.csv").write_text(
         "dataset,method,metric,value,note\n"
         "usps,eta=0.2,nmi_by_eta,0.80,\nusps,eta=0.9,nmi_by_eta,0.90,\n"
-        "usps,K_s=10,nmi_by_K_s,0.88,\nusps,K_s=20,nmi_by_K_s,0.90,\n"
+        "usps,K_s=10,nmi_by_K_s,0.88,\nusps,K_s=20,nmi_by_K_s,0.90,\n",
+        encoding="utf-8",
     )
     (tmp_path / "fig-08.csv").write_text(
         "dataset,method,metric,value,note\n"
         "usps,raw,knn_purity_10,0.9,\nusps,learned,knn_purity_10,0.95,\n"
-        "usps,raw,knn_purity_20,0.9,\nusps,learned,knn_purity_20,0.9,\n"
+        "usps,raw,knn_purity_20,0.9,\nusps,learned,knn_purity_20,0.9,\n",
+        encoding="utf-8",
     )
     monkeypatch.setitem(globals(), "PUBLISHED", tmp_path)
     on_figures = [claim for claim in CLAIMS if claim["tables"][0].startswith("fig-") and claim["in_paper"] == "not run"]

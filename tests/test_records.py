@@ -1,6 +1,7 @@
 """Records: exact replay, atomic writing, refusal of what was edited."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -93,14 +94,25 @@ def test_never_computes_nothing():
 @pytest.mark.parametrize("damage", ["edit", "truncate", "garbage", "empty"])
 def test_a_damaged_record_is_refused(book, damage):
     path = book / "_build/quick/records" / f"{run().key}.json"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     content = json.loads(text)
     content["metrics"]["nmi"] = 1.0
     path.write_text(
-        {"edit": json.dumps(content), "truncate": text[: len(text) // 2], "garbage": "[1]", "empty": ""}[damage]
+        {"edit": json.dumps(content), "truncate": text[: len(text) // 2], "garbage": "[1]", "empty": ""}[damage],
+        encoding="utf-8",
     )
     with pytest.raises(RecordCorrupt, match="delete"):
         run()
+
+
+def test_a_record_under_anothers_name_is_refused(book):
+    folder = book / "_build/quick/records"
+    first, second = run(seed=0), run(seed=1)
+    for suffix in (".json", ".npz"):
+        (folder / f"{second.key}{suffix}").write_bytes((folder / f"{first.key}{suffix}").read_bytes())
+    with pytest.raises(RecordCorrupt, match="seed-0; delete"):
+        run(seed=1)
+    assert run(seed=0).metrics == first.metrics
 
 
 @pytest.mark.parametrize("damage", ["remove", "truncate"])
@@ -145,6 +157,18 @@ def test_a_full_disk_leaves_nothing_half_written(book, monkeypatch):
     with pytest.raises(OSError, match=r"could not write .*No space left"):
         run()
     assert not [path for path in (book / "_build/quick/records").rglob("*") if path.is_file()]
+
+
+def test_what_a_killed_write_left_is_removed_by_the_next(book):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    folder = book / "_build/quick/records/K-means/digits"
+    folder.mkdir(parents=True)
+    left, at_work = (folder / f".fake.seed-0.json.{pid}.tmp" for pid in (gone.pid, os.getppid()))
+    for path in (left, at_work):
+        path.write_text("half", encoding="utf-8")
+    run()
+    assert [left.is_file(), at_work.is_file()] == [False, True]
 
 
 def test_grid_runs_every_combination_and_seedless_rows_once():

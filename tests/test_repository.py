@@ -22,18 +22,20 @@ MAX_CELLS = 10
 
 
 def tracked() -> list[Path]:
-    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, encoding="utf-8"
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
 def project() -> dict:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def conda() -> list[str]:
-    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     return next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
 
 
@@ -64,7 +66,7 @@ def test_environment_yml_names_what_it_must(name):
 
 
 def test_environment_yml_says_how_to_do_without_a_gpu():
-    text = (ROOT / "environment.yml").read_text()
+    text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     assert f"replace faiss-gpu by {project()['optional-dependencies']['cpu'][0]}" in text
 
 
@@ -79,7 +81,7 @@ def test_a_cpu_install_holds_nothing_of_cuda():
 
 def test_torchvision_imports_after_clustlib():
     script = "import clustlib, torchvision; from torchvision import models, transforms; models.alexnet(weights=None)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
 
 
@@ -90,14 +92,14 @@ from clustlib import datasets, jule, metrics, published, records, report, result
 jule.runs.linkage, jule.runs.pixels
 print(sorted(set(sys.modules) & {"torch", "sklearn", "numba", "faiss", "IPython"}))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, encoding="utf-8")
     assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 class TestNotebook:
     def test_is_prose_first_and_short(self, path):
-        cells = json.loads(path.read_text())["cells"]
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         assert cells[0]["cell_type"] == "markdown"
         assert "".join(cells[0]["source"]).startswith("# ")
         code = [cell for cell in cells if cell["cell_type"] == "code"]
@@ -138,12 +140,12 @@ class TestNotebook:
         assert not imported & {"requests", "urllib", "http", "socket", "pooch", "os", "subprocess"}
 
     def test_has_no_absolute_path(self, path):
-        assert not re.search(r'["\'(](/[a-z]+/|[A-Z]:\\\\|~/)', path.read_text())
+        assert not re.search(r'["\'(](/[a-z]+/|[A-Z]:\\\\|~/)', path.read_text(encoding="utf-8"))
 
 
 def test_every_notebook_with_a_published_table_is_listed_in_its_papers_contents():
     for path in NOTEBOOKS:
-        if path.parent.name != "report":
+        if path.parent.name not in ("report", "guide"):
             assert path.stem in {entry.notebook for entry in published.contents(path.parent.name)}
 
 
@@ -155,7 +157,7 @@ def test_nothing_large_and_no_data_is_tracked():
 
 def test_nothing_is_unpickled_or_loaded_unsafely():
     for path in (ROOT / "clustlib").rglob("*.py"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert "allow_pickle=True" not in text, path
         assert "weights_only=False" not in text, path
         assert "extractall" not in text, path
@@ -169,7 +171,7 @@ def docstring_lines(tree: ast.AST) -> int:
 
 def test_modules_are_small():
     for path in (ROOT / "clustlib").rglob("*.py"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert len(text.splitlines()) - docstring_lines(ast.parse(text)) <= 400, path
 
 

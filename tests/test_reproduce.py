@@ -1,10 +1,6 @@
 """Running notebooks: parameters, failures, plain Python, the whole workflow, and what a kill leaves behind."""
 
-import contextlib
 import json
-import os
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,54 +10,28 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from small_book import (
+    FINISH,
+    PARAMETERS,
+    calls,
+    command_line,
+    descendants,
+    kill,
+    lay_out,
+    make,
+    run_cli,
+    set_default,
+    targets,
+    working_notebook,
+    write_notebook,
+)
 
 from clustlib import results
 from clustlib.errors import UsageError
+from clustlib.records.store import lock
 from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import workflow
+from clustlib.reproduce import running, workflow
 from clustlib.reproduce.__main__ import main
-
-ROOT = Path(__file__).resolve().parent.parent
-PARAMETERS = 'profile = "quick"\nrecompute = "stale"\nvalue = 0.5\nseconds = 0\n'
-RUN = """
-import time
-from pathlib import Path
-from clustlib import results
-with open(Path("../..") / "calls.txt", "a") as file:
-    file.write(f"{profile} NAME\\n")
-time.sleep(seconds)
-if value < 0:
-    raise ValueError("value must not be negative")
-"""
-FINISH = 'results.finish("PAPER", "NAME", profile=profile, metrics={"value": value})\n'
-
-
-def write_notebook(folder: Path, paper: str, name: str, *cells: str) -> Path:
-    """A notebook whose first cell is tagged parameters."""
-    sources = cells or (PARAMETERS, RUN, FINISH)
-    made = []
-    for number, source in enumerate(sources):
-        source = source.replace("NAME", name).replace("PAPER", paper)
-        tags = {"tags": ["parameters"]} if number == 0 else {}
-        made.append(
-            {
-                "cell_type": "code",
-                "id": f"c{number}",
-                "metadata": tags,
-                "source": source,
-                "outputs": [],
-                "execution_count": None,
-            }
-        )
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    path = folder / "notebooks" / paper / f"{name}.ipynb"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
-    return path
-
-
-def set_default(path: Path, text: str, new: str) -> None:
-    path.write_text(path.read_text().replace(text, new))
 
 
 def test_names_parameters_and_keys(book):
@@ -83,14 +53,18 @@ def test_a_misspelt_parameter_or_notebook_is_an_error_before_any_work(book):
         nb.checked(nb.find("jule/table-03"), {"valu": 1}, "command line")
     with pytest.raises(UsageError, match="did you mean jule/table-03"):
         nb.find("jule/table-30")
-    (book / "book/profiles/paper.yml").write_text("all: {profile: paper, unknown: 1}\njule/table-03: {vale: 1}\n")
+    (book / "book/profiles/paper.yml").write_text(
+        "all: {profile: paper, unknown: 1}\njule/table-03: {vale: 1}\n", encoding="utf-8"
+    )
     with pytest.raises(UsageError, match=r"paper\.yml.*vale"):
         nb.profile_parameters(nb.find("jule/table-03"), "paper")
 
 
 def test_profile_parameters(book):
     write_notebook(book, "jule", "table-03")
-    (book / "book/profiles/paper.yml").write_text("all: {profile: paper, unknown: 1}\njule/table-03: {value: 2}\n")
+    (book / "book/profiles/paper.yml").write_text(
+        "all: {profile: paper, unknown: 1}\njule/table-03: {value: 2}\n", encoding="utf-8"
+    )
     assert nb.profile_parameters(nb.find("jule/table-03"), "paper") == {"profile": "paper", "value": 2}
     assert nb.profile_parameters(nb.find("jule/table-03"), "quick") == {}
 
@@ -99,16 +73,15 @@ def test_profile_parameters(book):
 def test_a_file_that_is_no_notebook(book, text):
     path = book / "notebooks/jule/table-03.ipynb"
     path.parent.mkdir()
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError):
         nb.find("jule/table-03").defaults()
 
 
-def run_cli(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "clustlib.reproduce", *arguments]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env={**os.environ, **environment}, timeout=300
-    )
+def own_result(folder: Path) -> Path:
+    """The one result of a run with parameters of its own."""
+    (found,) = (folder / "_build/own").glob("*/*/*/*/result.json")
+    return found
 
 
 def test_plain_python_writes_the_same_result_as_jupyter(book):
@@ -117,7 +90,7 @@ def test_plain_python_writes_the_same_result_as_jupyter(book):
     for extra in ([], ["--plain"]):
         done = run_cli(book, "run", "jule/table-03", "--set", "value=0.25", *extra)
         assert done.returncode == 0, done.stderr
-        content = json.loads((book / "_build/quick/results/jule/table-03.json").read_text())
+        content = json.loads(own_result(book).read_text(encoding="utf-8"))
         content.pop("seconds")
         contents.append(content)
     assert contents[0] == contents[1]
@@ -125,24 +98,24 @@ def test_plain_python_writes_the_same_result_as_jupyter(book):
 
 
 def test_plain_python_needs_no_jupyter(book):
-    """The protocol runs where papermill, Jupyter, faiss, pooch and Snakemake cannot be imported."""
+    """The protocol runs where papermill, Jupyter, faiss, pooch, psutil and Snakemake cannot be imported."""
     imports = "from clustlib import experiments, records, results\ndisplay('what Jupyter shows', 1)\n"
     write_notebook(book, "jule", "table-03", PARAMETERS, imports, FINISH)
     script = """
 import sys
-for name in ("papermill", "nbformat", "IPython", "ipykernel", "faiss", "pooch", "snakemake", "jupyter_core"):
+for name in ("papermill", "nbformat", "IPython", "ipykernel", "faiss", "pooch", "snakemake", "psutil", "jupyter_core"):
     sys.modules[name] = None
 from clustlib.reproduce.__main__ import main
 sys.exit(main(["run", "jule/table-03", "--plain"]))
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=book, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=book, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
 
 
 def test_a_notebook_does_not_wait_for_the_grammar_of_iris():
-    script = "from clustlib.reproduce import notebook as n; n._without_iri_syntax(); import papermill, sys; "
+    script = "from clustlib.reproduce import running as n; n._without_iri_syntax(); import papermill, sys; "
     script += "print([name for name in sys.modules if name.startswith('lark')])"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout.strip() == "[]"
 
 
@@ -155,11 +128,13 @@ def test_one_clear_line_and_exit_code_2(book):
 
 
 def test_a_failing_notebook_says_why_and_keeps_its_page(book):
-    write_notebook(book, "jule", "table-03")
-    done = run_cli(book, "run", "jule/table-03", "--set", "value=-1")
+    set_default(write_notebook(book, "jule", "table-03"), "value = 0.5", "value = -1")
+    done = run_cli(book, "run", "jule/table-03")
     assert done.returncode == 1
     assert "failed: ValueError: value must not be negative" in done.stdout
-    assert "value must not be negative" in (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text()
+    assert "value must not be negative" in (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text(
+        encoding="utf-8"
+    )
     assert [r.status for r in results.read("quick")] == ["ValueError: value must not be negative"]
 
 
@@ -175,9 +150,124 @@ def test_a_kernel_that_does_not_come_up_is_started_again(book, monkeypatch, mess
         raise RuntimeError(message)
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
-    with pytest.raises(nb.NotebookFailed, match=message):
-        nb.execute(nb.find("jule/table-03"), {}, path.with_suffix(".out"))
+    with pytest.raises(running.NotebookFailed, match=message):
+        running.execute(nb.find("jule/table-03"), {}, path.with_suffix(".out"))
     assert len(seen) == starts
+
+
+def test_other_parameters_have_a_place_of_their_own(book):
+    path = write_notebook(book, "jule", "table-03")
+    assert run_cli(book, "run", "jule/table-03").returncode == 0
+    before = {file: file.read_bytes() for file in (book / "_build/quick").rglob("*") if file.is_file()}
+    done = run_cli(book, "run", "jule/table-03", "--set", "value=0.25")
+    assert done.returncode == 0
+    assert {file: file.read_bytes() for file in (book / "_build/quick").rglob("*") if file.is_file()} == before
+    own = own_result(book)
+    assert f"result: {own}" in done.stdout
+    assert f"page: {own.with_name(path.name)}" in done.stdout
+    assert "value: 0.25" in done.stdout
+    assert json.loads(own.read_text(encoding="utf-8"))["others"] == {"value": 0.25}
+    assert done.stderr == ""  # Jupyter has nothing to warn of
+
+
+@pytest.mark.parametrize("given", [{"value": 0.5}, {"recompute": "all"}, {}])
+def test_the_profiles_own_parameters_make_the_books_result(book, given):
+    write_notebook(book, "jule", "table-03")
+    place = running.place(nb.find("jule/table-03"), "quick", given)
+    assert place.result == results.path("quick", "jule", "table-03")
+
+
+def test_each_choice_of_parameters_has_its_place(book):
+    write_notebook(book, "jule", "table-03")
+    given = [{"value": value} for value in (0.1, 0.2, -0.1, [0.1], "a" * 300, "../../up")] + [{"seconds": 1}]
+    places = [
+        running.place(nb.find("jule/table-03"), profile, each) for profile in ("quick", "paper") for each in given
+    ]
+    assert len({place.result for place in places}) == len(places)
+    for place in places:
+        assert place.result.resolve().is_relative_to(book / "_build/own")
+        assert max(map(len, place.result.parts)) < 120
+
+
+@pytest.mark.parametrize("extra", [[], ["--plain"]], ids=["jupyter", "plain"])
+@pytest.mark.parametrize("last", ["raise SystemExit", "raise SystemExit(0)", 'raise KeyError("no")'])
+def test_a_notebook_that_does_not_reach_its_end_has_failed(book, last, extra):
+    write_notebook(book, "jule", "table-03", PARAMETERS, f"from clustlib import results\n{last}\n", FINISH)
+    assert run_cli(book, "run", "jule/table-03", *extra).returncode == 1
+    (found,) = results.read("quick")
+    assert found.status not in (results.OK, results.UNFINISHED)
+    assert "\n" not in found.status
+
+
+def test_opened_by_hand_a_notebook_leaves_the_books_results(book):
+    file = hand_on("table-03", metrics={"value": 0.5})
+    before = file.read_bytes()
+    results.finish("jule", "table-03", profile="quick", metrics={"value": 0.1})
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_page_holds_no_bar_and_nothing_of_this_machine(book):
+    code = """
+import warnings
+from pathlib import Path
+from tqdm.auto import tqdm, trange
+for _ in tqdm(range(3), desc="bar"): pass
+for _ in trange(3): pass
+print("lies in", Path.cwd() / "here")
+"""
+    write_notebook(book, "jule", "table-03", PARAMETERS, f"from clustlib import results\n{code}", FINISH)
+    assert run_cli(book, "run", "jule/table-03").returncode == 0
+    page = (book / "_build/quick/notebooks/jule/table-03.ipynb").read_text(encoding="utf-8")
+    for word in ("widget", 'bar": ', "it/s", str(book), "input_path", "output_path"):
+        assert word not in page.replace('desc=\\"bar', "")
+    assert "lies in notebooks/jule/here" in page
+
+
+@pytest.mark.parametrize("name", ["with space", "{b}", "100%s", "ünder", "$HOME"])
+def test_a_checkout_may_have_any_name(tmp_path, name):
+    folder = tmp_path / name
+    for part in ("notebooks", "book/profiles", "book/records", "book/published"):
+        (folder / part).mkdir(parents=True)
+    (folder / "_config.yml").write_text("title: test\n", encoding="utf-8")
+    lay_out(folder)
+    done = run_cli(folder, "book", "--cores", "2", "--", targets("quick")[0])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "table-01                ok" in done.stdout
+
+
+@pytest.mark.parametrize("locale", [{"PYTHONUTF8": "0", "LC_ALL": "C"}, {"HOME": "/proc/none"}], ids=["ascii", "home"])
+def test_neither_an_ascii_locale_nor_a_read_only_home_matters(small_book, locale):
+    text = 'print("αβγ ✔")\nfrom clustlib import results\n'
+    write_notebook(small_book, "jule", "table-01", PARAMETERS, text, FINISH)
+    done = run_cli(small_book, "book", "--cores", "2", "--", targets("quick")[0], **locale)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "αβγ ✔" in (small_book / "_build/quick/notebooks/jule/table-01.ipynb").read_text(encoding="utf-8")
+    for extra in ([], ["--plain"]):
+        assert run_cli(small_book, "run", "jule/table-01", *extra, **locale).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "jule/table-01"], ["run", "jule/table-01", "--plain"], ["book"], ["html"]]
+)
+def test_where_nothing_can_be_written_one_line_says_so(small_book, arguments):
+    (small_book / "_build").write_text("a file where the folder should be", encoding="utf-8")
+    done = run_cli(small_book, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "_build" in done.stderr
+
+
+def test_a_full_disk_is_one_line_and_no_result(book, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    write_notebook(book, "jule", "table-03")
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["run", "jule/table-03", "--plain"]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("OSError: could not write") and "No space left" in said
+    assert results.read("quick") == []
 
 
 def test_the_source_notebook_is_never_written(book):
@@ -187,10 +277,19 @@ def test_the_source_notebook_is_never_written(book):
     assert path.read_bytes() == before
 
 
+def hand_on(key: str, status: str = results.OK, **outcome) -> Path:
+    """What a run of the book's own parameters leaves of jule's notebook ``key``."""
+    file = results.path("quick", "jule", key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(results.PLACE, str(results.handed_on(file)))
+        results.finish("jule", key, profile="quick", **outcome)
+    results.close(file, "quick", "jule", key, status, 1.0)
+    return file
+
+
 def test_regression_bands(book, capsys):
     def finish(value: float) -> str:
-        results.finish("jule", "table-03", profile="quick", metrics={"nmi": value})
-        results.close("quick", "jule", "table-03", "ok", 1.0)
+        hand_on("table-03", metrics={"nmi": value})
         return capsys.readouterr().out
 
     assert "no band yet" in finish(0.7)
@@ -199,15 +298,13 @@ def test_regression_bands(book, capsys):
     assert results.outside() == []
     assert "OUTSIDE at 0.7300" in finish(0.73)
     assert len(results.outside()) == 1
-    results.finish("jule", "table-03", profile="quick", metrics={"other": 1.0})
-    results.close("quick", "jule", "table-03", "ok", 1.0)
+    hand_on("table-03", metrics={"other": 1.0})
     assert len(results.outside()) == 2  # a metric without a band, and a band whose metric is gone
 
 
 def test_cells_come_back_as_numbers(book):
     cells = pd.DataFrame({"dataset": ["a", "b"], "method": "m", "metric": "nmi", "value": [np.nan, np.nan], "seed": 0})
-    results.finish("jule", "table-03", profile="quick", measured=cells)
-    results.close("quick", "jule", "table-03", "ok", 1.0)
+    hand_on("table-03", measured=cells)
     back = results.read("quick")[0].measured
     assert back["value"].dtype == np.float64
     assert back["value"].isna().all()
@@ -226,48 +323,16 @@ def test_a_line_of_progress_is_written_in_one_piece(book, monkeypatch):
 
 
 def test_bands_of_some_notebooks_leave_the_others(book):
-    def hand_on(key: str, value: float) -> None:
-        results.finish("jule", key, profile="quick", metrics={"nmi": value})
-        results.close("quick", "jule", key, "ok", 1.0)
-
-    hand_on("table-03", 0.7)
-    hand_on("table-10", 0.5)
+    hand_on("table-03", metrics={"nmi": 0.7})
+    hand_on("table-10", metrics={"nmi": 0.5})
     results.write_bands()
-    hand_on("table-03", 0.1)
-    hand_on("table-10", 0.2)
+    hand_on("table-03", metrics={"nmi": 0.1})
+    hand_on("table-10", metrics={"nmi": 0.2})
     results.write_bands(["jule/table-10"])
     assert results.bands() == {"jule/table-03": {"nmi": [0.68, 0.72]}, "jule/table-10": {"nmi": [0.18, 0.22]}}
 
 
 # The whole workflow, on a book of three small notebooks and no HTML.
-
-
-@pytest.fixture
-def small_book(book):
-    shutil.copy(ROOT / "Snakefile", book)
-    write_notebook(book, "jule", "table-01")
-    write_notebook(book, "jule", "table-02")
-    write_notebook(book, "report", "dashboard")
-    (book / "book/profiles/paper.yml").write_text("all: {profile: paper}\n")
-    (book / "book/records/quick.json").write_text(
-        json.dumps({k: {"value": [0.4, 0.6]} for k in ("jule/table-01", "jule/table-02", "report/dashboard")})
-    )
-    return book
-
-
-def targets(*profiles: str) -> list[str]:
-    names = ("jule/table-01", "jule/table-02", "report/dashboard")
-    return [f"_build/{profile}/results/{name}.json" for profile in profiles for name in names]
-
-
-def make(folder: Path, *profiles: str) -> subprocess.CompletedProcess:
-    """The workflow without its HTML."""
-    return run_cli(folder, "book", "--cores", "2", "--", *targets(*(profiles or ("quick",))))
-
-
-def calls(folder: Path) -> list[str]:
-    path = folder / "calls.txt"
-    return sorted(path.read_text().splitlines()) if path.is_file() else []
 
 
 def test_workflow_runs_each_once_and_then_what_a_change_touches(small_book):
@@ -281,7 +346,9 @@ def test_workflow_runs_each_once_and_then_what_a_change_touches(small_book):
     assert calls(small_book) == everything
     (small_book / "calls.txt").unlink()
     time.sleep(1.1)  # file dates have seconds
-    (small_book / "book/profiles/paper.yml").write_text("all: {profile: paper}\njule/table-01: {value: 0.55}\n")
+    (small_book / "book/profiles/paper.yml").write_text(
+        "all: {profile: paper}\njule/table-01: {value: 0.55}\n", encoding="utf-8"
+    )
     set_default(small_book / "notebooks/jule/table-02.ipynb", "value = 0.5", "value = 0.45")
     make(small_book, "quick", "paper")
     assert calls(small_book) == sorted([*everything[:3], "quick dashboard", "quick table-02"])
@@ -308,11 +375,6 @@ def test_a_number_out_of_its_band_fails_the_book(small_book):
     assert "jule/table-01: value = 0.9000" in done.stdout
 
 
-def descendants(pid: int) -> list[int]:
-    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
-    return [p for child in map(int, children) for p in (child, *descendants(child))]
-
-
 @pytest.mark.parametrize("victim", ["driver", "kernel"])
 def test_a_kill_loses_only_what_was_running(small_book, victim):
     slow = small_book / "notebooks/jule/table-02.ipynb"
@@ -321,7 +383,11 @@ def test_a_kill_loses_only_what_was_running(small_book, victim):
     driver = subprocess.Popen(command, cwd=small_book, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     finished = small_book / "_build/quick/results/jule/table-01.json"
     deadline = time.monotonic() + 120
-    while not (finished.is_file() and "status" in finished.read_text() and "quick table-02" in calls(small_book)):
+    while not (
+        finished.is_file()
+        and "status" in finished.read_text(encoding="utf-8")
+        and "quick table-02" in calls(small_book)
+    ):
         assert time.monotonic() < deadline, "the workflow did not get going"
         time.sleep(0.2)
     family = descendants(driver.pid)
@@ -334,7 +400,7 @@ def test_a_kill_loses_only_what_was_running(small_book, victim):
             if "ipykernel_launcher" in command_line(pid) and working_notebook(pid, small_book):
                 kill(pid)
         assert driver.wait(timeout=120) == 1
-        assert "DeadKernelError" in (small_book / "_build/quick/results/jule/table-02.json").read_text()
+        assert "DeadKernelError" in (small_book / "_build/quick/results/jule/table-02.json").read_text(encoding="utf-8")
     set_default(slow, "seconds = 25", "seconds = 0")
     before = calls(small_book).count("quick table-01")
     done = make(small_book)
@@ -343,28 +409,11 @@ def test_a_kill_loses_only_what_was_running(small_book, victim):
     assert [result.status for result in results.read("quick")] == ["ok"] * 3
 
 
-def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def command_line(pid: int) -> str:
-    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
-
-
-def working_notebook(pid: int, folder: Path) -> bool:
-    """Whether a kernel works in the book's notebooks."""
-    try:
-        return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(folder)
-    except OSError:
-        return False
-
-
 def test_two_makes_at_once_do_not_meet(small_book):
     lock = small_book / "_build/lock"
     lock.parent.mkdir()
     fcntl = pytest.importorskip("fcntl")
-    with open(lock, "w") as file:
+    with open(lock, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         done = make(small_book)
     assert done.returncode == 2
@@ -373,11 +422,49 @@ def test_two_makes_at_once_do_not_meet(small_book):
 
 def test_outdated_results_are_forgotten(book):
     write_notebook(book, "jule", "table-01")
-    results.finish("jule", "table-01", profile="quick", metrics={"value": 0.5})
-    results.close("quick", "jule", "table-01", "ok", 1.0)
-    file = results.path("quick", "jule", "table-01")
+    file = hand_on("table-01", metrics={"value": 0.5})
     workflow.forget_outdated(computing=False)
     assert file.is_file()
-    results.close("quick", "jule", "table-01", "ValueError: no", 1.0)
+    hand_on("table-01", "ValueError: no")
     workflow.forget_outdated(computing=False)
     assert not file.is_file()
+
+
+def test_what_has_no_notebook_any_more_is_forgotten(book):
+    path = write_notebook(book, "jule", "table-01")
+    file, page = hand_on("table-01", metrics={"value": 0.5}), book / workflow.executed("quick", nb.Notebook(path))
+    page.parent.mkdir(parents=True)
+    page.write_text("{}", encoding="utf-8")
+    left = [page.with_name(".table-01.4711.ipynb"), workflow.unfinished(page)]
+    for each in left:
+        each.write_text("half a page", encoding="utf-8")
+    with lock(workflow.page_lock(page)):  # a run is at work on it
+        workflow.forget_outdated(computing=False)
+        assert [file.is_file(), page.is_file(), *(each.is_file() for each in left)] == [True, True, False, True]
+    workflow.forget_outdated(computing=False)
+    assert not left[1].is_file()
+    path.unlink()
+    workflow.forget_outdated(computing=False)
+    assert not file.is_file() and not page.is_file()
+
+
+DAMAGED = ["[]", "", "null", "{", '"ok"', '{"key": "table-01", "comparison": 5}', '{"comparison": [1]}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_result_is_one_line_and_made_again(book, text):
+    write_notebook(book, "jule", "table-01")
+    file = hand_on("table-01", metrics={"value": 0.5})
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(results.ResultDamaged, match=r"table-01\.json"):
+        results.read("quick")
+    workflow.forget_outdated(computing=False)
+    assert not file.is_file()
+
+
+@pytest.mark.parametrize("text", ["[]", "a: [", "jule/table-03: 5", "jule/table-03: [1]", "5"])
+def test_a_damaged_profile_is_one_line(book, text):
+    write_notebook(book, "jule", "table-03")
+    (book / "book/profiles/paper.yml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"paper\.yml"):
+        nb.profile_parameters(nb.find("jule/table-03"), "paper")

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from clustlib import report
-from clustlib.reproduce import site
+from clustlib import published, report
+from clustlib.reproduce import equation_links, site
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -29,6 +29,15 @@ def test_tables_of_claims_are_made_again_once_every_notebook_has_run():
     assert new["data"]["text/html"] == report.claims_table("jule", "table-03", found["jule"])._repr_html_()
     assert "as it was" not in new["data"]["text/html"]
     assert others == outputs[1:] and made["cells"][1] == {"source": ""}
+
+
+def test_the_sources_hold_nothing_of_the_machine_that_built_them(html):
+    pages = list((html / "_sources").rglob("*.ipynb"))
+    assert pages
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for word in ("input_path", "output_path", str(html.parent.parent), "widget-view"):
+            assert word not in text, page
 
 
 class Links(HTMLParser):
@@ -55,16 +64,18 @@ class Links(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(html) -> dict[Path, Links]:
-    return {path: Links(path.read_text()) for path in html.rglob("*.html") if "_static" not in path.parts}
+    return {
+        path: Links(path.read_text(encoding="utf-8")) for path in html.rglob("*.html") if "_static" not in path.parts
+    }
 
 
 def test_builds_without_a_warning(html):
-    log = (html.parent / "log/html.log").read_text()
+    log = (html.parent / "log/html.log").read_text(encoding="utf-8")
     assert not [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
 
 
 def test_every_page_of_the_contents_is_there(html, executed):
-    assert "book/intro.html" in (html / "index.html").read_text()
+    assert "book/intro.html" in (html / "index.html").read_text(encoding="utf-8")
     for page in ("book/jule/index", "book/datasets", "book/bibliography", *(f"notebooks/{name}" for name in executed)):
         assert (html / f"{page}.html").is_file(), page
 
@@ -94,8 +105,18 @@ def test_the_dashboard_is_one_click_away(pages, html):
     assert any("report/dashboard" in link for link in pages[html / "book/intro.html"].links)
 
 
+@pytest.mark.parametrize("paper", published.PAPERS)
+def test_from_an_equation_to_its_code_and_back_takes_one_click_each(pages, html, paper):
+    page, source = html / f"book/{paper}/index.html", html / f"_modules/clustlib/{paper}/equations.html"
+    for name, equation in equation_links.equations(paper).items():
+        assert f"../../_modules/clustlib/{paper}/equations.html#{name}" in pages[page].links
+        assert f"../../../book/{paper}/index.html#clustlib.{paper}.equations.{name}" in pages[source].links
+        for kernel in map(equation_links.source, equation_links.fast(equation)):
+            assert f"../../_modules/{kernel.module.replace('.', '/')}.html#{kernel.name}" in pages[page].links
+
+
 def test_a_published_table_shows_every_method_and_a_reason_where_nothing_was_run(html):
-    text = (html / "notebooks/jule/table-03-nmi-raw-pixels.html").read_text()
+    text = (html / "notebooks/jule/table-03-nmi-raw-pixels.html").read_text(encoding="utf-8")
     for method in ("K-means", "AC-Link", "AC-GDL", "TSC-D", "OURS-RC"):
         assert method in text
     assert "see the page on data sets" in text
@@ -107,13 +128,17 @@ def chromium(page: str, width: int = 1280, *flags: str) -> tuple[str, str]:
         pytest.skip("no Chromium here: apt-get install chromium")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
     command += ["--allow-file-access-from-files", f"--window-size={width},900", "--virtual-time-budget=15000"]
-    done = subprocess.run([*command, *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, *flags, "--dump-dom", page], capture_output=True, text=True, timeout=120, encoding="utf-8"
+    )
     return done.stdout, done.stderr
 
 
 PAGES = [
     "book/intro.html",
     "book/jule/index.html",
+    "book/api.html",
+    "_modules/clustlib/jule/equations.html",
     "notebooks/report/dashboard.html",
     "notebooks/jule/table-03-nmi-raw-pixels.html",
 ]
@@ -148,7 +173,8 @@ def test_no_page_is_wider_than_the_screen(html, page, width):
     frame = html / f"frame-{width}-{Path(page).stem}.html"
     frame.write_text(
         f'<body><iframe src="{html / page}" width="{width}" height="900" onload="setTimeout(() => {{'
-        "document.title = 'width ' + this.contentDocument.documentElement.scrollWidth}, 3000)\"></iframe>"
+        "document.title = 'width ' + this.contentDocument.documentElement.scrollWidth}, 3000)\"></iframe>",
+        encoding="utf-8",
     )
     dom, _ = chromium(f"file://{frame}", 1600)
     frame.unlink()

@@ -16,7 +16,7 @@ def package(tmp_path):
     def write(name: str, text: str) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text))
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
         CODE[:] = [sources.Code(tmp_path)]
 
     write("__init__.py", "")

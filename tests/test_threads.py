@@ -22,7 +22,9 @@ print(before, torch.get_num_threads())
 def test_a_search_for_neighbours_leaves_torchs_threads_alone(threads):
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     environment.pop("NUMBA_NUM_THREADS", None)
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, encoding="utf-8"
+    )
     assert done.stdout.split() == [threads, threads], done.stderr
 
 
@@ -54,5 +56,5 @@ if child == 0:
     os._exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, encoding="utf-8")
     assert done.stdout.strip() == "7", done.stderr

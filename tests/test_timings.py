@@ -53,9 +53,9 @@ def test_the_page_says_what_was_timed_and_what_was_not(book, tmp_path):
 @pytest.mark.parametrize("script", ["linkage"])
 def test_a_benchmark_runs_and_writes_its_file(script, tmp_path):
     command = [sys.executable, f"benchmarks/{script}.py", "--quick", "--folder", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr[-2000:]
-    content = json.loads((tmp_path / f"{script}.json").read_text())
+    content = json.loads((tmp_path / f"{script}.json").read_text(encoding="utf-8"))
     assert content["rows"][0]["work"] == "exact GDL" and content["bars"]
 
 
@@ -71,15 +71,17 @@ def test_the_gpu_benchmark_runs_on_small_input_without_a_gpu(tmp_path):
         "--folder",
         str(tmp_path),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    content = json.loads((tmp_path / "gpu.json").read_text())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    content = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
     assert done.returncode == 1, done.stderr[-2000:]  # no bar of a GPU is held by an interpreter
     assert {"nearest centre, tf32", "cluster sums", "exact neighbours"} <= {row["kernel"] for row in content["rows"]}
 
 
 def test_the_gpu_benchmark_says_where_there_is_no_gpu(tmp_path):
     command = [sys.executable, "benchmarks/gpu.py", "--folder", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, encoding="utf-8"
+    )
     assert done.returncode == 0 and "no CUDA device" in done.stdout
     assert not list(tmp_path.iterdir())
 
@@ -96,6 +98,10 @@ def test_the_gpu_benchmark_needs_torch_triton_and_scikit_learn_only(tmp_path):
     )
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(script.parents[1])}
     call = [sys.executable, "-c", code]
-    done = subprocess.run(call, cwd=script.parent, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        call, cwd=script.parent, env=environment, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
     assert "DBC is left out" in done.stdout, done.stderr
-    assert {row["kernel"] for row in json.loads((tmp_path / "gpu.json").read_text())["rows"]} >= {"GSNMF update"}
+    assert {row["kernel"] for row in json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))["rows"]} >= {
+        "GSNMF update"
+    }

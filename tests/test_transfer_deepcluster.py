@@ -137,7 +137,7 @@ class TestRetrieval:
             "junk": names[3],
         }
         for kind, text in files.items():
-            (tmp_path / f"all_souls_1_{kind}.txt").write_text(text + "\n")
+            (tmp_path / f"all_souls_1_{kind}.txt").write_text(text + "\n", encoding="utf-8")
         (query,) = retrieval.read_ground_truth(tmp_path, names, prefix="oxc1_")
         assert query.image == 0 and query.box == (136.5, 34.1, 648.5, 955.7)
         assert query.positives == {1, 2} and query.junk == {3}

@@ -26,11 +26,13 @@ def kit(tmp_path) -> voc.VocKit:
     for name in ("ImageSets/Main", "ImageSets/Segmentation", "JPEGImages", "Annotations", "SegmentationClass"):
         (tmp_path / name).mkdir(parents=True)
     for part, ids in PARTS.items():
-        (tmp_path / f"ImageSets/Main/{part}.txt").write_text("\n".join(ids) + "\n")
+        (tmp_path / f"ImageSets/Main/{part}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
         for c in voc.CLASSES:
             sign = {"dog": "1", "cat": "0"}.get(c, "-1")
-            (tmp_path / f"ImageSets/Main/{c}_{part}.txt").write_text("".join(f"{i} {sign:>2}\n" for i in ids))
-    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("000001\n000002\n")
+            (tmp_path / f"ImageSets/Main/{c}_{part}.txt").write_text(
+                "".join(f"{i} {sign:>2}\n" for i in ids), encoding="utf-8"
+            )
+    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("000001\n000002\n", encoding="utf-8")
     for name in [*PARTS["trainval"], *PARTS["test"]]:
         left, top = (int(n) for n in rng.integers(2, 20, 2))
         pixels = rng.integers(0, 60, (48, 60, 3), dtype=np.uint8)
@@ -45,7 +47,7 @@ def kit(tmp_path) -> voc.VocKit:
         box = f"<xmin>{left + 1}</xmin><ymin>{top + 1}</ymin><xmax>{left + 24}</xmax><ymax>{top + 24}</ymax>"
         objects = f"<object><name>dog</name><difficult>0</difficult><bndbox>{box}</bndbox></object>"
         cat = f"<object><name>cat</name><difficult>1</difficult><bndbox>{box}</bndbox></object>"
-        (tmp_path / f"Annotations/{name}.xml").write_text(f"<annotation>{objects}{cat}</annotation>")
+        (tmp_path / f"Annotations/{name}.xml").write_text(f"<annotation>{objects}{cat}</annotation>", encoding="utf-8")
     return voc.VocKit(tmp_path)
 
 
@@ -70,10 +72,12 @@ class TestLayout:
             kit.images(["nothing"])
         with pytest.raises(DataCorrupt, match="cannot be read"):
             kit.objects("999999")
-        (kit.folder / "Annotations/000001.xml").write_text("<annotation><object><name>unicorn</name></object>")
+        (kit.folder / "Annotations/000001.xml").write_text(
+            "<annotation><object><name>unicorn</name></object>", encoding="utf-8"
+        )
         with pytest.raises(DataCorrupt, match="cannot be read"):
             kit.objects("000001")
-        (kit.folder / "ImageSets/Main/dog_test.txt").write_text("000004 1\n")
+        (kit.folder / "ImageSets/Main/dog_test.txt").write_text("000004 1\n", encoding="utf-8")
         with pytest.raises(DataCorrupt, match=r"dog_test\.txt"):
             kit.labels("test")
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from clustlib.errors import UsageError
+from clustlib.jule import equations
 from clustlib.kernels import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
 from clustlib.kernels.triplets import _with_random, _with_random_on_gpu
 
@@ -22,7 +23,7 @@ def unit(rows: int, seed: int = 0) -> torch.Tensor:
 
 def reference_loss(x: np.ndarray, triplets: Triplets, gamma: float, margin: float) -> float:
     total = [
-        max(0.0, gamma * ((x[i] - x[j]) ** 2).sum() - ((x[i] - x[k]) ** 2).sum() + margin)
+        equations.triplet_hinge(x[i], x[j], x[k], gamma, margin)
         for i, j, row in zip(*(part.tolist() for part in triplets))
         for k in row
     ]

@@ -54,7 +54,7 @@ def supplied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             header = tarfile.TarInfo(f"lfw/{name[:-5]}/{name}.jpg")
             header.size = len(content := jpeg(photograph))
             archive.addfile(header, io.BytesIO(content))
-    (folder / "lfw/pairs.txt").write_text(PAIRS)
+    (folder / "lfw/pairs.txt").write_text(PAIRS, encoding="utf-8")
     known = datasets.info("lfw")
     bare = replace(known, layouts=(Layout("lfw", (DataFile("lfw/lfw.tgz"),)),))
     table = {**registry._registered(), "lfw": bare}
@@ -110,7 +110,7 @@ class TestLayouts:
         assert lfw_pairs(10, crop=1.0)[0].max() >= 240  # with its surroundings
 
     def test_lfw_without_its_list_or_an_image(self, supplied):
-        (supplied / "lfw/pairs.txt").write_text(PAIRS.replace("Cy", "Eve"))
+        (supplied / "lfw/pairs.txt").write_text(PAIRS.replace("Cy", "Eve"), encoding="utf-8")
         with pytest.raises(DataCorrupt, match="4 of the 5"):
             lfw_pairs(10)
         (supplied / "lfw/pairs.txt").unlink()

@@ -13,8 +13,13 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from clustlib._device import resolve
+
 BLOCK = 512  # rows of a block of squared distances
-NOISE = 2e-6  # squared distances below this share of the largest squared norm are rounding: taken as 0
+NOISE = 2e-6  # squared distances below this share of the largest squared norm are float32's rounding: taken as 0
+SPOILED = 1e-9  # squared distances below this share of two rows' squared norms are computed anew in float64
+PROBED, BLURRED = 64, 1 / 16  # rows looked at, and the share of them that may have another within the noise
+PAIRS = 4096  # of rows whose differences are held at once
 GiB = 1 << 30
 
 
@@ -32,16 +37,22 @@ class Gaussian:
 
 
 class SquaredDistances:
-    """Squared Euclidean distances of ``X`` (n, d) in row blocks, on a device, in float32 of the centred features."""
+    """Squared Euclidean distances of ``X`` (n, d) in row blocks, on a device, in float32 of the centred features.
 
-    def __init__(self, X: np.ndarray, device: str = "auto") -> None:
+    Where the groups of the data lie so far apart that float32 sees no structure inside of them, all is in float64, and
+    what cancels even there comes from the differences.
+    """
+
+    def __init__(self, X: np.ndarray, device: "str | torch.device" = "auto") -> None:
         centred = X.astype(np.float64)
         centred -= centred.mean(axis=0)
         norms = np.einsum("nd,nd->n", centred, centred)
         self.mean = 2 * float(norms.mean())  # over all n² pairs, the n zeros included, as mean(D(:)) is
-        self.device = torch.device(pick_device(device))
-        self.X = torch.from_numpy(centred.astype(np.float32)).to(self.device)
-        self.norms = torch.from_numpy(norms.astype(np.float32)).to(self.device)
+        self.device = torch.device(resolve(device) if isinstance(device, str) else device)
+        self.wide = _is_blurred(centred, norms)
+        kind = np.float64 if self.wide else np.float32
+        self.X = torch.from_numpy(centred.astype(kind, copy=False)).to(self.device)
+        self.norms = torch.from_numpy(norms.astype(kind, copy=False)).to(self.device)
         self.noise = NOISE * float(norms.max())
 
     def __len__(self) -> int:
@@ -51,7 +62,15 @@ class SquaredDistances:
         """Distances of rows start .. stop-1 to the samples from ``first`` on."""
         D = torch.addmm(self.norms[first:], self.X[start:stop], self.X[first:].T, alpha=-2)
         D += self.norms[start:stop, None]
-        return torch.threshold_(D, self.noise, 0.0)
+        return self._mended(D, start, first) if self.wide else torch.threshold_(D, self.noise, 0.0)
+
+    def _mended(self, D: torch.Tensor, start: int, first: int) -> torch.Tensor:
+        """Give every pair whose distance the products have lost that of its differences, in place."""
+        rows, columns = self.norms[start : start + len(D), None], self.norms[first:]
+        for pairs in (SPOILED * (rows + columns) > D).nonzero().split(PAIRS):
+            i, j = pairs.T
+            D[i, j] = (self.X[start + i] - self.X[first + j]).square_().sum(dim=1)
+        return D
 
     def upper_block(self, start: int, stop: int) -> torch.Tensor:
         """Distances of rows start .. stop-1 to the samples from ``start`` on, symmetric where both are rows."""
@@ -71,10 +90,16 @@ def progress(n: int, message: str) -> Any:
     return tqdm(range(0, n, BLOCK), desc=message, leave=False, delay=2)
 
 
-def pick_device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _is_blurred(X: np.ndarray, norms: np.ndarray) -> bool:
+    """Whether more than a few of the rows have another one, not equal to them, within the noise of float32."""
+    probed = np.unique(np.linspace(0, len(X) - 1, PROBED).astype(int))
+    D = norms[probed, None] + norms - 2 * (X[probed] @ X.T)
+    near = np.argwhere(NOISE * norms.max() > D)
+    found: set[int] = set()
+    for first in range(0, len(near), PAIRS):
+        i, j = near[first : first + PAIRS].T
+        found.update(i[(X[probed[i]] != X[j]).any(axis=1)].tolist())
+    return len(found) > BLURRED * len(probed)
 
 
 def affinity(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> Any:
@@ -114,7 +139,7 @@ class BlockAffinity:
 
     def __init__(self, distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> None:
         self.distances, self.kernel, self.spare = distances, kernel, max_memory
-        self.reach = torch.from_numpy(kernel.reach).to(distances.device)
+        self.reach = torch.from_numpy(kernel.reach).to(distances.X)
         self.shape = (len(distances), len(distances))
         self.kept: dict[int, torch.Tensor] = {}
 
@@ -142,7 +167,7 @@ class BlockAffinity:
 
 
 def _sparse(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> sparse.csr_array | None:
-    """The thresholded affinities as float32 CSR, or None where they exceed ``max_memory``."""
+    """The thresholded affinities as CSR, or None where they exceed ``max_memory``."""
     rows, columns, values, entries = [], [], [], 0
     for start, stop, W in BlockAffinity(distances, kernel, 0).upper_blocks("affinities above the threshold"):
         W[:, : stop - start].triu_()

@@ -34,7 +34,7 @@ def codes(X: np.ndarray, landmarks: np.ndarray, n_nearest: int, *, squared_bandw
         nearest = np.argpartition(block, r - 1, axis=1)[:, :r]
         index[start:stop], squared[start:stop] = nearest, np.take_along_axis(block, nearest, axis=1)
         start = stop
-    bandwidth = max(total / (n * p), 1e-30)
+    bandwidth = max(total / (n * p), 1e-150)
     squared -= squared.min(axis=1, keepdims=True)  # the row sums divide it out again, and nothing underflows
     values = np.exp(-squared / (2 * bandwidth**2))
     values /= values.sum(axis=1, keepdims=True)

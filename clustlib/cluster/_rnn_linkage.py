@@ -14,6 +14,7 @@ import numba as nb
 import numpy as np
 
 from clustlib.cluster._condensed import average_linkage_chain, condensed_start
+from clustlib.cluster._distinct import identical_rows
 from clustlib.compiled import njit
 
 GiB = 1 << 30
@@ -96,8 +97,7 @@ def table_bytes(n_clusters: int) -> int:
 
 def _merge_duplicates(clusters: _Partition, X: np.ndarray) -> None:
     """Join equal rows at height 0: thousands of ties would otherwise be one reciprocal pair per pass."""
-    rows = np.ascontiguousarray(X + 0.0).view(np.dtype((np.void, X.itemsize * X.shape[1]))).ravel()  # -0 equals 0
-    _, group = np.unique(rows, return_inverse=True)
+    group = identical_rows(X)
     while True:
         order = np.argsort(group, kind="stable")
         same = group[order[:-1]] == group[order[1:]]

@@ -1,12 +1,13 @@
 """Average linkage (UPGMA) on Euclidean distances, row "AC-Link" of JULE's tables."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 
-from clustlib._validation import check_features, check_n_clusters
-from clustlib.errors import UsageError
+from clustlib._validation import check_features, check_n_clusters, check_parameters, choices, integers, numbers
+from clustlib.cluster._distinct import warn_of_few_rows
+from clustlib.kernels.differences import mend
 
 GiB = 1 << 30
 
@@ -42,6 +43,12 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
     neighbour chains and reducibility); MATLAB ``linkage(X, 'average')`` in the code released with JULE.
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [integers(1)],
+        "method": [choices("auto", "scipy", "low_memory")],
+        "max_memory": [numbers(0, float("inf"), closed="both")],
+    }
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -63,23 +70,25 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
         MemoryError
             ``method="scipy"`` and its tables would exceed ``max_memory``; the message says by how much.
         """
-        X = check_features(X, self.n_clusters, distances="float64")
+        check_parameters(self)
+        X = check_features(X, self.n_clusters, distances="float64", translate=True, estimator=self)
+        warn_of_few_rows(self.n_clusters, X, "identical rows are split")
         self.history_: list[dict[str, int]] = []
         self.linkage_matrix_ = self._linkage(X)
         self.children_ = self.linkage_matrix_[:, :2].astype(np.int64)
         self.distances_ = self.linkage_matrix_[:, 2]
-        self.n_features_in_ = X.shape[1]
         self.labels_ = self.labels_at(self.n_clusters)
         return self
 
     def labels_at(self, n_clusters: int) -> np.ndarray:
         """Labels of the same tree cut at another number of clusters, (n_samples,) int64; no new run."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
         check_n_clusters(n_clusters, len(self.children_) + 1)
         return cut(self.children_, n_clusters)
 
     def _linkage(self, X: np.ndarray) -> np.ndarray:
-        if self.method not in ("auto", "scipy", "low_memory"):
-            raise UsageError(f"method must be 'auto', 'scipy' or 'low_memory', got {self.method!r}")
         if len(X) == 1:
             return np.empty((0, 4))
         needed = scipy_bytes(len(X))
@@ -117,10 +126,7 @@ def pairwise_distances(X: np.ndarray, block: int = 1024) -> np.ndarray:
     for start in range(0, n, block):
         rows = X[start : start + block]
         squared = norms[start : start + block, None] + norms[None, start:] - 2 * (rows @ X[start:].T)
-        near = np.argwhere(squared < 1e-6 * (norms[start : start + block, None] + norms[None, start:]))
-        for first in range(0, len(near), 4096):
-            i, j = near[first : first + 4096].T
-            squared[i, j] = np.square(rows[i] - X[start + j]).sum(axis=1)
+        mend(squared, rows, X[start:], norms[start : start + block], norms[start:], share=1e-6)
         distances = np.sqrt(squared, out=squared)
         for row in range(len(rows)):
             length = n - 1 - (start + row)

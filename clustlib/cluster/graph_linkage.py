@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 
-from clustlib._validation import check_features
+from clustlib._validation import check_features, check_parameters, choices, integers, numbers
+from clustlib.cluster._distinct import warn_of_few_rows
 from clustlib.errors import UsageError
 
 
@@ -21,7 +22,8 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_clusters : int
+    n_clusters : int or None
+        None finds the number: see :func:`clustlib.images.estimate`.
     linkage : {"gdl", "path", "zeta"}
         Graph degree linkage (Zhang et al., ECCV 2012), the increment of the path integral (Zhang, Zhao and Wang,
         2013) or of the zeta entropy (Zhao and Tang, NIPS 2008).
@@ -56,6 +58,8 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
     Attributes
     ----------
     labels_ : (n_samples,) int64
+    n_clusters_ : int
+        ``n_clusters``, or the number that was found.
     tree_ : clustlib.kernels.MergeTree
         ``tree_.linkage_matrix()`` is SciPy's format.
     children_ : (n_leaves_ - 1, 2) int64
@@ -79,9 +83,26 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
     11
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [integers(1), None],
+        "linkage": [choices("gdl", "path", "zeta")],
+        "n_neighbors": [integers(1)],
+        "a": [numbers(0, closed="neither")],
+        "variant": [choices("published", "released")],
+        "update": [choices("exact", "paper_fast", "released_fast")],
+        "criterion": [choices("affinity", "local", "released")],
+        "k_c": [integers(1)],
+        "weight": [numbers(0)],
+        "candidates": [integers(1), None],
+        "z": [numbers(0, 0.1, closed="right")],
+        "initial": [choices("nearest", "singletons")],
+        "isolated": [choices("auto", "nearest", "keep", "released")],
+        "device": [str],
+    }
+
     def __init__(
         self,
-        n_clusters: int = 10,
+        n_clusters: int | None = 10,
         linkage: Literal["gdl", "path", "zeta"] = "gdl",
         n_neighbors: int = 20,
         a: float = 1.0,
@@ -115,7 +136,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Build the graph and the merge tree of ``X`` (n_samples, n_features) and cut it at ``n_clusters``.
+        """Build the graph and the merge tree of ``X`` (n_samples, n_features) and cut it.
 
         Raises
         ------
@@ -125,9 +146,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         """
         from clustlib.kernels import KnnGraph, affinity_graph, graph_linkage, initial_clusters
 
-        self._check_choices()
-        X = check_features(X, self.n_clusters)
-        self.n_features_in_ = X.shape[1]
+        check_parameters(self)
+        n_clusters = 1 if self.n_clusters is None else self.n_clusters
+        X = check_features(X, n_clusters, translate=True, estimator=self)
+        warn_of_few_rows(n_clusters, X, "identical rows are split")
         self.history_: list[dict[str, Any]] = []
         started = time.perf_counter()
         if len(X) == 1:
@@ -139,9 +161,9 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         labels0 = np.arange(len(X)) if alone else initial_clusters(graph)
         n_leaves = int(labels0.max()) + 1
         started = self._note("initial", started, n_clusters=n_leaves)
-        if self.n_clusters > n_leaves:
-            raise ValueError(
-                f"n_clusters={self.n_clusters} is more than the {n_leaves} initial clusters; "
+        if n_clusters > n_leaves:
+            raise UsageError(
+                f"n_clusters={n_clusters} is more than the {n_leaves} initial clusters; "
                 "initial='singletons' starts from every sample alone"
             )
         self.tree_ = graph_linkage(
@@ -157,22 +179,26 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
             self_loops=self.variant == "released",
             isolated=self._rescue(),
             features=X,
-            n_clusters=self.n_clusters,
+            n_clusters=n_clusters,
         )
         self._note("merging", started, without_affinity=int((self.tree_.heights == 0).sum()))
         self.children_, self.affinities_ = self.tree_.children, self.tree_.heights
         self.n_leaves_, self.initial_labels_ = self.tree_.n_leaves, self.tree_.initial
-        self.labels_ = self.labels_at(self.n_clusters)
+        self.n_clusters_ = self._estimate(graph.indices) if self.n_clusters is None else n_clusters
+        self.labels_ = self.labels_at(self.n_clusters_)
         return self
 
     def labels_at(self, n_clusters: int) -> np.ndarray:
         """Labels (n_samples,) int64 of the same tree cut at another number of clusters; no new run."""
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self)
         return self.tree_.labels(n_clusters)
 
-    def _check_choices(self) -> None:
-        for name, choices in (("initial", ("nearest", "singletons")), ("variant", ("published", "released"))):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
+    def _estimate(self, neighbours: np.ndarray) -> int:
+        from clustlib.images.number_of_clusters import estimate
+
+        return estimate(self.tree_, neighbours).n_clusters
 
     def _neighbors(self, n_samples: int) -> int:
         if n_samples <= self.n_neighbors:

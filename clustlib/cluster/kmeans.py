@@ -1,13 +1,21 @@
 """K-means with restarts, the row every table starts with."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features
-from clustlib.errors import UsageError
+from clustlib._validation import (
+    check_n_clusters,
+    check_numbers,
+    check_parameters,
+    choices,
+    integers,
+    measured_from,
+    numbers,
+    origin_of,
+)
 
 
 class KMeans(ClusterMixin, BaseEstimator):
@@ -50,6 +58,15 @@ class KMeans(ClusterMixin, BaseEstimator):
     JULE's Tables 3 and 10.
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [integers(1)],
+        "n_init": [integers(1)],
+        "init": [choices("k-means++", "random")],
+        "max_iter": [integers(1)],
+        "tol": [numbers(0)],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -73,16 +90,16 @@ class KMeans(ClusterMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            NaN or infinite values, wrong rank, fewer samples than clusters, ``n_init`` below 1, unknown ``init``.
+            NaN or infinite values, wrong rank, fewer samples than clusters, a parameter out of its range.
         """
         from sklearn.cluster import KMeans as Lloyd
         from tqdm.auto import tqdm
 
-        if self.init not in ("k-means++", "random"):
-            raise UsageError(f"init must be 'k-means++' or 'random', got {self.init!r}")
-        if self.n_init < 1:
-            raise UsageError(f"n_init must be at least 1, got {self.n_init}")
-        X = check_features(X, self.n_clusters)
+        check_parameters(self)
+        X = check_numbers(X, estimator=self)
+        check_n_clusters(self.n_clusters, len(X))
+        self._origin = origin_of(X)
+        X = measured_from(X, self._origin)
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_init)
         best: Any = None
         history: list[dict[str, float]] = []
@@ -96,10 +113,9 @@ class KMeans(ClusterMixin, BaseEstimator):
         self._best = best
         self.history_ = history
         self.labels_ = best.labels_.astype(np.int64)
-        self.cluster_centers_ = best.cluster_centers_
+        self.cluster_centers_ = best.cluster_centers_ if self._origin is None else best.cluster_centers_ + self._origin
         self.inertia_ = float(best.inertia_)
         self.n_iter_ = int(best.n_iter_)
-        self.n_features_in_ = X.shape[1]
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -107,5 +123,5 @@ class KMeans(ClusterMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        X = check_features(X).astype(self.cluster_centers_.dtype, copy=False)
-        return self._best.predict(X).astype(np.int64)
+        X = measured_from(check_numbers(X, estimator=self, reset=False), self._origin)
+        return self._best.predict(X.astype(self._best.cluster_centers_.dtype, copy=False)).astype(np.int64)

@@ -1,12 +1,13 @@
 """Clustering by matrix factorisation, rows "NMF-LP" and "NMF-D" of JULE's tables."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features
+from clustlib._validation import check_features, check_integer, check_parameters, choices, integers, numbers
+from clustlib.cluster._distinct import settled
 from clustlib.errors import UsageError
 
 
@@ -40,6 +41,7 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         V, with the columns of U scaled to unit length.
     components_ : (n_features, n_components) float64
         U.
+    n_iter_ : int
     history_ : list of dict
         ``{"iteration", "objective", "divergence", "roughness"}`` of the start that was kept.
 
@@ -52,6 +54,18 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
     ----------
     Cai, He, Wang, Bao, Han, "Locality preserving nonnegative matrix factorization", IJCAI 2009.
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [integers(1)],
+        "variant": [choices("published", "released")],
+        "n_components": [integers(1), None],
+        "alpha": [numbers(0), None],
+        "n_neighbors": [integers(1)],
+        "n_init": [integers(1)],
+        "max_iter": [integers(1), None],
+        "tol": [numbers(0)],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -88,34 +102,34 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         from clustlib.cluster._kl_nmf import KLFactors, best_start, normalised_cut_weights, zero_one_laplacian
         from clustlib.cluster.kmeans import KMeans
 
-        if self.variant not in ("published", "released"):
-            raise UsageError(f"variant must be 'published' or 'released', got {self.variant!r}")
+        check_parameters(self)
         released = self.variant == "released"
-        X = check_features(X, self.n_clusters, nonnegative=True)
-        rank = self.n_components or (10 if released else self.n_clusters)
+        X = check_features(X, self.n_clusters, nonnegative=True, estimator=self)
+        rank = self.n_components if self.n_components is not None else (10 if released else self.n_clusters)
         alpha = self.alpha if self.alpha is not None else (0.0 if released else 100.0)
-        max_iter = self.max_iter or (50 if released else 300)
-        self._check(len(X), rank, alpha, max_iter)
+        max_iter = self.max_iter if self.max_iter is not None else (50 if released else 300)
+        self._check(len(X), rank, alpha)
         random = check_random_state(self.random_state)
         laplacian = zero_one_laplacian(X, self.n_neighbors) if alpha > 0 else None
         weights = normalised_cut_weights(X) if released else np.ones(len(X))
         factors: KLFactors = best_start(X, rank, weights, alpha, laplacian, self.n_init, min(30, max_iter), random)
         factors.iterate(max_iter - len(factors.history), 0.0 if released else self.tol)
         self.embedding_, self.components_ = factors.normalised()
-        self.history_ = factors.history
-        self.labels_ = KMeans(self.n_clusters, random_state=random).fit(self.embedding_).labels_
-        self.n_features_in_ = X.shape[1]
+        self.history_, self.n_iter_ = factors.history, len(factors.history)
+        found = KMeans(self.n_clusters, random_state=random).fit(self.embedding_)
+        self.labels_ = settled(found.labels_, self.n_clusters, X)
         return self
 
-    def _check(self, n_samples: int, rank: int, alpha: float, max_iter: int) -> None:
-        if not 1 <= rank <= n_samples:
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
+    def _check(self, n_samples: int, rank: int, alpha: float) -> None:
+        if rank > n_samples:
             raise UsageError(f"n_components={rank} must be between 1 and the {n_samples} samples")
-        if alpha < 0:
-            raise UsageError(f"alpha must not be negative, got {alpha}")
-        if alpha > 0 and not 1 <= self.n_neighbors < n_samples:
+        if alpha > 0 and self.n_neighbors >= n_samples:
             raise UsageError(f"n_neighbors={self.n_neighbors} must be at least 1 and below the {n_samples} samples")
-        if self.n_init < 1 or max_iter < 1:
-            raise UsageError(f"n_init={self.n_init} and max_iter={max_iter} must be at least 1")
 
 
 class DeepSemiNMF(ClusterMixin, BaseEstimator):
@@ -145,6 +159,8 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
         Z_1 (n_features, k_1), Z_2 (k_1, k_2), ...
     layers_ : tuple of int
         The widths used.
+    n_iter_ : int
+        Of the joint training.
     history_ : list of dict
         ``{"stage", "iteration", "residual"}``: Frobenius norm of X' - Z_1 .. Z_m H_m, stage "layer 1", .., "joint".
 
@@ -157,6 +173,14 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
     Trigeorgis, Bousmalis, Zafeiriou, Schuller, "A deep semi-NMF model for learning hidden representations", ICML 2014;
     Ding, Li, Jordan, "Convex and semi-nonnegative matrix factorizations", PAMI 2010.
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [integers(1)],
+        "layers": ["array-like"],
+        "max_iter": [integers(1)],
+        "tol": [numbers(0)],
+        "random_state": ["random_state"],
+    }
 
     def __init__(
         self,
@@ -184,9 +208,9 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
         from clustlib.cluster._semi_nmf import joint_training, semi_nmf
         from clustlib.cluster.kmeans import KMeans
 
-        if not len(self.layers) or min(self.layers) < 1 or self.max_iter < 1:
-            raise UsageError(f"layers={self.layers!r} needs positive widths and max_iter={self.max_iter} at least 1")
-        X = check_features(X, self.n_clusters)
+        check_parameters(self)
+        self._check_layers()
+        X = check_features(X, self.n_clusters, estimator=self)
         random = check_random_state(self.random_state)
         self.history_: list[dict[str, Any]] = []
         factors, H = [], X.T
@@ -196,9 +220,17 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
             self.history_ += [{"stage": f"layer {number}", **entry} for entry in residuals]
         self.factors_, H, residuals = joint_training(X.T, factors, H, self.max_iter, self.tol)
         self.history_ += [{"stage": "joint", **entry} for entry in residuals]
+        self.n_iter_ = int(residuals[-1]["iteration"])
         self.embedding_ = np.ascontiguousarray(H.T)
         self.layers_ = tuple(Z.shape[1] for Z in self.factors_)
         max_iter = max(100, len(X) // 100)
-        self.labels_ = KMeans(self.n_clusters, max_iter=max_iter, random_state=random).fit(self.embedding_).labels_
-        self.n_features_in_ = X.shape[1]
+        found = KMeans(self.n_clusters, max_iter=max_iter, random_state=random).fit(self.embedding_)
+        self.labels_ = settled(found.labels_, self.n_clusters, X)
         return self
+
+    def _check_layers(self) -> None:
+        """Of which the constraints know only that they are a sequence."""
+        if np.ndim(self.layers) != 1 or not len(self.layers):
+            raise UsageError(f"layers must be a sequence of widths, got {self.layers!r}"[:200])
+        for number, width in enumerate(self.layers):
+            check_integer(f"layers[{number}]", width, 1)

@@ -3,25 +3,27 @@
 ``variant="published"`` is the cited paper's algorithm; ``variant="released"`` is what the code released with JULE runs.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features
+from clustlib._device import resolve
+from clustlib._validation import check_features, check_parameters, choices, integers, numbers
 from clustlib.cluster._discrete import align, normalise_rows, scatter_ratio_kmeans
+from clustlib.cluster._distinct import settled
 from clustlib.errors import UsageError
 
 GiB = 1 << 30
-TINY = 1e-30
+TINY = 1e-37  # of a squared distance: its root is still a normal number of float32, and so is one over it
 Variant = Literal["published", "released"]
-
-
-def _is_released(variant: str) -> bool:
-    if variant not in ("published", "released"):
-        raise UsageError(f"variant must be 'published' or 'released', got {variant!r}")
-    return variant == "released"
+_SHARED: dict[str, list[Any]] = {
+    "n_clusters": [integers(1)],
+    "variant": [choices("published", "released")],
+    "random_state": ["random_state"],
+    "max_memory": [numbers(0, float("inf"), closed="both")],
+}
 
 
 class SpectralNJW(ClusterMixin, BaseEstimator):
@@ -60,6 +62,11 @@ class SpectralNJW(ClusterMixin, BaseEstimator):
     Ng, Jordan, Weiss, "On spectral clustering: analysis and an algorithm", NIPS 2001.
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_SHARED,
+        "scale": [numbers(0, closed="neither"), "array-like"],
+    }
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -89,13 +96,12 @@ class SpectralNJW(ClusterMixin, BaseEstimator):
         from clustlib.cluster._eigenvectors import NormalisedAffinity
         from clustlib.cluster.kmeans import KMeans
 
-        released = _is_released(self.variant)
-        scales = [float(s) for s in np.atleast_1d(self.scale)]
-        if not scales or min(scales) <= 0:
-            raise UsageError(f"scale must be positive, got {self.scale!r}")
-        X = check_features(X, self.n_clusters)
+        check_parameters(self)
+        released = self.variant == "released"
+        device, scales = resolve(self.device), self._scales()
+        X = check_features(X, self.n_clusters, translate=True, estimator=self)
         random = check_random_state(self.random_state)
-        distances = SquaredDistances(X, self.device)
+        distances = SquaredDistances(X, device)
         self.history_: list[dict[str, float]] = []
         tightest = np.inf
         for scale in scales:
@@ -108,9 +114,19 @@ class SpectralNJW(ClusterMixin, BaseEstimator):
             self.history_.append({"scale": scale, "distortion": final.inertia_})
             if final.inertia_ < tightest:
                 tightest, self.scale_ = final.inertia_, scale
-                self.labels_, self.embedding_, self.eigenvalues_ = final.labels_, rows, values
-        self.n_features_in_ = X.shape[1]
+                labels, self.embedding_, self.eigenvalues_ = final.labels_, rows, values
+        self.labels_ = settled(labels, self.n_clusters, X)
         return self
+
+    def _scales(self) -> list[float]:
+        """The scales to try, of which the constraints know only that they are a number or a sequence."""
+        try:
+            scales = [float(scale) for scale in np.atleast_1d(self.scale)]
+        except (TypeError, ValueError):
+            scales = []
+        if not scales or not all(0 < scale < np.inf for scale in scales):
+            raise UsageError(f"scale must be a positive number, or several, got {self.scale!r}"[:200])
+        return scales
 
 
 class SelfTuningSpectral(ClusterMixin, BaseEstimator):
@@ -146,6 +162,8 @@ class SelfTuningSpectral(ClusterMixin, BaseEstimator):
     Zelnik-Manor, Perona, "Self-tuning spectral clustering", NIPS 2004.
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_SHARED, "n_neighbors": [integers(1), None]}
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -175,14 +193,16 @@ class SelfTuningSpectral(ClusterMixin, BaseEstimator):
         from clustlib.cluster._eigenvectors import NormalisedAffinity
         from clustlib.kernels.neighbours import knn
 
-        released = _is_released(self.variant)
-        n_neighbors = self.n_neighbors or (75 if released else 7)
-        X = check_features(X, self.n_clusters)
-        if not 1 <= n_neighbors < len(X):
+        check_parameters(self)
+        released = self.variant == "released"
+        device = resolve(self.device)
+        n_neighbors = self.n_neighbors if self.n_neighbors is not None else (75 if released else 7)
+        X = check_features(X, self.n_clusters, translate=True, estimator=self)
+        if n_neighbors >= len(X):
             raise UsageError(f"n_neighbors={n_neighbors} must be at least 1 and below the {len(X)} samples")
         random = check_random_state(self.random_state)
-        distances = SquaredDistances(X, self.device)
-        _, nearest = knn(X, n_neighbors, device=self.device)
+        distances = SquaredDistances(X, device)
+        _, nearest = knn(X, n_neighbors, device=str(device))
         reach = np.maximum(nearest[:, -1], TINY) ** -0.5
         limit = 1 / 0.004 if released and reach.max() ** 2 > 1 / 0.004 else np.inf
         graph = NormalisedAffinity(distances, Gaussian(reach, limit=limit), self.max_memory)
@@ -190,13 +210,13 @@ class SelfTuningSpectral(ClusterMixin, BaseEstimator):
         self.history_: list[dict[str, float]] = list(passes)
         if released:
             self.embedding_ = normalise_rows(V)
-            self.labels_, self.cost_ = scatter_ratio_kmeans(V, self.n_clusters, random)
+            labels, self.cost_ = scatter_ratio_kmeans(V, self.n_clusters, random)
         else:
             self.embedding_, costs = align(V)
-            self.labels_ = np.argmax(self.embedding_**2, axis=1).astype(np.int64)
+            labels = np.argmax(self.embedding_**2, axis=1)
             self.cost_ = costs[-1] / len(X)
             self.history_ += [{"iteration": i, "cost": cost} for i, cost in enumerate(costs)]
-        self.n_features_in_ = X.shape[1]
+        self.labels_ = settled(labels, self.n_clusters, X)
         return self
 
 
@@ -229,6 +249,12 @@ class LandmarkSpectral(ClusterMixin, BaseEstimator):
     Chen, Cai, "Large scale spectral clustering with landmark-based representation", AAAI 2011.
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **_SHARED,
+        "n_landmarks": [integers(1), None],
+        "n_nearest": [integers(1)],
+    }
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -255,13 +281,13 @@ class LandmarkSpectral(ClusterMixin, BaseEstimator):
         from clustlib.cluster._landmarks import codes, left_singular_vectors, pick_landmarks
         from clustlib.cluster.kmeans import KMeans
 
-        released = _is_released(self.variant)
-        X = check_features(X, self.n_clusters)
-        wanted = min(self.n_landmarks or (500 if released else 1000), len(X))
-        if self.n_nearest < 1 or wanted < self.n_clusters:
-            raise UsageError(
-                f"needs n_landmarks={wanted} >= n_clusters={self.n_clusters} and n_nearest={self.n_nearest} >= 1"
-            )
+        check_parameters(self)
+        released = self.variant == "released"
+        X = check_features(X, self.n_clusters, translate=True, estimator=self)
+        asked = self.n_landmarks if self.n_landmarks is not None else (500 if released else 1000)
+        wanted = min(asked, len(X))
+        if wanted < self.n_clusters:
+            raise UsageError(f"n_landmarks={wanted} must be at least n_clusters={self.n_clusters}")
         random = check_random_state(self.random_state)
         self.landmarks_ = pick_landmarks(X, wanted, random)
         Z = codes(X, self.landmarks_, self.n_nearest, squared_bandwidth=released)
@@ -269,8 +295,8 @@ class LandmarkSpectral(ClusterMixin, BaseEstimator):
         if released:
             U, values = normalise_rows(U[:, 1:]), values[1:]
         self.embedding_, self.singular_values_ = U, values
-        self.labels_ = KMeans(self.n_clusters, init="random", max_iter=100, random_state=random).fit(U).labels_
-        self.n_features_in_ = X.shape[1]
+        found = KMeans(self.n_clusters, init="random", max_iter=100, random_state=random).fit(U)
+        self.labels_ = settled(found.labels_, self.n_clusters, X)
         return self
 
 
@@ -305,6 +331,8 @@ class NormalizedCuts(ClusterMixin, BaseEstimator):
     ICCV 2003.
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**_SHARED, "scale": [numbers(0, closed="neither"), None]}
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -335,13 +363,13 @@ class NormalizedCuts(ClusterMixin, BaseEstimator):
         from clustlib.cluster._affinity import Gaussian, SquaredDistances
         from clustlib.cluster._eigenvectors import NormalisedAffinity
 
-        released = _is_released(self.variant)
+        check_parameters(self)
+        released = self.variant == "released"
+        device = resolve(self.device)
         scale = self.scale if self.scale is not None else (0.05 if released else 0.15)
-        if scale <= 0:
-            raise UsageError(f"scale must be positive, got {scale!r}")
-        X = check_features(X, self.n_clusters)
+        X = check_features(X, self.n_clusters, translate=True, estimator=self)
         random = check_random_state(self.random_state)
-        distances = SquaredDistances(X, self.device)
+        distances = SquaredDistances(X, device)
         largest = distances.maximum()
         reach = np.full(len(X), max((scale if released else scale**2) * largest, TINY) ** -0.5, np.float32)
         kernel = Gaussian(reach, power=2, threshold=1e-6) if released else Gaussian(reach)
@@ -352,6 +380,5 @@ class NormalizedCuts(ClusterMixin, BaseEstimator):
         self.embedding_ = V / np.sqrt(graph.degrees)[:, None]
         rows = self.embedding_ / np.linalg.norm(self.embedding_, axis=0)
         rows[~rows.any(axis=1)] = TINY  # a sample that no vector reaches is equally far from every part
-        self.labels_ = discretize(rows, random_state=random).astype(np.int64)
-        self.n_features_in_ = X.shape[1]
+        self.labels_ = settled(discretize(rows, random_state=random), self.n_clusters, X)
         return self

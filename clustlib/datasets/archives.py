@@ -4,11 +4,11 @@ Nothing is ever unpacked to disk. A decoded archive is kept in the user cache un
 array that later loads map into memory.
 """
 
-import io
+import hashlib
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,9 +18,11 @@ import numpy as np
 from clustlib.datasets import fetch
 from clustlib.datasets.description import DatasetInfo
 from clustlib.datasets.imageset import ImageSet
+from clustlib.datasets.pictures import Unreadable, decoded
+from clustlib.datasets.space import mapped_array
 from clustlib.errors import DataCorrupt
 
-_RULE = 1  # part of the decoded arrays' names: raise it when what `decode` makes of an image changes
+_RULE = 2  # part of the decoded arrays' names: raise it when what a plan or `decode` makes of a set changes
 _LARGEST_MEMBER = 64 << 20  # bytes; no image of any registered set comes near
 
 
@@ -91,6 +93,7 @@ def _walk_folder(source: Path, wanted: frozenset[str] | None) -> Iterator[tuple[
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source).as_posix()
         if (wanted is None or name in wanted) and path.is_file():
+            _check_size(source, name, path.stat().st_size)
             yield name, b"" if wanted is None else path.read_bytes()
 
 
@@ -126,13 +129,10 @@ def decode(content: bytes, shape: tuple[int, int, int], *, fit: bool, what: str 
     With ``fit`` the image is scaled (bicubic, with antialiasing) until its short side fills the shape, if it
     does not already, and the middle is cut out; otherwise it must have the size it is meant to have.
     """
-    from PIL import Image
-
     channels, height, width = shape
     try:
-        with Image.open(io.BytesIO(content)) as opened:
-            image = opened.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        image = decoded(content, "L" if channels == 1 else "RGB")
+    except Unreadable as error:
         raise DataCorrupt(f"{what} cannot be decoded: {error}") from error
     if fit:
         image = _fitted(image, width, height)
@@ -167,18 +167,18 @@ def _decode_into(images: np.ndarray, source: Path, members: list[str], info: Dat
         raise DataCorrupt(f"{source} holds {done:,} of the {len(members):,} images that it should")
 
 
-def read_images(info: DatasetInfo, source: Path, plan: Callable[[], Plan], *, fit: bool = False) -> ImageSet:
-    """A set from the image files of an archive or folder, in the order that ``plan`` gives them.
+def read_images(info: DatasetInfo, paths: Sequence[Path], plan: Callable[[], Plan], *, fit: bool = False) -> ImageSet:
+    """A set from the image files of an archive or folder, the first of ``paths``, in the order of ``plan``.
 
-    An archive is decoded once: the array is kept in the user cache under the archive's checksum, so neither
-    ``plan`` nor any image is read again. A folder has no checksum and is read each time.
+    An archive is decoded once: the array is kept in the user cache under the checksums of all ``paths``, the lists that
+    ``plan`` reads among them, so that neither ``plan`` nor any image is read again. A folder has no checksum and is
+    read each time.
     """
     assert info.shape is not None
+    source = paths[0]
     if source.is_dir():
         return _decoded(info, source, plan(), fit)
-    height, width = info.shape[1:]
-    key = f"{info.name}-{height}x{width}-{fetch.digest(source)[:16]}-{_RULE}"
-    target = fetch.cache_folder() / "decoded" / f"{key}.npy"
+    target = fetch.cache_folder() / "decoded" / f"{_key(info, paths, fit)}.npy"
     try:
         return _kept(info, target)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent, or not whole: made again
@@ -188,9 +188,20 @@ def read_images(info: DatasetInfo, source: Path, plan: Callable[[], Plan], *, fi
         _keep(info, source, made, fit, target)
     except DataCorrupt:
         raise
-    except OSError:  # a cache that cannot be written: decode to memory
+    except OSError:  # a cache that cannot be written, or has no room: decode to memory
         return _decoded(info, source, made, fit)
     return _kept(info, target)
+
+
+def _key(info: DatasetInfo, paths: Sequence[Path], fit: bool) -> str:
+    """A name that holds everything that shapes the array: the files, what is asked of them, and the decoder."""
+    import PIL
+
+    assert info.shape is not None
+    sums = [fetch.digest(path) for path in paths]
+    shaping = (info.shape, info.n_classes, fit, [layout.reader for layout in info.layouts], PIL.__version__, _RULE)
+    both = hashlib.sha256(repr((sums, shaping)).encode()).hexdigest()
+    return f"{info.name}-{'x'.join(map(str, info.shape[1:]))}-{both[:24]}"
 
 
 def _decoded(info: DatasetInfo, source: Path, plan: Plan, fit: bool) -> ImageSet:
@@ -204,7 +215,7 @@ def _keep(info: DatasetInfo, source: Path, plan: Plan, fit: bool, target: Path) 
         raise DataCorrupt(f"{source} holds none of the images of {info.title}")
     with fetch.replacing(target) as pixels:
         shape = (len(plan.members), *info.shape)  # type: ignore[misc]
-        images = np.lib.format.open_memmap(pixels, "w+", np.uint8, shape)
+        images = mapped_array(pixels, np.uint8, shape)
         _decode_into(images, source, plan.members, info, fit)
         images.flush()
         with fetch.replacing(target.with_suffix(".npz")) as notes, open(notes, "wb") as file:

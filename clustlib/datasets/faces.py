@@ -10,6 +10,7 @@ from clustlib.datasets import fetch
 from clustlib.datasets.archives import member_contents
 from clustlib.datasets.folders import ImageFolder
 from clustlib.datasets.imageset import ImageSet
+from clustlib.datasets.pictures import Unreadable, decoded
 from clustlib.datasets.registry import info
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
 
@@ -78,12 +79,12 @@ def lfw_pairs(side: int, crop: float = 0.5) -> tuple[np.ndarray, Pairs]:
     listing = archive.parent / "pairs.txt"
     if not listing.is_file():
         raise DataMissing(f"{listing} is missing: fetch it from http://vis-www.cs.umass.edu/lfw/pairs.txt")
-    names, pairs = read_pairs(listing.read_text())
+    names, pairs = read_pairs(listing.read_text(encoding="utf-8"))
     images = np.empty((len(names), 3, side, side), np.uint8)
     place = {f"lfw/{name}": i for i, name in enumerate(names)}
     found = 0
     for name, content in member_contents(archive, place):
-        images[place[name]] = _face(content, side, crop)
+        images[place[name]] = _face(content, side, crop, f"{archive}: {name}")
         found += 1
     if found != len(names):
         raise DataCorrupt(f"{archive} holds {found} of the {len(names)} images that pairs.txt names")
@@ -104,7 +105,7 @@ def ytf_faces(n: int, seed: int, side: int = 55) -> ImageSet:
     if n > len(folder):
         raise UsageError(f"{where} has {len(folder):,} images, cannot take {n:,}")
     drawn = np.sort(np.random.default_rng(seed).permutation(len(folder))[:n])
-    images = np.stack([_face(folder.paths[i].read_bytes(), side, 1.0) for i in drawn])
+    images = np.stack([_face(folder.paths[i].read_bytes(), side, 1.0, str(folder.paths[i])) for i in drawn])
     subjects = [folder.paths[i].relative_to(where).parts[0] for i in drawn]
     names, labels = np.unique(subjects, return_inverse=True)
     return ImageSet(images, labels, f"ytf-{n}", tuple(names))
@@ -147,13 +148,13 @@ def _place(name: str) -> Path:
     return found.paths[0]
 
 
-def _face(content: bytes, side: int, crop: float) -> np.ndarray:
-    import io
-
+def _face(content: bytes, side: int, crop: float, what: str) -> np.ndarray:
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as opened:
-        image = opened.convert("RGB")
+    try:
+        image = decoded(content, "RGB")
+    except Unreadable as error:
+        raise DataCorrupt(f"{what} cannot be decoded: {error}") from None
     width, height = (max(1, round(crop * length)) for length in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     resized = image.crop((left, top, left + width, top + height)).resize((side, side), Image.Resampling.BICUBIC)

@@ -107,15 +107,16 @@ def checksum(path: Path, algorithm: str = "sha256", *, unpacked: bool = False) -
 
 
 def digest(path: Path, algorithm: str = "sha256", *, unpacked: bool = False) -> str:
-    """:func:`checksum`, computed once and kept in the user cache under path, size and modification time.
+    """:func:`checksum`, computed once and kept in the user cache under path, size, inode and times of change.
 
     So a set's second load does not read its files twice.
     """
     stat = path.stat()
-    state = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{algorithm}|{unpacked}"
-    note = cache_folder() / "checked" / hashlib.sha256(state.encode()).hexdigest()
+    times = f"{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
+    state = f"{path.resolve()}|{stat.st_size}|{times}|{algorithm}|{unpacked}"
+    note = cache_folder() / "checked" / hashlib.sha256(os.fsencode(state)).hexdigest()
     with suppress(OSError, UnicodeDecodeError):
-        known = note.read_text()
+        known = note.read_text(encoding="ascii")
         if len(known) == hashlib.new(algorithm).digest_size * 2:
             return known
     found = checksum(path, algorithm, unpacked=unpacked)

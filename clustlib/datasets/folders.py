@@ -1,18 +1,19 @@
 """A folder of image files, read one by one: nothing but their names is held in memory."""
 
 import hashlib
-import warnings
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clustlib.datasets.listing import SUFFIXES, list_images
+from clustlib.datasets.pictures import Unreadable, content_of, picture
 from clustlib.errors import DataMissing
 
 if TYPE_CHECKING:
     from PIL import Image
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp")
 
 
 class ImageFolder:
@@ -21,11 +22,13 @@ class ImageFolder:
     Parameters
     ----------
     path : the folder; sub-folders are searched. Where all files lie in folders of one level, these are classes.
+    upright : turn each image as its EXIF orientation says.
 
     Attributes
     ----------
     paths : list of Path
     labels : (N,) int64, the rank of each file's folder; None where files lie in the folder itself.
+    skipped : dict of name to reason; what was not taken for an image file (hidden, a dangling link, a pipe, ...).
     unreadable : dict of index to reason; files that were found to be no images when they were read.
 
     Raises
@@ -33,14 +36,15 @@ class ImageFolder:
     DataMissing : no such folder, or no image file in it.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.paths = sorted(file for file in self.path.rglob("*") if file.suffix.lower() in SUFFIXES)
+    def __init__(self, path: str | Path, upright: bool = True) -> None:
+        self.path, self.upright = Path(path), upright
+        listing = list_images(self.path)
+        self.paths = [Path(listing.path(file)) for file in listing.files]
+        self.skipped = listing.skipped
         if not self.paths:
             raise DataMissing(f"{self.path} holds no image files ({', '.join(SUFFIXES)})")
-        classes = [file.relative_to(self.path).parts[:-1] for file in self.paths]
-        nested = all(classes)
-        self.labels = np.unique(["/".join(c) for c in classes], return_inverse=True)[1] if nested else None
+        classes = [file.rpartition("/")[0] for file in listing.files]
+        self.labels = np.unique(classes, return_inverse=True)[1] if all(classes) else None
         self.unreadable: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -48,21 +52,28 @@ class ImageFolder:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 (hex) of the files' names and sizes: which folder a checkpoint belongs to."""
+        """SHA-256 (hex) of the files' names and sizes: which data set this is, on any machine."""
+        return self._digest("st_size")
+
+    @property
+    def state(self) -> str:
+        """SHA-256 (hex) of the names, sizes and times of change: which content a checkpoint belongs to."""
+        return self._digest("st_size", "st_mtime_ns")
+
+    def _digest(self, *fields: str) -> str:
         total = hashlib.sha256()
         for file in self.paths:
-            total.update(f"{file.relative_to(self.path).as_posix()}\0{file.stat().st_size}\n".encode())
+            said = "gone"
+            with suppress(OSError):
+                status = file.stat()
+                said = " ".join(str(getattr(status, field)) for field in fields)
+            total.update(os.fsencode(file.relative_to(self.path).as_posix()) + f"\0{said}\n".encode())
         return total.hexdigest()
 
     def read(self, index: int) -> "Image.Image | None":
-        """An image in RGB, whatever its file's mode (grey, CMYK, palette); None, and counted, where it is damaged."""
-        from PIL import Image
-
+        """An image in RGB and upright, whatever its file's mode; None, and counted, where it cannot be read."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # odd EXIF blocks and the like do not concern the pixels
-                with Image.open(self.paths[index]) as opened:
-                    return opened.convert("RGB")
-        except Exception as error:  # decoders raise a dozen types on a damaged file
-            self.unreadable[int(index)] = f"{type(error).__name__}: {error}"
+            return picture(content_of(self.paths[index]), upright=self.upright)
+        except Unreadable as error:
+            self.unreadable[int(index)] = str(error)
             return None

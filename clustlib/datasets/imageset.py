@@ -21,10 +21,12 @@ class ImageSet:
     Parameters
     ----------
     images : (N, C, H, W) uint8. Channels are 1 (gray) or 3 (red, green, blue).
-    labels : (N,) integers, kept as int64. Used by scores only, never by a clustering method.
+    labels : (N,) integers, kept as int64; None where nobody knows any. Used by scores only, never by a clustering
+        method.
     name : the registered name, or what a table should call the set.
     class_names : one name per label value, in order, where the set has them.
     split : (N,) strings that name each image's official part ("train", "test", ...), where there are any.
+    files : the file of each image, where each had one.
 
     Raises
     ------
@@ -33,31 +35,37 @@ class ImageSet:
     """
 
     images: np.ndarray
-    labels: np.ndarray
+    labels: Any  # (N,) int64 or None: what reads registered sets need not ask
     name: str
     class_names: tuple[str, ...] | None = None
     split: np.ndarray | None = None
+    files: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        images, labels = np.ascontiguousarray(self.images), np.asarray(self.labels)
+        images = np.ascontiguousarray(self.images)
         if images.ndim != 4 or images.dtype != np.uint8:
             raise UsageError(f"{self.name}: images must be (N, C, H, W) uint8, got {images.dtype} {images.shape}")
         if images.size == 0:
             raise UsageError(f"{self.name}: there are no images in an array of shape {images.shape}")
-        if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-            raise UsageError(
-                f"{self.name}: labels must be ({len(images)},) integers, got {labels.dtype} {labels.shape}"
-            )
-        labels = labels.astype(np.int64)
         self._set("images", _read_only(images))
-        self._set("labels", _read_only(labels))
+        if self.labels is not None:
+            labels = np.asarray(self.labels)
+            if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+                raise UsageError(
+                    f"{self.name}: labels must be ({len(images)},) integers, got {labels.dtype} {labels.shape}"
+                )
+            self._set("labels", _read_only(labels.astype(np.int64)))
         if self.class_names is not None:
             self._set("class_names", tuple(map(str, self.class_names)))
         if self.split is not None:
             split = np.asarray(self.split, dtype=np.str_)
-            if split.shape != labels.shape:
+            if split.shape != images.shape[:1]:
                 raise UsageError(f"{self.name}: split must name the part of each of the {len(images)} images")
             self._set("split", _read_only(split))
+        if self.files is not None:
+            self._set("files", tuple(map(str, self.files)))
+            if len(self.files) != len(images):
+                raise UsageError(f"{self.name}: {len(self.files)} files for {len(images)} images")
 
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)
@@ -67,8 +75,8 @@ class ImageSet:
 
     @property
     def n_classes(self) -> int:
-        """How many different labels there are."""
-        return len(np.unique(self.labels))
+        """How many different labels there are; 0 where nobody knows any."""
+        return 0 if self.labels is None else len(np.unique(self.labels))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,17 +91,19 @@ class ImageSet:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.shape))
-        said = f"{self.name}: {len(self):,} images of {shape}, {self.n_classes} classes"
+        classes = "no labels" if self.labels is None else f"{self.n_classes} classes"
+        said = f"{self.name}: {len(self):,} images of {shape}, {classes}"
         if self.split is not None:
             said += ", " + " + ".join(f"{int((self.split == part).sum()):,} {part}" for part in self.parts)
         return f"<ImageSet {said}>"
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 (hex) of the images' shape and content and of the labels, however the files were packed."""
+        """SHA-256 (hex) of the images' shape and content and of the labels, if any, however the files were packed."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         digest.update(self.images.data)
-        digest.update(self.labels.astype("<i8").data)
+        if self.labels is not None:
+            digest.update(self.labels.astype("<i8").data)
         return digest.hexdigest()
 
     def pixels(self, norm: str | None = "l2") -> np.ndarray:
@@ -144,7 +154,9 @@ class ImageSet:
 
     def _subset(self, index: np.ndarray, name: str, keep_split: bool = True) -> "ImageSet":
         split = self.split[index] if self.split is not None and keep_split else None
-        return ImageSet(self.images[index], self.labels[index], name, self.class_names, split)
+        labels = None if self.labels is None else self.labels[index]
+        files = None if self.files is None else tuple(self.files[i] for i in index.tolist())
+        return ImageSet(self.images[index], labels, name, self.class_names, split, files)
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

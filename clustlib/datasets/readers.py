@@ -4,6 +4,7 @@ Pickles are never read: ``np.load`` runs with ``allow_pickle=False`` and CIFAR-1
 """
 
 import gzip
+import math
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from clustlib.datasets import trees
 from clustlib.datasets.archives import member_contents
 from clustlib.datasets.description import DatasetInfo
 from clustlib.datasets.imageset import ImageSet, joined
+from clustlib.datasets.room import check_npz, check_room
 from clustlib.errors import DataCorrupt
 
 Reader = Callable[[DatasetInfo, Sequence[Path]], ImageSet]
@@ -33,7 +35,7 @@ def digits(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
 
 def idx(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """The idx files of MNIST's home: images and labels, of one part or of train and test."""
-    pairs = [(_idx_array(paths[i], 3), _idx_array(paths[i + 1], 1)) for i in range(0, len(paths), 2)]
+    pairs = [(_idx_array(info, paths[i], 3), _idx_array(info, paths[i + 1], 1)) for i in range(0, len(paths), 2)]
     for (images, labels), path in zip(pairs, paths[::2]):
         if len(images) != len(labels):
             raise DataCorrupt(f"{path} holds {len(images):,} images for {len(labels):,} labels")
@@ -44,21 +46,25 @@ def idx(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     return ImageSet(both.images, both.labels, info.name, names, both.split)
 
 
-def _idx_array(path: Path, rank: int) -> np.ndarray:
+def _idx_array(info: DatasetInfo, path: Path, rank: int) -> np.ndarray:
     """An idx file of unsigned bytes: two zero bytes, type 8, the rank, sizes (big endian), then the values."""
     with gzip.open(path) as file:
-        content = file.read()
-    if len(content) < 4 + 4 * rank or content[:4] != bytes((0, 0, 8, rank)):
-        raise DataCorrupt(f"{path} is not an idx file of unsigned bytes with {rank} dimension(s)")
-    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * rank)
-    if len(values) != np.prod(shape, dtype=np.int64):
-        raise DataCorrupt(f"{path} holds {len(values):,} values, its header says {shape}")
+        head = file.read(4 + 4 * rank)
+        if len(head) < 4 + 4 * rank or head[:4] != bytes((0, 0, 8, rank)):
+            raise DataCorrupt(f"{path} is not an idx file of unsigned bytes with {rank} dimension(s)")
+        shape = struct.unpack(f">{rank}I", head[4:])
+        wanted = math.prod(shape)
+        check_room(info, path, wanted)
+        values = np.frombuffer(file.read(wanted + 1), np.uint8)
+    if len(values) != wanted:
+        held = f"{len(values):,}" if len(values) < wanted else "more"
+        raise DataCorrupt(f"{path} holds {held} values, its header says {shape}")
     return values.reshape(shape)
 
 
 def npz(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """``images`` uint8 (N, H, W) or (N, H, W, C), ``labels``, and ``class_names`` where there are any."""
+    check_npz(info, paths[0])
     with np.load(paths[0], allow_pickle=False) as file:
         images, labels = file["images"], file["labels"]
         class_names = tuple(file["class_names"]) if "class_names" in file else None
@@ -71,6 +77,9 @@ def usps_h5(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     import h5py
 
     with h5py.File(paths[0], "r") as file:
+        for part in ("train", "test"):
+            for name in ("data", "target"):
+                check_room(info, paths[0], file[part][name].size * file[part][name].dtype.itemsize)
         parts = [(part, file[part]["data"][:], file[part]["target"][:]) for part in ("train", "test")]
     return joined(info.name, [(part, _usps_pixels(2 * data - 1), target) for part, data, target in parts])
 
@@ -96,7 +105,7 @@ def _usps_pixels(values: np.ndarray) -> np.ndarray:
 
 def usps_all(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """Roweis's ``data`` (256, 1100, 10) uint8: column-major images, digits in the order 1 to 9, then 0."""
-    data = _mat(paths[0], "data")["data"]
+    data = _mat(info, paths[0], "data")["data"]
     if data.ndim != 3 or data.shape[0] != 256 or data.shape[2] != 10 or data.dtype != np.uint8:
         raise DataCorrupt(f"{paths[0]}: data is {data.dtype} {data.shape}, must be uint8 (256, 1100, 10)")
     images = data.transpose(2, 1, 0).reshape(-1, 1, 16, 16).swapaxes(2, 3)
@@ -105,31 +114,35 @@ def usps_all(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
 
 def pie(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """Deng Cai's layout: ``fea`` (N, 1024), column-major 32x32, and ``gnd`` from 1."""
-    file = _mat(paths[0], "fea", "gnd")
+    file = _mat(info, paths[0], "fea", "gnd")
     images = file["fea"].reshape(-1, 1, 32, 32).swapaxes(2, 3)
     return ImageSet(images, file["gnd"].ravel().astype(np.int64) - 1, info.name)
 
 
 def olivetti_mat(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """Roweis's ``faces`` (4096, 400): column-major 64x64, ten images of each subject in turn."""
-    faces = _mat(paths[0], "faces")["faces"]
+    faces = _mat(info, paths[0], "faces")["faces"]
     images = np.rint(faces.T).astype(np.uint8).reshape(-1, 1, 64, 64).swapaxes(2, 3)
     return ImageSet(images, np.arange(len(images)) // 10, info.name)
 
 
 def umist_mat(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """Roweis's ``facedat``: a cell of 20 arrays, each (112, 92, images of one subject)."""
-    stacks = [np.asarray(stack) for stack in _mat(paths[0], "facedat")["facedat"].ravel()]
+    stacks = [np.asarray(stack) for stack in _mat(info, paths[0], "facedat")["facedat"].ravel()]
     images = np.concatenate([stack.transpose(2, 0, 1) for stack in stacks]).astype(np.uint8)
     labels = np.repeat(np.arange(len(stacks)), [stack.shape[2] for stack in stacks])
     return ImageSet(images[:, None], labels, info.name)
 
 
-def _mat(path: Path, *names: str) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
+def _mat(info: DatasetInfo, path: Path, *names: str) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat, whosmat
 
     try:
+        for name, shape, _ in whosmat(path):
+            check_room(info, path, 8 * math.prod(shape) if name in names else 0)
         file = loadmat(path, variable_names=names)
+    except DataCorrupt:
+        raise
     except Exception as error:  # scipy raises whatever the damaged bytes lead it to
         raise DataCorrupt(f"{path} cannot be read as a MATLAB file: {error}") from error
     lacking = [name for name in names if name not in file]

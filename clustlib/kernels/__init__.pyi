@@ -1,5 +1,7 @@
 from .boosting import boosted_target as boosted_target
 from .boosting import kl_terms as kl_terms
+from .description_length import description_lengths as description_lengths
+from .description_length import mutual_edges as mutual_edges
 from .gsnmf import Penalty as Penalty
 from .gsnmf import gsnmf_update as gsnmf_update
 from .linkage import MergeTree as MergeTree

@@ -12,16 +12,16 @@ _TRY_DOUBLINGS = 200  # 2**200 brings any finite bandwidth above any distance fl
 def check_k(k: Any, n: int) -> None:
     """Raise :class:`UsageError` unless ``k`` is a number of other points that each of ``n`` points has."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n - 1:
-        raise UsageError(f"the number of neighbours must be an integer from 1 to {n - 1} for {n} points, got {k!r}")
+        raise UsageError(f"k, the number of neighbours, must be an integer from 1 to {n - 1} for {n} points, got {k!r}")
 
 
-def rounding(dim: int) -> float:
-    """How wrong a float32 squared distance may be, as a share of (|x| + max |y|)^2.
+def rounding(dim: int, unit: float = 2.0**-24) -> float:
+    """How wrong a squared distance by products may be, as a share of (|x| + max |y|)^2; ``unit``: float32's roundoff.
 
     The errors of a dot product add up like a random walk of sqrt(D) steps of one unit roundoff: four standard
     deviations of it, and of the three sums.
     """
-    return (4 * dim**0.5 + 8) * 2.0**-24
+    return (4 * dim**0.5 + 8) * unit
 
 
 def magnified(sigma2: float, nearest_d2: np.ndarray) -> float:
@@ -32,3 +32,11 @@ def magnified(sigma2: float, nearest_d2: np.ndarray) -> float:
                 break
             sigma2 *= 2
     return sigma2
+
+
+def far_row(points: Any) -> Any:
+    """:func:`clustlib._validation.origin_of` of a floating tensor (N, D): a row to measure from, or None."""
+    if not len(points):
+        return None
+    spread = 32 * (points.amax(0) - points.amin(0)).double().norm()
+    return points[0].clone() if bool((spread > 0) & (spread < points[0].double().norm())) else None

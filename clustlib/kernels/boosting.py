@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._validation import check_choice, check_number
+from clustlib.errors import UsageError
+
 NORMALISATIONS = ("boosted", "soft", "none")
 
 
@@ -38,20 +41,19 @@ def boosted_target(scores: Any, alpha: float = 2.0, normalisation: str = "booste
     xp = library(scores)
     scores = np.asarray(scores) if xp is np else scores
     if scores.ndim != 2 or 0 in scores.shape:
-        raise ValueError(f"scores must have shape (n_samples, n_clusters), got {tuple(scores.shape)}")
+        raise UsageError(f"scores must have shape (n_samples, n_clusters), got {tuple(scores.shape)}")
     if not bool(xp.isfinite(scores).all()) or scores.min() < 0:
-        raise ValueError("scores must be finite and non-negative")
-    if not alpha > 0:
-        raise ValueError(f"alpha must be positive, got {alpha}")
-    if normalisation not in NORMALISATIONS:
-        raise ValueError(f"normalisation must be one of {', '.join(NORMALISATIONS)}; got {normalisation!r}")
+        raise UsageError("scores must be finite and non-negative")
+    check_number("alpha", alpha)
+    check_choice("normalisation", normalisation, NORMALISATIONS)
     # scaling a row by its maximum cancels in the end and keeps large powers from underflowing
     peak = xp.amax(scores, axis=1, keepdims=True)
     target = xp.where(peak > 0, scores / xp.where(peak > 0, peak, 1), 1) ** alpha
     if normalisation != "none":
         sizes = (scores**alpha if normalisation == "boosted" else scores).sum(axis=0)
         target = xp.where(sizes > 0, target / xp.where(sizes > 0, sizes, 1), 0)
-    return target / target.sum(axis=1, keepdims=True)
+    total = target.sum(axis=1, keepdims=True)  # 0 where a sample has a score for nothing that anybody has one for
+    return xp.where(total > 0, target / xp.where(total > 0, total, 1), 1 / scores.shape[1])
 
 
 def kl_terms(target: Any, scores: Any) -> Any:
@@ -66,6 +68,6 @@ def kl_terms(target: Any, scores: Any) -> Any:
     xp = library(scores)
     target, scores = (np.asarray(target), np.asarray(scores)) if xp is np else (target, scores)
     if target.shape != scores.shape:
-        raise ValueError(f"target {tuple(target.shape)} and scores {tuple(scores.shape)} differ in shape")
+        raise UsageError(f"target {tuple(target.shape)} and scores {tuple(scores.shape)} differ in shape")
     with np.errstate(divide="ignore", invalid="ignore"):
         return xp.where(target > 0, target * xp.log(target / scores), 0)

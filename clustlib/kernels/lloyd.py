@@ -7,10 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clustlib._device import on_gpu, on_gpu_with_triton
-from clustlib._validation import check_n_clusters
+from clustlib._device import on_gpu, on_gpu_with_triton, resolve
+from clustlib._validation import (
+    check_choice,
+    check_integer,
+    check_n_clusters,
+    check_numbers,
+    measured_from,
+    origin_of,
+)
 from clustlib.errors import UsageError
 from clustlib.kernels._lloyd_parts import Split, check_points, identity, split_empty, starting_rows
+from clustlib.kernels._neighbour_parts import far_row
 
 _BLOCK = 1 << 24  # distances held at once by the torch path
 
@@ -50,24 +58,31 @@ def kmeans(
     ------
     ValueError : more clusters than rows, an unknown choice, NaN.
     """
+    check_integer("n_iter", n_iter, 1)
+    check_integer("seed", seed, 0)
     if on_gpu(rows if isinstance(rows, Tensor) else device) and backend != "faiss":
         return _kmeans_on_gpu(rows, n_clusters, n_iter, seed, split, device)
-    rows = np.ascontiguousarray(rows, dtype=np.float32)
-    check_n_clusters(n_clusters, len(rows))
-    if split not in ("released", "paper"):
-        raise UsageError(f'split must be "released" or "paper", got {split!r}')
-    if not np.isfinite(rows).all():
-        raise UsageError("features contain NaN or infinite values")
+    points = check_numbers(rows, name="rows")
+    check_n_clusters(n_clusters, len(points))
+    check_choice("split", split, ("released", "paper"))
+    origin, where = origin_of(points), device if isinstance(device, torch.device) else resolve(device)
+    points = measured_from(points, origin).astype(np.float32, copy=False)
+    found = _kmeans_on_cpu(points, n_clusters, n_iter, seed, split, backend, where)
+    return found if origin is None else found._replace(centroids=(found.centroids + origin).astype(np.float32))
+
+
+def _kmeans_on_cpu(
+    rows: np.ndarray, n_clusters: int, n_iter: int, seed: int, split: Split, backend: str, device: torch.device
+) -> Clusters:
     start = rows[starting_rows(len(rows), n_clusters, seed)]
     if _with_faiss(backend, split):
-        return _kmeans_faiss(rows, start, n_iter, torch.device(device))
+        return _kmeans_faiss(rows, start, n_iter, device)
     found = lloyd(torch.from_numpy(rows).to(device), torch.from_numpy(start).to(device), n_iter, split=split, seed=seed)
     return Clusters(found[0].cpu().numpy(), found[1].cpu().numpy(), found[2])
 
 
 def _with_faiss(backend: str, split: str) -> bool:
-    if backend not in ("auto", "faiss", "torch"):
-        raise UsageError(f'backend must be "auto", "faiss" or "torch", got {backend!r}')
+    check_choice("backend", backend, ("auto", "faiss", "torch"))
     if backend == "faiss" and split != "released":
         raise UsageError('faiss splits empty clusters in its own way: split must be "released"')
     if backend != "auto":
@@ -105,6 +120,8 @@ def _kmeans_on_gpu(
     points = rows if given else torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32))
     where = points.device if given else torch.device(device)
     check_points(points, n_clusters, split)
+    origin = far_row(points)
+    points = points if origin is None else points - origin
     start = points[torch.from_numpy(starting_rows(len(points), n_clusters, seed)).to(points.device)].to(where)
     if on_gpu_with_triton(where):
         from clustlib.kernels.cuda.lloyd import lloyd as iterations
@@ -113,7 +130,8 @@ def _kmeans_on_gpu(
         found = iterations(points.to(where) if fits else points, start, n_iter, split=split, seed=seed)
     else:
         found = lloyd(points.to(where).float(), start.float(), n_iter, split=split, seed=seed)
-    kept: list[Any] = [part if given else part.cpu().numpy() for part in found[:2]]
+    centroids = found[1] if origin is None else found[1] + origin.to(found[1])
+    kept: list[Any] = [part if given else part.cpu().numpy() for part in (found[0], centroids)]
     return Clusters(kept[0], kept[1], found[2])
 
 

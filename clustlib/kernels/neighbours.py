@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from clustlib import _device
 from clustlib._device import on_gpu
-from clustlib._validation import check_features
+from clustlib._validation import check_choice, check_features, check_integer, check_number
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, magnified, rounding
@@ -75,7 +76,7 @@ def knn(X: Any, k: int, *, backend: str = "auto", device: str = "auto") -> tuple
 
         found: Any = nearest_neighbours(X, k)
         return found[0], found[1].float()
-    indices, d2 = _exact_knn(check_features(X), k, backend, device)
+    indices, d2 = _exact_knn(check_features(X, translate=True), k, backend, device)
     return indices, d2.astype(np.float32)
 
 
@@ -112,10 +113,8 @@ def affinity_graph(
     ValueError
         As :func:`knn`; ``a`` not positive; an unknown variant.
     """
-    if variant not in ("published", "released"):
-        raise UsageError(f"variant must be 'published' or 'released', got {variant!r}")
-    if not (np.isfinite(a) and a > 0):
-        raise UsageError(f"a must be positive, got {a!r}")
+    check_choice("variant", variant, ("published", "released"))
+    check_number("a", a)
     if isinstance(X, tuple):
         indices, d2 = X
         indices, d2 = _check_neighbours(indices, d2, n_neighbors)
@@ -125,9 +124,9 @@ def affinity_graph(
 
             edges: Any = affinities(X, n_neighbors, a, variant)
             return KnnGraph(*edges)
-        X = check_features(X)
-        wanted = min(max(n_neighbors, 3), len(X) - 1) if variant == "released" else n_neighbors
+        X = check_features(X, translate=True)
         check_k(n_neighbors, len(X))
+        wanted = min(max(n_neighbors, 3), len(X) - 1) if variant == "released" else n_neighbors
         indices, d2 = _exact_knn(X, wanted, backend, device)
     bandwidth_d2 = d2 if variant == "released" else d2[:, :n_neighbors]
     sigma2 = a * float(bandwidth_d2.mean())
@@ -139,14 +138,15 @@ def affinity_graph(
 
 
 def _check_neighbours(indices, d2, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    check_integer("n_neighbors", n_neighbors, 1)
     indices, d2 = np.asarray(indices), np.asarray(d2, np.float64)
     if indices.ndim != 2 or indices.shape != d2.shape or indices.dtype.kind not in "iu":
-        raise ValueError(f"neighbours need integer indices and distances of one shape (N, k), got {indices.shape}")
+        raise UsageError(f"neighbours need integer indices and distances of one shape (N, k), got {indices.shape}")
     if indices.shape[1] < n_neighbors:
-        raise ValueError(f"n_neighbors={n_neighbors} is more than the {indices.shape[1]} neighbours given")
+        raise UsageError(f"n_neighbors={n_neighbors} is more than the {indices.shape[1]} neighbours given")
     check_k(n_neighbors, len(indices))
     if indices.min() < 0 or indices.max() >= len(indices) or not np.isfinite(d2).all() or d2.min() < 0:
-        raise ValueError("neighbours point outside the data or have an impossible distance")
+        raise UsageError("neighbours point outside the data or have an impossible distance")
     return indices, d2
 
 
@@ -163,7 +163,7 @@ def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.nda
         centred = (X - X.mean(axis=0, dtype=np.float64).astype(X.dtype)).astype(np.float32, copy=False)
         norm2 = np.einsum("ij,ij->i", centred, centred, dtype=np.float32)
     if not np.isfinite(norm2).all() or norm2.max() > 1e37:
-        raise ValueError("features are too large: their squared distances overflow float32")
+        raise UsageError("features are too large: their squared distances overflow float32")
     candidates, reach = search(centred, norm2, m)
     lengths = np.sqrt(norm2).astype(np.float64)
     error = rounding(dim) * (lengths + lengths.max()) ** 2
@@ -177,25 +177,20 @@ def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.nda
 
 
 def _backend(backend: str, device: str) -> Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]:
+    check_choice("backend", backend, ("auto", "blocks", "faiss", "torch"))
     if backend == "auto":
         backend = "torch" if _torch_device(device) != "cpu" else "blocks"
     if backend == "blocks":
         return _search_blocks
     if backend == "faiss":
         return _search_faiss
-    if backend == "torch":
-        return lambda X, norm2, m: _search_torch(X, norm2, m, _torch_device(device))
-    raise UsageError(f"backend must be 'auto', 'blocks', 'faiss' or 'torch', got {backend!r}")
+    return lambda X, norm2, m: _search_torch(X, norm2, m, _torch_device(device))
 
 
 def _torch_device(device: str) -> str:
     if device == "cpu" or (device == "auto" and not _has_cuda_driver()):
         return "cpu"
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return str(torch.device(device))
+    return str(_device.resolve(device))
 
 
 def _has_cuda_driver() -> bool:
@@ -211,7 +206,6 @@ def _neighbours_on_gpu(X: np.ndarray, k: int, device: str) -> tuple[np.ndarray, 
     """:func:`_exact_knn` on the device, of points on the host."""
     import torch
 
-    from clustlib import _device
     from clustlib.kernels.torch_neighbours import nearest_neighbours
 
     indices, d2 = nearest_neighbours(torch.from_numpy(X).to(_device.resolve(device)), k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clustlib.kernels.triplets import around, squared_distances
+from clustlib.kernels.triplets import around, by_products
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ def padded_triplet_loss(
     first = (uniform[:, None] * others).long()
     place = around(first + torch.where(drawn, j, 0) * others // k.clamp(min=1), others) + ends
     negative = torch.argsort(labels, stable=True)[around(place, size)]
-    d2 = squared_distances(x, x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())).flatten()
+    d2 = by_products(x, x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())).flatten()
     to_positive = d2.gather(0, anchor * size + positive)
     to_negative = d2.gather(0, (anchor[:, None] * size + negative).flatten()).view_as(negative)
     counted = drawn & same[anchor, positive][:, None]

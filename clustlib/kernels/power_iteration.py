@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from clustlib._validation import check_features, check_integer, check_number
 from clustlib.errors import UsageError
 
 
@@ -37,6 +38,11 @@ def power_iteration_clusters(
     """
     from clustlib.kernels import knn
 
+    for name, value, least in (("n_neighbors", n_neighbors, 1), ("n_iter", n_iter, 0)):
+        check_integer(name, value, least)
+    check_number("sigma", sigma)
+    check_number("alpha", alpha, zero=True, most=1)
+    rows = check_features(rows, translate=True, name="rows")
     if len(rows) <= n_neighbors:
         raise UsageError(f"{n_neighbors} neighbours need more than {len(rows)} rows")
     threads = torch.get_num_threads()

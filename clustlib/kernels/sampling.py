@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from clustlib._validation import check_choice
 from clustlib.errors import UsageError
 
 Sampler = Literal["uniform", "released"]
@@ -30,8 +31,7 @@ def draw_epoch(labels: np.ndarray, rng: np.random.Generator, sampler: Sampler = 
     ------
     UsageError : no image to draw, or an unknown sampler.
     """
-    if sampler not in ("uniform", "released"):
-        raise UsageError(f'sampler must be "uniform" or "released", got {sampler!r}')
+    check_choice("sampler", sampler, ("uniform", "released"))
     by_cluster = np.argsort(labels, kind="stable")[np.count_nonzero(labels < 0) :]
     if len(by_cluster) == 0:
         raise UsageError("there is no image to draw")

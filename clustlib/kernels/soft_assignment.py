@@ -13,6 +13,9 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from clustlib._device import on_gpu_with_triton
+from clustlib._validation import check_features, check_number
+from clustlib.errors import UsageError
+from clustlib.kernels._neighbour_parts import rounding
 from clustlib.kernels.boosting import kl_terms, library
 
 
@@ -85,11 +88,10 @@ class _BoostedKL(torch.autograd.Function):
 
 def _check(Z: torch.Tensor, centers: torch.Tensor, v: float) -> None:
     if Z.ndim != 2 or centers.ndim != 2 or Z.shape[1] != centers.shape[1]:
-        raise ValueError(
+        raise UsageError(
             f"codes (N, d) and centres (k, d) must share d, got {tuple(Z.shape)} and {tuple(centers.shape)}"
         )
-    if not v > 0:
-        raise ValueError(f"v, the degrees of freedom, must be positive, got {v}")
+    check_number("v", v)
 
 
 def soft_assign(Z: Any, centers: Any, v: float = 1.0) -> Any:
@@ -111,11 +113,21 @@ def soft_assign(Z: Any, centers: Any, v: float = 1.0) -> Any:
     ValueError : shapes that do not fit, or ``v`` that is not positive.
     """
     if library(Z) is np:
-        Z, centers = (torch.from_numpy(np.ascontiguousarray(array)) for array in (Z, centers))
+        Z, centers = check_features(Z, name="Z"), check_features(centers, name="centers")
+        Z, centers = (torch.from_numpy(array.astype(np.result_type(Z, centers), copy=False)) for array in (Z, centers))
         return soft_assign(Z, centers, v).numpy()
     _check(Z, centers, v)
     with torch.no_grad():
+        if Z.dtype == torch.float32 and _is_lost(Z, centers, v):
+            return scores(Z.double(), centers.double(), v)[0].float()
         return scores(Z, centers, v)[0]
+
+
+def _is_lost(Z: torch.Tensor, centers: torch.Tensor, v: float) -> bool:
+    """Whether the rounding of products in float32 may exceed the 1 that Eq. (1) adds to the distances."""
+    origin = centers.mean(dim=0)
+    furthest = sum(float(torch.linalg.vector_norm(part - origin, dim=1).max()) for part in (Z, centers))
+    return rounding(Z.shape[1]) * furthest**2 > v
 
 
 def boosted_kl(Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: float = 1.0) -> torch.Tensor:
@@ -136,5 +148,5 @@ def boosted_kl(Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: 
     """
     _check(Z, centers, v)
     if target.shape != (len(Z), len(centers)):
-        raise ValueError(f"the target must be ({len(Z)}, {len(centers)}), got {tuple(target.shape)}")
+        raise UsageError(f"the target must be ({len(Z)}, {len(centers)}), got {tuple(target.shape)}")
     return _BoostedKL.apply(Z, centers, target, v)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clustlib._device import on_gpu
+from clustlib._validation import check_choice, check_integer, check_number
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
+from clustlib.kernels._neighbour_parts import far_row
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -192,26 +194,34 @@ def weighted_triplet_loss(
         gamma = 2; at gamma = 1, its default, only the anchor moves). Holds for what remains of a gradient behind an
         l2-normalisation.
     """
-    if gradient not in GRADIENTS:
-        raise UsageError(f"gradient must be one of {', '.join(GRADIENTS)}; got {gradient!r}")
+    check_choice("gradient", gradient, GRADIENTS)
+    check_number("gamma", gamma, zero=True)
+    check_number("margin", margin, zero=True)
     if len(triplets) == 0:
         return x.sum() * 0
     others = x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())
-    d2 = squared_distances(x, others)
+    d2 = by_products(x, others)
     to_positive = d2[triplets.anchor, triplets.positive]
     to_negative = d2[triplets.anchor].gather(1, triplets.negative)
     return (gamma * to_positive[:, None] - to_negative + margin).relu().mean()  # Eq. (11)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Squared Euclidean distances (B, C) between the rows of ``x`` (B, D) and ``y`` (C, D)."""
+    """Squared Euclidean distances (B, C) between the rows of ``x`` (B, D) and ``y`` (C, D).
+
+    Rows that lie close together, far from the origin, are measured from one of them.
+    """
+    origin = far_row(y.detach())
+    return by_products(x, y) if origin is None else by_products(x - origin, y - origin)
+
+
+def by_products(x: Tensor, y: Tensor) -> Tensor:
+    """:func:`squared_distances` of rows of about unit length, without a look at the numbers."""
     return (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T
 
 
 def _check(n_negatives: int, negatives: str, distances: Tensor | None) -> None:
-    if negatives not in NEGATIVES:
-        raise UsageError(f"negatives must be one of {', '.join(NEGATIVES)}; got {negatives!r}")
-    if n_negatives < 1:
-        raise UsageError(f"n_negatives must be at least 1, got {n_negatives!r}")
+    check_choice("negatives", negatives, NEGATIVES)
+    check_integer("n_negatives", n_negatives, 1)
     if negatives == "nearest" and distances is None:
         raise UsageError("negatives='nearest' needs the distances in the batch")

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
+
+_FAR = 100.0  # times the spread: a mean beyond is too far away for float32
 
 
 class Moments:
@@ -51,7 +54,7 @@ class Moments:
 class Whitening:
     """The map from features to whitened principal components: ``(rows - mean) @ matrix``.
 
-    ``mean`` is (d,), ``matrix`` (d, m), both float32.
+    ``mean`` is (d,), ``matrix`` (d, m), both float32; float64 where the mean drowns the spread.
     """
 
     mean: Tensor
@@ -59,7 +62,7 @@ class Whitening:
 
     def __call__(self, rows: Tensor, normalise: bool = True) -> Tensor:
         """Project (n, d) rows to (n, m) float32; ``normalise`` scales each to unit length, a zero row stays zero."""
-        projected = (rows.to(self.mean) - self.mean) @ self.matrix
+        projected = ((rows.to(self.mean) - self.mean) @ self.matrix).float()
         return torch.nn.functional.normalize(projected) if normalise else projected
 
 
@@ -74,6 +77,7 @@ def whitening(moments: Moments, n_components: int = 256) -> Whitening:
     ------
     UsageError : fewer than two rows, or features that are not finite.
     """
+    check_integer("n_components", n_components, 1)
     if moments.count < 2:
         raise UsageError(f"whitening needs at least two rows, got {moments.count}")
     if not torch.isfinite(moments.scatter).all():
@@ -84,7 +88,7 @@ def whitening(moments: Moments, n_components: int = 256) -> Whitening:
     scaled = vectors[:, kept] * values[kept].rsqrt()
     if scaled.shape[1] == 0:
         scaled = torch.zeros_like(vectors[:, :1])
-    return Whitening(moments.mean.float(), scaled.float())
+    return _with_enough_digits(moments, scaled)
 
 
 def zca_whitening(moments: Moments, epsilon: float = 0.1) -> Whitening:
@@ -101,11 +105,16 @@ def zca_whitening(moments: Moments, epsilon: float = 0.1) -> Whitening:
         raise UsageError(f"whitening needs at least two rows, got {moments.count}")
     if not torch.isfinite(moments.scatter).all():
         raise UsageError("features contain NaN or infinite values")
-    if not epsilon > 0:
-        raise UsageError(f"epsilon must be positive, got {epsilon!r}")
+    check_number("epsilon", epsilon)
     values, vectors = torch.linalg.eigh(moments.scatter / (moments.count - 1))
     matrix = vectors * (values.clamp(min=0) + epsilon).rsqrt() @ vectors.T
-    return Whitening(moments.mean.float(), matrix.float())
+    return _with_enough_digits(moments, matrix)
+
+
+def _with_enough_digits(moments: Moments, matrix: Tensor) -> Whitening:
+    spread = float(moments.scatter.trace()) / moments.count
+    far = 0 < _FAR**2 * spread < float(moments.mean @ moments.mean)
+    return Whitening(moments.mean, matrix) if far else Whitening(moments.mean.float(), matrix.float())
 
 
 def pca_whiten(batches: Iterable[Tensor], n_components: int = 256) -> Whitening:

@@ -117,7 +117,7 @@ class FolderImages:
         return len(self.folder)
 
     def checksum(self) -> str:
-        return self.folder.checksum
+        return self.folder.state
 
     def central(self, index: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """As :meth:`ArrayImages.central`."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def parity(comparison: pd.DataFrame, tolerance: float = 0.02) -> "Figure":
     """Paper against ours, one point per cell that has both, with the diagonal and the band of ``tolerance``.
 
-    Colour tells the verdict, and so does the place: inside the band, above, below; a stand-in is hollow, and so is ours. The
-    marker tells the table, where the frame has columns ``paper_key`` or ``table``. Bars are standard deviations.
+    Colour tells the verdict, as the place does: inside the band, above, below; stand-ins and ours are hollow.
+    The marker tells the table, where the frame has columns ``paper_key`` or ``table``. Bars are standard deviations.
     Where there are shares, counts are left out, for they have another scale; the figure says how many.
     """
     figure, axes = new_figure(8.0, 5.6)

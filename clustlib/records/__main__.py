@@ -2,9 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from clustlib.errors import OneLine, UsageError
+
+if TYPE_CHECKING:
+    from clustlib.records.judgement import Verdict
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -23,13 +27,23 @@ def _moved(given: Sequence[str]) -> dict[str, str]:
     return {before: after for before, after in pairs}
 
 
+def _told(verdict: "Verdict") -> Iterator[str]:
+    """What the witnesses said, a line a witness that differs and a line a definition."""
+    yield f"{len(verdict.agreeing)} witnesses give the same bits"
+    yield from (f"{witness}: DIFFERS, {what}" for witness, what in sorted(verdict.differences.items()))
+    for trial in verdict.trials:
+        tried = len(trial.noticed) + len(trial.missed)
+        missed = f"; not {', '.join(map(str, trial.missed))}" if trial.missed else ""
+        yield f"{trial.definition}: {len(trial.noticed)} of {tried} faults noticed{missed}"
+
+
 def carry(arguments: argparse.Namespace) -> int:
     """Let the witnesses judge the working tree; 1 where a run function is refused."""
     from clustlib.records.carry import carry
 
     outcome = carry(arguments.base, arguments.note, _moved(arguments.moved))
     print(f"from {outcome.base[:12]} to the working tree")
-    for line in outcome.verdict.lines() if outcome.verdict else ["no definition behind a record changed on the CPU"]:
+    for line in _told(outcome.verdict) if outcome.verdict else ["no definition behind a record changed on the CPU"]:
         print(line)
     for place in sorted({change.after.on_cpu.place for change in outcome.carried}):
         records = [change for change in outcome.carried if change.after.on_cpu.place == place]

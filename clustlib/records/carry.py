@@ -18,10 +18,11 @@ from typing import NamedTuple
 from clustlib import _paths
 from clustlib.errors import UsageError
 from clustlib.records import provenance
+from clustlib.records.judgement import Name, Verdict, judge
 from clustlib.records.ledger import Entry, Ledger, ledger
 from clustlib.records.marks import Behind, of_runs
 from clustlib.records.store import Record, open_store
-from clustlib.records.witness import Verdict, judge
+from clustlib.records.witness import Runner
 
 
 class Seen(NamedTuple):
@@ -108,6 +109,15 @@ def _changed(before: Behind, after: Behind) -> set[str]:
     return others or {name for name, (_, label) in after.labels.items() if label not in labels}
 
 
+def _was(name: str, before: Behind, after: Behind) -> str | None:
+    """What a changed definition was: the one of its name, in its module if there are several; None if it is new."""
+    module, _, own = name.partition(":")
+    same = [other for other in before.labels if other.split(":")[1] == own]
+    there = {text for text, _ in after.labels.values()}
+    gone = [other for other in same if before.labels[other][0] not in there] or same
+    return next((other for other in gone if other.split(":")[0] == module), gone[0] if gone else None)
+
+
 def all_fresh(revision: str) -> bool:
     """Whether the ledger carries every record that a revision had to that revision's code."""
     with worktree(revision) as tree:
@@ -155,11 +165,17 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
 
 def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path) -> None:
     """Let the witnesses judge what changed on the CPU's way, and sort the runs into carried and refused."""
-    definitions = sorted(set().union(*(change.definitions for change in changes)))
-    outcome.verdict = judge(tree, _paths.root(), definitions) if definitions else None
-    refusals = outcome.verdict.refusals if outcome.verdict else {}
+    changed: dict[Name, Name | None] = {}
     for change in changes:
-        why = [line for name in sorted(change.definitions) for line in refusals.get(name, ())]
+        for name in change.definitions:
+            found = _was(name, change.before.on_cpu, change.after.on_cpu)
+            changed[Name(*name.split(":"))] = found and Name(*found.split(":"))  # type: ignore[assignment]
+    if changed:
+        with Runner() as runner:
+            outcome.verdict = judge(tree, _paths.root(), changed, runner=runner)
+    refused = {str(name): why for name, why in outcome.verdict.refused.items()} if outcome.verdict else {}
+    for change in changes:
+        why = [refused[name] for name in sorted(change.definitions) if name in refused]
         if why:
             said = outcome.refused.setdefault(change.after.on_cpu.place, [])
             said.extend(line for line in why if line not in said)
@@ -179,8 +195,12 @@ def _entry(outcome: Outcome, note: str, moved: dict[str, str]) -> Entry:
         marks={change.before.there.mark: change.after.there.mark for change in outcome.carried},
         cpu_only=tuple(sorted({change.before.there.mark for change in outcome.carried if change.unseen})),
         runs=moved,
-        witnesses=tuple(verdict.witnesses) if verdict else (),
-        faults={name: list(pair) for name, pair in verdict.faults.items()} if verdict else {},
+        witnesses=tuple(verdict.agreeing) if verdict else (),
+        faults={
+            str(trial.definition): [len(trial.noticed), len(trial.noticed) + len(trial.missed)]
+            for trial in (verdict.trials if verdict else ())
+            if verdict and trial.definition not in verdict.refused
+        },
         versions=provenance.versions(),
         machine=provenance.cpu(),
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from clustlib import _paths
 from clustlib.errors import RecordCorrupt
@@ -89,7 +90,7 @@ class Store:
         """The record of ``key``, or None where there is none. Raises :class:`RecordCorrupt`."""
         path = self.path(key)
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             seal = content.pop("sha256")
         except FileNotFoundError:
             return None
@@ -97,6 +98,8 @@ class Store:
             raise RecordCorrupt(f"{path} is half-written or no record; delete it to compute the run again") from None
         if seal != _seal(content):
             raise RecordCorrupt(f"{path} was edited after it was written; delete it to compute the run again")
+        if content.get("key") != key:
+            raise RecordCorrupt(f"{path} is a copy of the record {content.get('key')}; delete it to compute the run")
         return Record(folder=self.folder, **content)
 
     def write(
@@ -138,16 +141,21 @@ class Store:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``. It belongs to the process: a killed one lets go. Without POSIX locks, nothing."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
+    """Hold the lock file ``path``, waiting for it. It belongs to the process: a killed one lets go."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path).acquire(poll_interval=0.1):
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock file ``path``."""
+    if not path.is_file():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def digest(profile: str, keys: Iterable[str]) -> str:

@@ -8,52 +8,57 @@ python -m clustlib.reproduce bands                      (make bands: after a cha
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-import yaml
+from clustlib.errors import OneLine
+from clustlib.reproduce import processes
 
-from clustlib import _paths
-from clustlib.errors import OneLine, UsageError
-from clustlib.records import RECOMPUTE
-from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import workflow
+# the rest is imported where it is used, and takes a second: until then, too, an interrupt is one line
 
 
-def _overrides(pairs: list[str], recompute: str | None, chosen: nb.Notebook) -> dict:
-    overrides = {}
-    for pair in pairs:
-        name, separator, value = pair.partition("=")
-        if not separator:
-            raise UsageError(f"--set takes NAME=VALUE, got {pair!r}")
-        overrides[name] = yaml.safe_load(value)
-    if recompute and "recompute" in chosen.defaults():
+def _overrides(pairs: list[str], recompute: str | None, chosen: Any) -> dict:
+    """What ``--set`` and ``--recompute`` say, as the types of the notebook's defaults."""
+    from clustlib.reproduce.notebook import checked
+    from clustlib.reproduce.settings import split, typed
+
+    defaults = chosen.defaults()
+    given = checked(chosen, split(pairs), "command line")
+    overrides = {name: typed(name, text, defaults[name]) for name, text in given.items()}
+    if recompute and "recompute" in defaults:
         overrides.setdefault("recompute", recompute)
     return overrides
 
 
-def _report(line: str) -> None:
-    """Print a line in one piece: jobs that run side by side share the driver's pipe, and print writes the end apart."""
-    sys.stdout.write(f"{line}\n")
+def _report(*lines: str) -> None:
+    """Print lines in one piece: jobs that run side by side share the driver's pipe, and print writes the end apart."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run one notebook; print one line when it starts and one when it ends."""
+    """Run one notebook; print one line when it starts, and how it ended, what it found and where that lies."""
+    from clustlib.reproduce import notebook as nb
+    from clustlib.reproduce import running
+
     chosen = nb.find(arguments.notebook)
     recompute = arguments.recompute or (os.environ.get("CLUSTLIB_RECOMPUTE") if arguments.profile == "paper" else None)
     overrides = _overrides(arguments.set, recompute, chosen)
-    output = Path(arguments.output or _paths.root() / workflow.executed(arguments.profile, chosen)).resolve()
+    output = Path(arguments.output).resolve() if arguments.output else None
     _report(f"> {arguments.profile} {chosen.name}")
     clock = time.perf_counter()
     try:
-        nb.run(chosen, arguments.profile, overrides, output, arguments.plain)
-    except nb.NotebookFailed as error:
+        place = running.run(chosen, arguments.profile, overrides, output, arguments.plain)
+    except running.NotebookFailed as error:
         _report(f"! {arguments.profile} {chosen.name} failed: {error.line}")
         return 0 if arguments.keep_going else 1
-    _report(f"< {arguments.profile} {chosen.name} {time.perf_counter() - clock:.1f} s")
+    ended = f"< {arguments.profile} {chosen.name} {time.perf_counter() - clock:.1f} s"
+    _report(ended, *([] if arguments.keep_going else running.told(place)))
     return 0
 
 
@@ -76,6 +81,8 @@ def book(arguments: argparse.Namespace) -> int:
     """Run the workflow and say what came of it."""
     from clustlib.reproduce import driver
 
+    if arguments.parent:
+        processes.when_gone(arguments.parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
     return driver.make_book(arguments.recompute, arguments.cores, arguments.snakemake)
 
 
@@ -102,10 +109,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m clustlib.reproduce", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
+    from clustlib.records import RECOMPUTE
+
     one = commands.add_parser("run", help="run one notebook")
     one.add_argument("notebook", help="paper/name, or a path to an .ipynb")
     one.add_argument("--profile", choices=("quick", "paper"), default="quick")
-    one.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter (YAML value)")
+    one.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter")
     one.add_argument("--recompute", choices=RECOMPUTE, help="which runs to compute instead of replaying them")
     one.add_argument("--output", help="where the executed copy goes (default: under _build)")
     one.add_argument("--plain", action="store_true", help="run the code cells as plain Python, without Jupyter")
@@ -117,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
         "--recompute", choices=RECOMPUTE, default="never", help="which records of the paper profile to compute"
     )
     whole.add_argument("--cores", type=int, default=os.cpu_count() or 1)
+    whole.add_argument("--parent", type=int, metavar="PID", help="end when this process does, as make's recipe wants")
     whole.add_argument("snakemake", nargs="*", help="further arguments for snakemake, after --")
     whole.set_defaults(call=book)
 
@@ -133,18 +143,46 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _speak_in_any_locale() -> None:
+    """Print what a terminal's encoding lacks as ``\\u03b1``: a message must not fail for a letter."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="backslashreplace")
+
+
+def _end_all() -> None:
+    """End the kernel that an interrupted run leaves; where there is no psutil, there was no kernel."""
+    with contextlib.suppress(ImportError):
+        processes.end_descendants()
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; a wrong parameter or missing file ends with one line and exit code 2."""
-    arguments = parser().parse_args(argv)
+    """Entry point.
+
+    A wrong parameter or missing file, a full or read-only disk end with one line and exit code 2; an interrupt with
+    one line and 130 (143 where it was SIGTERM).
+    """
     try:
+        _speak_in_any_locale()
+        arguments = parser().parse_args(argv)
         return arguments.call(arguments)
     except OneLine as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(
+            f"{type(error).__name__}: {error.strerror}{f': {error.filename}' * bool(error.filename)}", file=sys.stderr
+        )
+        return 2
+    except KeyboardInterrupt as error:
+        _end_all()
         print("interrupted; run the same command again to go on from here", file=sys.stderr)
-        return 130
+        return getattr(error, "code", 128 + signal.SIGINT)
 
 
 if __name__ == "__main__":
+    processes.end_on_signals()
     sys.exit(main())

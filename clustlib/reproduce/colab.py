@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -41,7 +42,7 @@ def with_first_cell(notebook: Notebook, url: str, branch: str) -> dict:
     """The notebook as a dictionary, with the cell that installs after its title."""
     content = json.loads(notebook.path.read_text(encoding="utf-8"))
     source = _FIRST.format(url=url, branch=branch, paper=notebook.paper)
-    cell = {
+    cell: dict[str, Any] = {
         "cell_type": "code",
         "execution_count": None,
         "id": "colab",

@@ -1,18 +1,19 @@
-"""A notebook as a protocol: its parameters, and its code cells run under Jupyter or as plain Python."""
+"""A notebook as a protocol: its code cells and its parameters."""
 
 import ast
 import difflib
 import json
-import os
 import re
-import sys
-import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clustlib import _paths, published, results, sources
+import yaml
+
+from clustlib import _paths, published, sources
 from clustlib.errors import UsageError
+from clustlib.reproduce.settings import typed
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,21 @@ class Notebook:
     def code_cells(self) -> list[dict]:
         """The code cells as nbformat dictionaries."""
         try:
-            cells = json.loads(self.path.read_text())["cells"]
-        except (ValueError, KeyError) as error:
+            cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
+            return [cell for cell in cells if cell["cell_type"] == "code"]
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{self.path} is not a readable notebook: {error}") from None
-        return [cell for cell in cells if cell["cell_type"] == "code"]
 
     def code(self) -> str:
         """All its code as one text."""
-        return "\n".join(_source(cell) for cell in self.code_cells())
+        return "\n".join(source(cell) for cell in self.code_cells())
 
     def defaults(self) -> dict[str, Any]:
         """The parameters cell's names and default values."""
         tagged = [cell for cell in self.code_cells() if "parameters" in cell["metadata"].get("tags", [])]
         if not tagged:
             raise UsageError(f"{self.name} has no cell tagged parameters")
-        assignments = (node for node in ast.parse(_source(tagged[0])).body if isinstance(node, ast.Assign))
+        assignments = (node for node in ast.parse(source(tagged[0])).body if isinstance(node, ast.Assign))
         return {
             node.targets[0].id: ast.literal_eval(node.value)
             for node in assignments
@@ -66,7 +67,8 @@ class Notebook:
         return sources.running().files_of_code(self.code()) + sorted(_paths.book("published", self.paper).glob("*"))
 
 
-def _source(cell: dict) -> str:
+def source(cell: dict) -> str:
+    """A cell's text."""
     return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
 
 
@@ -79,13 +81,27 @@ def find(name: str | Path) -> Notebook:
     wanted = str(name).removesuffix(".ipynb").removeprefix("notebooks/")
     if wanted in known:
         return known[wanted]
-    close = difflib.get_close_matches(wanted, known, n=3) or sorted(known)
-    raise UsageError(f"no notebook {name}; did you mean {', '.join(close)}?")
+    raise UsageError(f"no notebook {str(name)[:60]}; did you mean {_closest(wanted, known)}?")
+
+
+def _closest(name: str, known: Iterable[str]) -> str:
+    """The names most like ``name``, at most three of them, in words."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3) or known[:3]
+    return ", ".join(close)
 
 
 def all_notebooks() -> list[Notebook]:
     """Every notebook of the book, by paper and name."""
     return [Notebook(path) for path in sorted((_paths.root() / "notebooks").glob("*/*.ipynb"))]
+
+
+def _own_profile(notebook: Notebook) -> dict[str, Any]:
+    """What is set for one notebook: in its table's yml, or for a page of the guide in ``book/guide``."""
+    if notebook.paper in published.PAPERS:
+        return published.profile(notebook.paper, notebook.path.stem)
+    file = _paths.book(notebook.paper, f"{notebook.path.stem}.yml")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["profile"] if file.is_file() else {}
 
 
 # what every notebook of the paper profile is given, where it has a parameter of that name; the pages replay the
@@ -105,8 +121,9 @@ def profile_parameters(notebook: Notebook, profile: str) -> dict[str, Any]:
         raise UsageError(f'profile must be "quick" or "paper", got {profile!r}')
     defaults = notebook.defaults()
     common = {name: value for name, value in PAPER_PROFILE.items() if name in defaults}
-    own = published.profile(notebook.paper, notebook.path.stem) if notebook.paper in published.PAPERS else {}
-    return {**common, **checked(notebook, own, "paper profile")}
+    chosen = {**common, **checked(notebook, _own_profile(notebook), "paper profile")}
+    # YAML takes 1e-3 for a text
+    return {name: typed(name, v, defaults[name]) if isinstance(v, str) else v for name, v in chosen.items()}
 
 
 def checked(notebook: Notebook, parameters: dict[str, Any], origin: str) -> dict[str, Any]:
@@ -114,106 +131,6 @@ def checked(notebook: Notebook, parameters: dict[str, Any], origin: str) -> dict
     defaults = notebook.defaults()
     for name in parameters:
         if name not in defaults:
-            close = difflib.get_close_matches(name, defaults, n=2) or sorted(defaults)
-            raise UsageError(f"{origin}: {notebook.name} has no parameter {name!r}; did you mean {', '.join(close)}?")
+            meant = _closest(name, defaults)
+            raise UsageError(f"{origin}: {notebook.name} has no parameter {name[:30]!r}; did you mean {meant}?")
     return parameters
-
-
-STARTS = 3  # of a kernel that does not come up
-
-
-class NotebookFailed(Exception):
-    """A notebook raised; ``line`` is its one-line message."""
-
-    def __init__(self, line: str) -> None:
-        super().__init__(line)
-        self.line = line
-
-
-def _papermill(notebook: Notebook, parameters: dict[str, Any], output: Path) -> None:
-    """Run a notebook with papermill, again where its kernel did not come up.
-
-    Kernels that start at the same time can pick the same port; one of the two dies before any cell has run.
-    """
-    import papermill
-
-    for attempt in range(1, STARTS + 1):
-        try:
-            papermill.execute_notebook(
-                str(notebook.path),
-                str(output),
-                parameters=parameters,
-                kernel_name="python3",
-                cwd=str(notebook.path.parent),
-                progress_bar=False,
-            )
-            return
-        except RuntimeError as error:
-            if attempt == STARTS or "before replying to kernel_info" not in str(error):
-                raise
-
-
-def _without_iri_syntax() -> None:
-    """Spare papermill's import nearly three seconds, of a notebook's ten.
-
-    It leads to jsonschema, which tries a package that compiles the grammar of IRIs whenever it is imported, and does
-    without where it cannot be. A notebook's schema has no IRI.
-    """
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-
-
-def execute(notebook: Notebook, parameters: dict[str, Any], output: Path) -> None:
-    """Run a notebook under Jupyter (papermill) and write the executed copy, whole, also where it raised.
-
-    The kernel works in the notebook's own folder. Raises :class:`NotebookFailed`.
-    """
-    _without_iri_syntax()
-    from papermill.exceptions import PapermillExecutionError
-
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.stem}.{os.getpid()}.ipynb")
-    os.environ["TQDM_DISABLE"] = "1"  # the kernel inherits it: a bar's widget means nothing on a page
-    failure = None
-    try:
-        _papermill(notebook, parameters, temporary)
-    except PapermillExecutionError as error:
-        failure = f"{error.ename}: {error.evalue}".splitlines()[0]
-    except RuntimeError as error:  # the kernel died, or did not start
-        failure = f"{type(error).__name__}: {error}".splitlines()[0]
-    if temporary.is_file():
-        os.replace(temporary, output)
-    if failure:
-        raise NotebookFailed(failure)
-
-
-def execute_plain(notebook: Notebook, parameters: dict[str, Any]) -> None:
-    """Run a notebook's code cells as plain Python: no Jupyter needed, the same records written."""
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    os.chdir(notebook.path.parent)
-    namespace: dict[str, Any] = {"__name__": "__main__", "display": lambda *shown: None}  # which Jupyter provides
-    for number, cell in enumerate(notebook.code_cells(), start=1):
-        exec(compile(_source(cell), f"{notebook.name}, code cell {number}", "exec"), namespace)
-        if "parameters" in cell["metadata"].get("tags", []):
-            namespace.update(parameters)
-
-
-def run(notebook: Notebook, profile: str, overrides: dict[str, Any], output: Path, plain: bool = False) -> None:
-    """Run a notebook in a profile and leave its result for the dashboard.
-
-    Raises :class:`NotebookFailed` (under Jupyter) or what the notebook raised (plain).
-    """
-    parameters = {**profile_parameters(notebook, profile), **checked(notebook, overrides, "command line")}
-    result = results.path(profile, notebook.paper, notebook.key)
-    result.unlink(missing_ok=True)
-    clock = time.perf_counter()
-    status = "ok"
-    try:
-        if plain:
-            execute_plain(notebook, parameters)
-        else:
-            execute(notebook, parameters, output)
-    except NotebookFailed as error:
-        status = error.line
-        raise
-    finally:
-        results.close(profile, notebook.paper, notebook.key, status, time.perf_counter() - clock)

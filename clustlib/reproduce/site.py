@@ -10,7 +10,9 @@ from pathlib import Path
 import yaml
 
 from clustlib import _paths, plots, published, report, results, timings
-from clustlib.reproduce import citing, exports, pages, tidy
+from clustlib.reproduce import citing, exports, numbers, pages, tidy
+from clustlib.reproduce.api import api_page
+from clustlib.reproduce.records_page import records_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
 _CLAIMS = re.compile(rf'id="T_claims-(?P<paper>{"|".join(published.PAPERS)})-(?P<key>[\w-]+)"')
@@ -33,7 +35,7 @@ def _state(result: results.Result | None, key: str) -> str:
     """How one entry of the contents stands; a notebook may show several."""
     if result is None:
         return "not run"
-    if result.status != "ok":
+    if result.status != results.OK:
         return f"failed: {result.status}"
     own = result.comparison
     own = own[own["table"] == key] if len(own) else own
@@ -141,33 +143,40 @@ def gather(folder: Path) -> None:
     config.write_text(with_repository(config.read_text(encoding="utf-8")), encoding="utf-8")
     found = {paper: report.verdicts(paper, "paper") for paper in published.PAPERS}
     # html_extra_path copies what is in this folder to the top of the HTML
-    numbers = folder / "book" / "generated" / "extra" / exports.FOLDER
-    frame = exports.write(numbers)
+    extra = folder / "book" / "generated" / "extra" / exports.FOLDER
+    frame = exports.write(extra)
     done = {(result.paper, result.key): result for result in results.read("paper")}
+    for page in (folder / "book").rglob("*.md"):
+        page.write_text(numbers.filled(page.read_text(encoding="utf-8"), done.values()), encoding="utf-8")
     for notebook in [*notebooks(), *reports()]:
         source = root / executed("paper", notebook)
         if source.is_file():
             target = folder / "notebooks" / f"{notebook.name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            content = json.loads(with_claims(source.read_text(), found))
+            content = json.loads(with_claims(source.read_text(encoding="utf-8"), found))
+            for cell in content["cells"]:
+                if cell["cell_type"] == "markdown":
+                    cell["source"] = numbers.filled(pages.source_of(cell), done.values())
             if notebook in reports():
-                pages.dashboard(content, frame, shown_on(), numbers)
+                pages.dashboard(content, frame, shown_on(), extra)
             else:
                 own = done.get((notebook.paper, notebook.key))
-                pages.page(content, notebook.name, own, found[notebook.paper], numbers)
+                pages.page(content, notebook.name, own, found[notebook.paper], extra)
             target.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     generated = folder / "book" / "generated"
     (generated / "verdicts.md").write_text(overview_page(), encoding="utf-8")
     (generated / "citing.md").write_text(citing.page(), encoding="utf-8")
     for paper in published.PAPERS:
-        (generated / f"{paper}-contents.md").write_text(contents_page(paper))
-        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]))
-    (generated / "jule-variants.md").write_text(variants_page())
-    (generated / "jule-switches.md").write_text(switches_page())
-    (generated / "fcn-choices.md").write_text(choices_page())
-    (generated / "dbc-choices.md").write_text(dbc_choices_page())
-    (generated / "dbc-starts.md").write_text(dbc_starts_page())
-    (generated / "performance.md").write_text(performance_page(generated))
+        (generated / f"{paper}-contents.md").write_text(contents_page(paper), encoding="utf-8")
+        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]), encoding="utf-8")
+    (generated / "jule-variants.md").write_text(variants_page(), encoding="utf-8")
+    (generated / "jule-switches.md").write_text(switches_page(), encoding="utf-8")
+    (generated / "fcn-choices.md").write_text(choices_page(), encoding="utf-8")
+    (generated / "dbc-choices.md").write_text(dbc_choices_page(), encoding="utf-8")
+    (generated / "dbc-starts.md").write_text(dbc_starts_page(), encoding="utf-8")
+    (generated / "performance.md").write_text(performance_page(generated), encoding="utf-8")
+    (generated / "api.md").write_text(api_page(), encoding="utf-8")
+    (generated / "records.md").write_text(records_page(), encoding="utf-8")
 
 
 def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str:
@@ -198,6 +207,14 @@ def with_repository(config: str) -> str:
     return yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
 
 
+def _forget_pages(sources: Path, html: Path) -> None:
+    """Remove the HTML of notebooks that are gone: Sphinx leaves it."""
+    for page in [*html.glob("notebooks/*/*.html"), *html.glob("_sources/notebooks/*/*.ipynb")]:
+        relative = page.relative_to(html / "_sources" if page.suffix == ".ipynb" else html)
+        if not (sources / relative).with_suffix(".ipynb").is_file():
+            page.unlink()
+
+
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
@@ -217,11 +234,13 @@ def build() -> int:
         str(root),
         "--all",
     ]
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
     if done.returncode == 0:
         tidy.tidy(_paths.build("html"))
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(done.stdout)
+    log.write_text(done.stdout, encoding="utf-8")
+    if done.returncode == 0:
+        _forget_pages(folder, _paths.build("html"))
     warnings = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
     print(*warnings, sep="\n")
     state = "<" if done.returncode == 0 else "!"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clustlib import _paths, results
 from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import workflow
+from clustlib.reproduce import running, workflow
 
 TAG = "regression"
 COUNT = 1  # nbval compares only cells that look as if they had been run
@@ -19,14 +19,13 @@ def set_bands(names: Sequence[str] = ()) -> None:
     """
     chosen = [nb.find(name) for name in names] or workflow.notebooks()
     for notebook in chosen:
-        nb.run(notebook, "quick", {}, _paths.root() / workflow.executed("quick", notebook))
+        running.run(notebook, "quick", {})
         print(f"ran {notebook.name}", flush=True)
     written = results.write_bands([f"{notebook.paper}/{notebook.key}" for notebook in chosen] if names else None)
     print(f"wrote {written}: read the difference before you commit it")
     for notebook in chosen:
-        output = _paths.root() / workflow.executed("quick", notebook)
-        nb.run(notebook, "quick", {}, output)
-        _store_outputs(notebook.path, json.loads(output.read_text()))
+        page = running.run(notebook, "quick", {}).page
+        _store_outputs(notebook.path, json.loads(page.read_text(encoding="utf-8")))
 
 
 def _is_regression(cell: dict) -> bool:
@@ -36,7 +35,7 @@ def _is_regression(cell: dict) -> bool:
 def _store_outputs(path: Path, executed: dict) -> None:
     """Copy the outputs of the cells tagged regression from the executed copy into the source notebook."""
     made = {cell["id"]: cell for cell in executed["cells"] if "id" in cell}
-    source = json.loads(path.read_text())
+    source = json.loads(path.read_text(encoding="utf-8"))
     for cell in filter(_is_regression, source["cells"]):
         cell.update(outputs=made[cell["id"]]["outputs"], execution_count=COUNT)
     _write(path, source)

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from clustlib import _paths, records, results, sources
+import clustlib
+from clustlib import _paths, records, results
+from clustlib.records.store import is_held
 from clustlib.reproduce.notebook import Notebook, all_notebooks, profile_parameters
 
 REPORT = "report"  # notebooks/report reads what the others measured
@@ -27,6 +29,16 @@ def executed(profile: str, notebook: Notebook) -> str:
 def result(profile: str, notebook: Notebook) -> str:
     """The result file, relative to the root."""
     return results.path(profile, notebook.paper, notebook.key).relative_to(_paths.root()).as_posix()
+
+
+def unfinished(page: Path) -> Path:
+    """Where a page is written before it is whole."""
+    return page.with_name(f".{page.stem}.unfinished{page.suffix}")
+
+
+def page_lock(page: Path) -> Path:
+    """The lock file of a page under ``_build``: one run of it at a time."""
+    return _paths.build("locks") / "pages" / ".".join(page.relative_to(_paths.build()).parts)
 
 
 def dependencies(notebook: Notebook) -> list[str]:
@@ -53,31 +65,46 @@ def book_files() -> list[str]:
 
 
 def page_sources() -> list[str]:
-    """What the generated pages and the tables of claims are made by and of, besides the notebooks' results."""
-    makers = sources.running().files_of_code("from clustlib.reproduce.site import gather\ngather")
-    return sorted(_relative(path) for path in [*makers, *_paths.book("records").glob("**/*.json")])
+    """What the pages are made by and of, besides the notebooks' results: the records, and the code, which they show."""
+    code = Path(clustlib.__file__).parent.glob("**/*.py")
+    return sorted(_relative(path) for path in [*code, *_paths.book("records").glob("**/*.json")])
 
 
 def forget_outdated(computing: bool) -> None:
-    """Remove the results that must be made again for reasons no file's date shows.
+    """Remove the results that must be made again for reasons no file's date shows, and what has no notebook any more.
 
-    Those are results of notebooks that failed; results whose records have changed since (a new one
-    came in, one was computed again or deleted); and, where the paper profile's records are to be
+    Made again are results of notebooks that failed or did not come to an end; results whose records have changed since
+    (a new one came in, one was computed again or deleted); and, where the paper profile's records are to be
     computed, results that still miss some.
     """
     for profile in ("quick", "paper"):
+        known = {result(profile, notebook) for notebook in all_notebooks()}
         for file in (_paths.build(profile) / "results").glob("*/*.json"):
-            if not _stands(file, profile, computing and profile == "paper"):
+            if _relative(file) not in known or not _stands(file, profile, computing and profile == "paper"):
                 file.unlink()
+        for outcome in (_paths.build(profile) / "results").glob("*/*.outcome"):
+            if _relative(outcome.with_suffix(".json")) not in known:
+                outcome.unlink()
+        _forget_pages(profile)
+
+
+def _forget_pages(profile: str) -> None:
+    """Remove the pages of notebooks that are gone, and what killed runs left of theirs."""
+    known = {executed(profile, notebook) for notebook in all_notebooks()}
+    folder = _paths.build(profile) / "notebooks"
+    at_work = {unfinished(page) for page in folder.glob("*/*.ipynb") if is_held(page_lock(page))}
+    for page in folder.glob("*/*.ipynb"):
+        if _relative(page) not in known and page not in at_work:
+            page.unlink()
 
 
 def _stands(file: Path, profile: str, complete: bool) -> bool:
     """Whether a result may be kept."""
     try:
-        content = json.loads(file.read_text())
-    except ValueError:
+        found = results.load(file)
+    except results.ResultDamaged:
         return False
-    keys, store = content.get("records", []), records.open_store(profile)
-    if content.get("status") != "ok" or content.get("records_digest") != records.digest(profile, keys):
+    if found.status != results.OK or found.records_digest != records.digest(profile, found.records):
         return False
-    return not complete or all(store.path(key).is_file() for key in keys)
+    store = records.open_store(profile)
+    return not complete or all(store.path(key).is_file() for key in found.records)

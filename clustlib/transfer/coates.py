@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels import Moments, zca_whitening
 from clustlib.kernels.whitening import Whitening
@@ -33,14 +34,23 @@ def random_patches(images: np.ndarray, n_patches: int, size: int, seed: int = 0)
     ------
     UsageError : no patch is asked for, or an image is smaller than a patch.
     """
-    n, _, height, width = images.shape
-    if n_patches < 1 or not 1 <= size <= min(height, width):
+    for name, value, least in (("n_patches", n_patches, 1), ("size", size, 1), ("seed", seed, 0)):
+        check_integer(name, value, least)
+    n, _, height, width = _four_sides(images)
+    if size > min(height, width):
         raise UsageError(f"cannot take {n_patches} patches of {size} x {size} from images of {height} x {width}")
     drawn = np.random.default_rng(seed)
     top = drawn.integers(height - size + 1, size=n_patches)
     left = drawn.integers(width - size + 1, size=n_patches)
     windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(2, 3))
     return windows[np.arange(n_patches) % n, :, top, left]
+
+
+def _four_sides(images: Any) -> tuple[int, ...]:
+    shape = np.shape(images)
+    if len(shape) != 4 or 0 in shape:
+        raise UsageError(f"images must have shape (N, C, H, W), got {shape}")
+    return shape
 
 
 def normalised(patches: Tensor) -> Tensor:
@@ -99,7 +109,7 @@ def image_features(images: np.ndarray, codebook: Codebook, device: Any = "cpu") 
     ``images`` are (N, C, H, W) uint8. Where a side is odd, the first half takes the middle. Memory grows with the
     batch, which holds as many images as keep the table of patches and codes under 16 MB.
     """
-    height, width = (side - codebook.size + 1 for side in images.shape[2:])
+    height, width = (side - codebook.size + 1 for side in _four_sides(images)[2:])
     if min(height, width) < 2:
         raise UsageError(f"patches of {codebook.size} x {codebook.size} leave no quadrants in {images.shape[2:]}")
     batch = max(1, _AT_ONCE // (height * width * len(codebook.codes)))
@@ -127,8 +137,7 @@ def standardised_svm_accuracy(
     Each class minimises |w|^2 / 2 + C mean(max(0, 1 - y w x)^2), the bias being one of the weights, by L-BFGS over all
     classes at once, as the published code does; liblinear, a class at a time, takes minutes for 6,400 features.
     """
-    if not C > 0:
-        raise UsageError(f"C must be positive, got {C!r}")
+    check_number("C", C)
     classes, targets = np.unique(learn_labels, return_inverse=True)
     if len(classes) < 2:
         raise UsageError("needs at least two classes to learn from")

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from clustlib._validation import check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.networks.convnet import ConvNet
@@ -150,6 +151,9 @@ def train_detector(
     ------
     UsageError : images, objects and proposals that are not as many.
     """
+    for name, value in (("steps", steps), ("step_every", step_every), ("regions", regions), ("short", short)):
+        check_integer(name, value, 1)
+    check_number("learning_rate", learning_rate)
     if not len(folder) == len(truth) == len(proposals):
         raise UsageError(f"{len(folder)} images, {len(truth)} sets of objects, {len(proposals)} of proposals")
     seed_torch(seed, 31)

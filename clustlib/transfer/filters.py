@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import ArrayImages
@@ -46,8 +47,12 @@ def exciting_images(
     ------
     UsageError : a stage or filter that the network does not have.
     """
-    if not 0 <= stage < len(network.stages):
-        raise UsageError(f"the network has stages 0 to {len(network.stages) - 1}, got {stage}")
+    check_integer("stage", stage, 0, len(network.stages) - 1)
+    for name, value in (("size", size), ("steps", steps), ("blur_every", blur_every)):
+        check_integer(name, value, 1)
+    check_number("learning_rate", learning_rate)
+    check_number("weight_decay", weight_decay, zero=True)
+    check_number("blur", blur)
     network = network.to(device).eval()
     chosen = torch.as_tensor(list(filters), device=device)
     rng = torch.Generator().manual_seed(seed)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm.auto import tqdm
 
-from clustlib.errors import UsageError
+from clustlib._validation import check_choice, check_integer, check_number
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import AREA, ArrayImages, FolderImages, Uniforms, draw_uniforms
 from clustlib.networks.processes import seed_torch, seeded
@@ -25,10 +25,8 @@ def trained_parameters(network: ConvNet, layers: Layers, batch_norm: BatchNorm) 
     "fc68" trains fc6, fc7 and the new fc8. With ``batch_norm="trained"`` the scale and shift of the frozen
     convolutions' batch norm are trained too: the released code's 72.0 on VOC 2007; "frozen" gives its 70.4.
     """
-    if layers not in ("fc68", "all") or batch_norm not in ("trained", "frozen"):
-        raise UsageError(
-            f'layers must be "fc68" or "all", batch_norm "trained" or "frozen": {layers!r}, {batch_norm!r}'
-        )
+    check_choice("layers", layers, ("fc68", "all"))
+    check_choice("batch_norm", batch_norm, ("trained", "frozen"))
     norms = {id(p) for m in network.features.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
     for parameter in network.features.parameters():
         parameter.requires_grad_(layers == "all" or (batch_norm == "trained" and id(parameter) in norms))
@@ -66,6 +64,11 @@ def fine_tune(
     truth : (N, classes) int8; 1 there, 0 not, -1 leaves the loss alone. The loss is a binary cross entropy a class.
     steps, learning_rate, halve_every, weight_decay, clip, scale : the port's.
     """
+    for name, value in (("steps", steps), ("batch_size", batch_size), ("halve_every", halve_every)):
+        check_integer(name, value, 1)
+    check_number("learning_rate", learning_rate)
+    check_number("weight_decay", weight_decay, zero=True)
+    check_number("clip", clip)
     seed_torch(seed, _DROPOUT)
     network.new_head(truth.shape[1])
     network.to(device)
@@ -102,6 +105,7 @@ def class_scores(
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
     """Mean score of every class over random crops of every image, (N, classes); NaN where a file is damaged."""
+    check_integer("crops", crops, 1)
     network.eval()
     scores = np.full((len(source), network.head.out_features), np.nan, dtype=np.float32)
     total: dict[int, Any] = {}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import ArrayImages
@@ -65,6 +66,14 @@ def linear_probes(
     ------
     UsageError : labels that are not as many as images, classes that training lacks, nothing held out.
     """
+    for name, value in (("size", size), ("epochs", epochs), ("batch_size", batch_size)):
+        check_integer(name, value, 1)
+    check_integer("seed", seed, 0)
+    check_number("momentum", momentum, zero=True, most=1)
+    check_number("weight_decay", weight_decay, zero=True)
+    check_number("held_out", held_out, most=0.9)
+    for rate in learning_rates:
+        check_number("learning_rates", rate)
     source, test = ArrayImages(images, size), ArrayImages(test_images, size)
     labels, test_labels = _checked_labels(labels, len(source), test_labels, len(test))
     network = network.to(device).eval()

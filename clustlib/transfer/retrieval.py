@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clustlib._validation import check_integer
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.kernels.whitening import Whitening
 
@@ -49,6 +50,7 @@ def rmac(maps: Tensor, levels: int = 3, whitening: Whitening | None = None) -> T
 
     ``whitening`` is learnt on another set (:func:`clustlib.kernels.pca_whiten` of its :func:`region_vectors`).
     """
+    check_integer("levels", levels, 1)
     vectors = region_vectors(maps, levels)
     if whitening is not None:
         n, regions, channels = vectors.shape
@@ -112,6 +114,7 @@ def class_queries(labels: np.ndarray, per_class: int = 5) -> list[Query]:
 
     Oxford and Paris have five queries a landmark.
     """
+    check_integer("per_class", per_class, 1)
     queries = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -137,7 +140,7 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
     index = {name: i for i, name in enumerate(names)}
     queries = []
     for path in sorted(folder.glob("*_query.txt")):
-        parts = path.read_text().split()
+        parts = path.read_text(encoding="utf-8").split()
         if len(parts) != 5:
             raise DataCorrupt(f"{path} should hold an image's name and four numbers")
         box = tuple(float(number) for number in parts[1:])
@@ -153,7 +156,7 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
 def _listed(path: Path, index: dict[str, int]) -> frozenset[int]:
     if not path.is_file():
         raise DataCorrupt(f"{path} is missing")
-    return frozenset(_lookup(name, index, path) for name in path.read_text().split())
+    return frozenset(_lookup(name, index, path) for name in path.read_text(encoding="utf-8").split())
 
 
 def _lookup(name: str, index: dict[str, int], path: Path) -> int:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from clustlib._validation import check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.networks.convnet import ConvNet
@@ -80,6 +81,9 @@ def train_segmenter(
     ------
     UsageError : images and segmentations that are not as many.
     """
+    for name, value in (("steps", steps), ("n_classes", n_classes)):
+        check_integer(name, value, 1)
+    check_number("learning_rate", learning_rate)
     if len(folder) != len(truth):
         raise UsageError(f"{len(folder)} images, {len(truth)} segmentations")
     seed_torch(seed, 41)

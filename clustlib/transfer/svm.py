@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._validation import check_features
+from clustlib._validation import check_features, check_integer, check_number
 from clustlib.errors import UsageError
 
 
@@ -26,7 +26,9 @@ def svm_accuracy(
     """
     from sklearn.svm import LinearSVC
 
-    learn, test = check_features(learn), check_features(test)
+    check_number("C", C)
+    check_integer("seed", seed, 0, 2**32 - 1)
+    learn, test = check_features(learn, name="learn"), check_features(test, name="test")
     learn_labels, test_labels = np.asarray(learn_labels), np.asarray(test_labels)
     if learn_labels.shape != learn.shape[:1] or test_labels.shape != test.shape[:1]:
         raise UsageError(f"{len(learn)} and {len(test)} samples need as many labels")
@@ -34,9 +36,13 @@ def svm_accuracy(
         raise UsageError(f"{learn.shape[1]} features to learn from, {test.shape[1]} to test")
     if len(np.unique(learn_labels)) < 2:
         raise UsageError("needs at least two classes to learn from")
-    if not C > 0:
-        raise UsageError(f"C must be positive, got {C!r}")
     if normalise:
-        learn, test = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (learn, test))
+        learn, test = _unit(learn), _unit(test)
     machine = LinearSVC(C=C, random_state=seed).fit(learn, learn_labels)
     return float(np.mean(machine.predict(test) == test_labels))
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of unit length; a row of zeros stays zero."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths == 0, 1, lengths)

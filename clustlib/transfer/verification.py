@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from clustlib._validation import check_features
 from clustlib.errors import UsageError
 
 
 def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Cosine similarity (P,) float64 of the rows of two (P, D) tables; 0 where a row is zero."""
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    first, second = (
+        check_features(rows, distances="float64", name=name).astype(np.float64, copy=False)
+        for rows, name in ((first, "first"), (second, "second"))
+    )
+    if first.shape != second.shape:
+        raise UsageError(f"first and second must have one shape, got {first.shape} and {second.shape}")
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     return np.einsum("ij,ij->i", first, second) / np.where(lengths == 0, 1, lengths)
 

@@ -78,7 +78,7 @@ class VocKit:
 
     def images(self, ids: Sequence[str]) -> ImageFolder:
         """The images of a list of ids, read one by one."""
-        folder = ImageFolder(self.folder / "JPEGImages")
+        folder = ImageFolder(self.folder / "JPEGImages", upright=False)  # as its boxes and masks are
         by_name = {path.stem: path for path in folder.paths}
         missing = [name for name in ids if name not in by_name]
         if missing:
@@ -90,7 +90,7 @@ class VocKit:
         path = self.folder / name
         if not path.is_file():
             raise DataCorrupt(f"{path} is missing: {self.folder} is not laid out as VOC's development kit")
-        return [line for line in path.read_text().splitlines() if line.strip()]
+        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")

@@ -18,15 +18,15 @@ def compiled(tmp_path_factory):
     environment = {**os.environ, "TRITON_CACHE_DIR": str(folder / "cache")}
     environment.pop("TRITON_INTERPRET", None)
     call = [sys.executable, str(SCRIPT), "--folder", str(folder)]
-    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.returncode in (0, 1), done.stderr
-    return json.loads((folder / "gpu-code.json").read_text())
+    return json.loads((folder / "gpu-code.json").read_text(encoding="utf-8"))
 
 
 def test_every_kernel_is_compiled(compiled):
     modules = (SCRIPT.parents[1] / "clustlib" / "kernels" / "cuda").glob("*.py")
-    with_kernels = [path.stem for path in modules if "@triton.jit" in path.read_text()]
-    assert all(f"{name}._" in SCRIPT.read_text() for name in with_kernels)
+    with_kernels = [path.stem for path in modules if "@triton.jit" in path.read_text(encoding="utf-8")]
+    assert all(f"{name}._" in SCRIPT.read_text(encoding="utf-8") for name in with_kernels)
     kernels = [{row["kernel"] for row in compiled["rows"] if chip in row["chip"]} for chip in ("sm_80", "sm_90")]
     assert kernels[0] == kernels[1] and len(kernels[0]) > len(with_kernels)
 

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, metrics, records
+from clustlib._validation import check_integer
 from clustlib.dbc.runs import clustering
 
 CONFIDENT = 0.6  # the largest score of a mistake that Figure 8 shows
 SHOWN = 100  # mistakes at most
+PERPLEXITY = 30  # scikit-learn's for t-SNE, which wants more points than that
 NEIGHBOURS = 10  # of a point in the plane, for its purity
 
 
@@ -160,9 +162,11 @@ def confident_mistakes(
     }
 
 
-def _check(dataset: str, seed: int = 0, **_: Any) -> None:
+def _check(dataset: str, seed: int = 0, points: int | None = None, **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     clustering.cluster.check(dataset, "DBC", seed)  # type: ignore[attr-defined]
+    if points is not None:
+        check_integer("points", points, PERPLEXITY + 1)
 
 
 _FUNCTIONS: tuple[Any, ...] = (inner_activations, learned_filters, score_histograms, plane, confident_mistakes)

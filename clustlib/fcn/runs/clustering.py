@@ -162,6 +162,7 @@ def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
         raise UsageError(f"cnn must be efficientnet-lite0, vgg16 or pixels, got {settings['cnn']!r}")
     for name in ("n_components", "max_iter", "transform_iter", "epochs"):
         check_integer(name, settings.get(name, 1), 1)
+    check_integer("n_points", settings.get("n_points", 1000), 11)  # each has ten neighbours in the plane
     for name in ("l1", "l2", "l21"):
         if settings.get(name, 0) < 0:
             raise UsageError(f"{name} must not be negative, got {settings[name]!r}")

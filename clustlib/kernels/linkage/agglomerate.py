@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_features
+from clustlib._validation import check_choice, check_features, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels.linkage.bywalks import PATH, ZETA, ByWalks
 from clustlib.kernels.linkage.criterion import ByLocalStructure
@@ -93,13 +93,16 @@ def graph_linkage(
     ValueError
         An unknown name; labels that do not fit the graph; options that do not go together.
     """
+    check_integer("n_clusters", n_clusters, 1)
     label = _leaves(graph, labels0)
     _check_names(linkage=linkage, update=update, criterion=criterion, isolated=isolated)
     _check_numbers(k_c, weight, candidates, criterion, z)
     if isolated != "keep" and (features is None or len(features) != len(label)):
         raise UsageError(f"isolated={isolated!r} needs the features of the {len(label)} samples")
     forest, rule = _start(graph, label, linkage, z, self_loops, update, criterion, k_c, weight, candidates)
-    centroids = Centroids(features if features is None else check_features(features), forest)
+    centroids = Centroids(
+        features if features is None else check_features(features, translate=True, name="features"), forest
+    )
     if isolated == "released" and len(forest.node) > 20 * n_clusters:
         for a, b in released_joins(forest, centroids, rule.isolated, shrink=update == "released_fast"):
             forest = _join(forest, rule, a, b)
@@ -165,24 +168,20 @@ def _join(forest: Forest, rule: Rule, a: int, b: int) -> Forest:
 def _leaves(graph: KnnGraph, labels0: np.ndarray) -> np.ndarray:
     labels0 = np.asarray(labels0)
     if labels0.shape != (len(graph.indices),) or labels0.dtype.kind not in "iu":
-        raise ValueError(f"labels0 must be {len(graph.indices)} integers, got {labels0.dtype} of shape {labels0.shape}")
+        raise UsageError(f"labels0 must be {len(graph.indices)} integers, got {labels0.dtype} of shape {labels0.shape}")
     return np.unique(labels0, return_inverse=True)[1].astype(np.int32)
 
 
 def _check_names(**given: str) -> None:
     for name, value in given.items():
-        if value not in _NAMES[name]:
-            raise UsageError(f"{name} must be one of {', '.join(_NAMES[name])}; got {value!r}")
+        check_choice(name, value, _NAMES[name])
 
 
 def _check_numbers(k_c: int, weight: float, candidates: int | None, criterion: str, z: float) -> None:
-    if k_c < 1:
-        raise UsageError(f"k_c must be at least 1, got {k_c!r}")
-    if not (np.isfinite(weight) and weight >= 0):
-        raise UsageError(f"weight must be finite and not negative, got {weight!r}")
-    if candidates is not None and candidates < 1:
-        raise UsageError(f"candidates must be at least 1, got {candidates!r}")
+    check_integer("k_c", k_c, 1)
+    check_number("weight", weight, zero=True)
+    if candidates is not None:
+        check_integer("candidates", candidates, 1)
     if candidates is not None and criterion != "affinity":
         raise UsageError("candidates go with criterion='affinity' only")
-    if not 0 < z <= 0.1:
-        raise UsageError(f"z must be more than 0 and at most 0.1, got {z!r}")
+    check_number("z", z, most=0.1)

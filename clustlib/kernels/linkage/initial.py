@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from clustlib._validation import check_choice
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels.neighbours import KnnGraph
@@ -32,11 +33,10 @@ def initial_clusters(graph: KnnGraph | np.ndarray, *, variant: str = "published"
     nearest = indices[:, 0] if indices.ndim == 2 else indices
     n = len(nearest)
     if n == 0 or nearest.dtype.kind not in "iu" or nearest.min() < 0 or nearest.max() >= n:
-        raise ValueError("initial clusters need the index of a neighbour, from 0 to N - 1, for each of N points")
+        raise UsageError("initial clusters need the index of a neighbour, from 0 to N - 1, for each of N points")
+    check_choice("variant", variant, ("published", "released"))
     if variant == "released":
         return in_order_of_appearance(_follow_chains(nearest.astype(np.int64)))
-    if variant != "published":
-        raise UsageError(f"variant must be 'published' or 'released', got {variant!r}")
     links = coo_array((np.ones(n, np.int8), (np.arange(n), nearest)), shape=(n, n))
     return in_order_of_appearance(connected_components(links, connection="weak")[1])
 

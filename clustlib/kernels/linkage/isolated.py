@@ -14,6 +14,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from clustlib.compiled import njit
+from clustlib.kernels._neighbour_parts import rounding
+from clustlib.kernels.differences import mend
 from clustlib.kernels.linkage.forest import Forest, root_of
 from clustlib.kernels.linkage.links import NONE
 
@@ -66,8 +68,20 @@ class Centroids:
         row = self._place[self._forest.node[c]]
         d2 = self.norm2 + self.norm2[row] - 2.0 * (self.points @ self.points[row])
         d2[row] = np.inf
-        best = int(np.argmin(d2))
+        best = self._nearest_of(d2, row)
         return float(d2[best]), int(np.flatnonzero(self._place == best)[-1])
+
+    def _nearest_of(self, d2: np.ndarray, row: int) -> int:
+        """The smallest of ``d2`` (C,), where the products cannot tell by the differences; those are put in."""
+        best = int(np.argmin(d2))
+        furthest = self.norm2[np.isfinite(self.norm2)].max()
+        unit = float(np.finfo(self.points.dtype).eps) / 2
+        error = rounding(self.points.shape[1], unit) * (self.norm2[row] ** 0.5 + furthest**0.5) ** 2
+        if d2[best] >= error:
+            return best
+        near = np.flatnonzero(d2 <= d2[best] + 2 * error)
+        d2[near] = np.square(self.points[near].astype(np.float64) - self.points[row]).sum(axis=1)
+        return int(near[np.argmin(d2[near])])
 
 
 def remaining(forest: Forest) -> np.ndarray:
@@ -127,7 +141,9 @@ def cheapest_by_ward(forest: Forest, centroids: Centroids) -> tuple[int, int]:
     left = remaining(forest)
     points, sizes = centroids.of(left)
     norm2 = (points**2).sum(axis=1)
-    cost = (norm2[:, None] + norm2 - 2 * points @ points.T) / (1 / sizes[:, None] + 1 / sizes)
+    d2 = norm2[:, None] + norm2 - 2 * points @ points.T
+    mend(d2, points, points, norm2, norm2)
+    cost = d2 / (1 / sizes[:, None] + 1 / sizes)
     cost[np.tril_indices(len(left))] = np.inf
     a, b = np.unravel_index(np.argmin(cost), cost.shape)
     return int(left[a]), int(left[b])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clustlib._validation import check_integer
+from clustlib.errors import UsageError
 from clustlib.kernels.linkage.initial import in_order_of_appearance
 
 
@@ -47,7 +48,7 @@ class MergeTree:
         """
         check_integer("n_clusters", n_clusters, 1)
         if n_clusters > self.n_leaves:
-            raise ValueError(f"n_clusters={n_clusters} is more than the {self.n_leaves} initial clusters")
+            raise UsageError(f"n_clusters={n_clusters} is more than the {self.n_leaves} initial clusters")
         merges = self.n_leaves - n_clusters
         root = np.arange(self.n_leaves + merges)
         root[self.children[:merges]] = np.arange(self.n_leaves, self.n_leaves + merges)[:, None]

@@ -1,0 +1,279 @@
+"""A folder in, clusters out: what the command line and the notebook call."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clustlib._validation import check_integer
+from clustlib.datasets.listing import list_images
+from clustlib.errors import DataMissing, UsageError
+from clustlib.images import outcome as results
+from clustlib.images.choice import Choice, choose
+from clustlib.images.features import Look, look, maker_of
+from clustlib.images.folder import folder_labels, shaped
+from clustlib.images.grouping import LINKAGES, by_size, graph_of, grouped, rows_of, standing, tree_from, vote
+from clustlib.images.outcome import Outcome
+from clustlib.images.store import Store
+from clustlib.images.systems import SYSTEMS, Fitted, kmeans
+
+METHODS = ("auto", *LINKAGES, *SYSTEMS)
+_LEARNS = tuple(name for name, system in SYSTEMS.items() if system.reads == "images")
+
+
+def cluster_folder(
+    folder: str | Path,
+    *,
+    clusters: int | None = None,
+    method: str = "auto",
+    features: str | None = None,
+    size: int | None = None,
+    labels: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    folders: str | None = None,
+    cache: str | Path | None = None,
+    verbose: bool = True,
+) -> Outcome:
+    """Cluster the images below a folder.
+
+    Parameters
+    ----------
+    folder : its sub-folders are searched, and nothing in it is changed.
+    clusters : how many; None finds the number.
+    method : "auto" and "gdl" (graph degree linkage), "path", "zeta", "kmeans", "gsnmf" on ``features``; or "jule",
+        "dbc", "deepcluster", which learn their own from pixels.
+    features : "cnn" (EfficientNet-Lite0, the default) or "pixels".
+    size : pixels a side of what is made of each image where pixels are used; 64 for a system, else 32.
+    labels : "folders" compares with the folders that the images lie in; None knows no labels.
+    seed : of what is random.
+    out : the result folder; None writes none.
+    folders : "link" or "copy" also sorts the images into a folder for each cluster, within ``out``.
+    cache : the database of features; None is that of the user.
+    verbose : show progress.
+
+    Returns
+    -------
+    Outcome : ``files``, ``labels`` (from 0), ``standing``, ``choice``, ``skipped`` and so on.
+
+    Raises
+    ------
+    DataMissing : no such folder, or no image in it. UsageError : a parameter that cannot be right.
+    """
+    clock = time.perf_counter()
+    folder = Path(folder)
+    features = _check(clusters, method, features, size, labels, seed, folders)
+    if out is not None:
+        results.check_target(Path(out), folder)
+    side = size or (64 if method in _LEARNS else 32)
+    with Store(cache) as store:
+        seen = _seen(folder, features, side, device, store, verbose)
+        spent = {"features": time.perf_counter() - clock}
+        if clusters is not None and clusters > len(seen.files):
+            raise UsageError(f"{clusters} clusters are more than the {len(seen.files)} images")
+        found = _clustered(seen, method, features, side, clusters, seed, device, folder, store, verbose)
+    settings = {"method": method, "features": features, "size": side if features == "pixels" else None}
+    settings |= {"clusters": clusters, "seed": seed, "labels": labels}
+    truth = folder_labels(seen.files) if labels == "folders" else None
+    found = replace(found, name=folder.resolve().name, settings=settings, truth=truth)
+    found = replace(found, **_told(found, seen, seed))
+    spent |= {"clustering": time.perf_counter() - clock - spent["features"]}
+    found = replace(found, seconds={**spent, "all": time.perf_counter() - clock})
+    if out is not None:
+        results.write(found, Path(out), folder, folders)
+    return found
+
+
+def assign(result: str | Path, folder: str | Path, *, cache: str | Path | None = None, verbose: bool = True) -> Any:
+    """Put new images into the clusters of a result.
+
+    Returns
+    -------
+    Assigned : ``files``, ``labels`` (from 0), ``score`` (share of the votes of the nearest known images), ``skipped``.
+
+    Raises
+    ------
+    DataMissing : no result, no folder, no image in it. DataCorrupt : a damaged result.
+    """
+    known = results.read(Path(result))
+    features, side = known.settings["features"], known.settings["size"] or 32
+    with Store(cache) as store:
+        seen = _seen(Path(folder), features, side, "auto", store, verbose)
+    labels, score = vote(known.rows, known.labels, embedder(known)(seen.vectors))
+    return Assigned(seen.files, labels, score, seen.skipped)
+
+
+class Assigned:
+    """New images and their clusters; the fields are those that :func:`assign` names."""
+
+    def __init__(self, files: list[str], labels: np.ndarray, score: np.ndarray, skipped: dict) -> None:
+        self.files, self.labels, self.score, self.skipped = files, labels, score, skipped
+
+
+def embedder(known: Outcome) -> Callable[[np.ndarray], np.ndarray]:
+    """From vectors, as features and pixels are kept, to rows like ``known.rows``."""
+    method = known.settings["method"]
+    if method not in SYSTEMS:
+        return rows_of
+    embed = SYSTEMS[method].embedder(known.model, known.arrays, known.weights)
+    if SYSTEMS[method].reads == "vectors":
+        return embed
+    side, channels = known.settings["size"], known.model["shape"][0]
+    return lambda vectors: embed(shaped(vectors, side, channels))
+
+
+def _check(clusters: Any, method: Any, features: Any, size: Any, labels: Any, seed: Any, folders: Any) -> str:
+    """The kind of features to take, if every choice is one that there is."""
+    for name, value, known in (
+        ("method", method, METHODS),
+        ("features", features, (None, "cnn", "pixels")),
+        ("labels", labels, (None, "folders")),
+        ("folders", folders, (None, "link", "copy")),
+    ):
+        if value not in known:
+            raise UsageError(f"{name} must be one of {', '.join(str(k) for k in known if k)}, got {value!r}")
+    for name, value, least in (("clusters", clusters, 1), ("size", size, 4), ("seed", seed, 0)):
+        if value is not None:
+            check_integer(name, value, least)
+    if method in _LEARNS and features == "cnn":
+        raise UsageError(f"{method} learns its own features from pixels; leave features out")
+    if size is not None and size > 512:
+        raise UsageError(f"size must be at most 512, got {size}")
+    return "pixels" if method in _LEARNS else features or "cnn"
+
+
+def _seen(folder: Path, features: str, side: int, device: str, store: Store, verbose: bool) -> Look:
+    listing = list_images(folder)
+    if not listing.files:
+        raise DataMissing(f"there are no images in {folder}")
+    seen = look(listing, lambda: maker_of(features, side, device), store, verbose=verbose)
+    if not seen.files:
+        raise DataMissing(f"none of the {len(listing.files):,} image files in {folder} can be read")
+    return seen
+
+
+def _clustered(
+    seen: Look,
+    method: str,
+    features: str,
+    side: int,
+    clusters: int | None,
+    seed: int,
+    device: str,
+    folder: Path,
+    store: Store,
+    verbose: bool,
+) -> Outcome:
+    if method in SYSTEMS:
+        return _by_system(seen, method, side, clusters, seed, device, folder, store, verbose)
+    rows = rows_of(seen.vectors)
+    found = grouped(rows, "gdl" if method == "auto" else method, least=clusters or 1)
+    choice = choose(found.tree, found.graph, clusters)
+    labels = by_size(found.tree.labels(choice.n_clusters))
+    return _outcome(seen, labels, choice, found.tree, True, rows, found.graph)
+
+
+def _by_system(
+    seen: Look,
+    method: str,
+    side: int,
+    clusters: int | None,
+    seed: int,
+    device: str,
+    folder: Path,
+    store: Store,
+    verbose: bool,
+) -> Outcome:
+    """One of the systems; where the number is not given, it is that of the merge tree on the network's features."""
+    system = SYSTEMS[method]
+    rows, choice = rows_of(seen.vectors), Choice(clusters or 1, True)
+    notes: tuple[str, ...] = ()
+    if clusters is None:
+        whole = seen if system.reads == "vectors" else _seen(folder, "cnn", side, device, store, verbose)
+        tree = grouped(rows if whole is seen else rows_of(whole.vectors))
+        choice = choose(tree.tree, tree.graph)
+    data = seen.vectors if system.reads == "vectors" else shaped(seen.vectors, side)
+    path = _checkpoint(method, data, choice.n_clusters, seed)
+    made = system.fit(data, choice.n_clusters, seed, path, device)
+    if path is not None:
+        for left in path.parent.glob(f"{path.name}*"):
+            left.unlink(missing_ok=True)
+    labels = by_size(made.labels)
+    embedding = np.ascontiguousarray(made.embedding, np.float32)
+    graph = graph_of(embedding)
+    tree_above = tree_from(graph, labels, embedding)
+    found = _outcome(seen, labels, choice, tree_above, False, embedding, graph, made)
+    return replace(found, notes=notes + made.notes)
+
+
+def _outcome(
+    seen: Look,
+    labels: np.ndarray,
+    choice: Choice,
+    tree: Any,
+    exact: bool,
+    rows: np.ndarray,
+    graph: Any,
+    made: Fitted | None = None,
+) -> Outcome:
+    stands = standing(rows, graph, labels)
+    return Outcome(
+        name="",
+        files=seen.files,
+        labels=labels,
+        standing=stands,
+        choice=choice,
+        tree=tree,
+        exact=exact,
+        rows=rows,
+        graph=graph,
+        thumbnails=results.kept_thumbnails(seen.thumbnails, labels, stands.rank),
+        skipped=seen.skipped,
+        settings={},
+        model=made.settings if made else {},
+        arrays=made.arrays if made else {},
+        weights=made.weights if made else None,
+    )
+
+
+def _checkpoint(method: str, data: np.ndarray, k: int, seed: int) -> Path | None:
+    """Where a fit that takes minutes keeps its state, so that a killed one goes on."""
+    if method == "kmeans":
+        return None
+    from clustlib.checkpoints import content_hash
+    from clustlib.images.store import default_file
+
+    what = json.dumps([method, content_hash(data), k, seed])
+    return default_file().parent / "running" / hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
+def _told(found: Outcome, seen: Look, seed: int) -> dict[str, Any]:
+    """Scores and sentences: against the folders' labels, and beside k-means on the same vectors."""
+    from clustlib import metrics
+
+    scores: dict[str, float] = {}
+    notes = list(found.notes)
+    if found.truth is not None:
+        known = np.unique(found.truth, return_inverse=True)[1]
+        scores |= {"accuracy": metrics.accuracy(known, found.labels)}
+        scores |= {"nmi": metrics.nmi(known, found.labels, average="arithmetic")}
+        notes.append(
+            f"Against the {known.max() + 1:,} folders: accuracy {scores['accuracy']:.3f}, NMI {scores['nmi']:.3f}."
+        )
+    if found.settings["method"] in SYSTEMS and found.settings["method"] != "kmeans" and found.n_clusters > 1:
+        beside = kmeans(seen.vectors, found.n_clusters, seed).labels
+        scores["nmi_with_kmeans"] = metrics.nmi(beside, found.labels, average="arithmetic")
+        said = f"K-means on the same {found.settings['features']} shares NMI {scores['nmi_with_kmeans']:.3f} with this"
+        if found.truth is not None:
+            scores |= {"kmeans_accuracy": metrics.accuracy(known, beside)}
+            scores |= {"kmeans_nmi": metrics.nmi(known, beside, average="arithmetic")}
+            said += f"; against the folders its accuracy is {scores['kmeans_accuracy']:.3f}, "
+            said += f"its NMI {scores['kmeans_nmi']:.3f}"
+        notes.append(f"{said}.")
+    return {"scores": {name: round(float(value), 4) for name, value in scores.items()}, "notes": tuple(notes)}

@@ -1,0 +1,154 @@
+"""From vectors to a merge tree or to clusters: the graph of nearest neighbours and what is built on it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clustlib._validation import unit_rows
+from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
+from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, knn
+
+LINKAGES = ("gdl", "path", "zeta")
+_EXACT = 30_000  # images up to which neighbours are searched in the vectors as they are
+_PROJECTED = 192  # dimensions, in the mean, of what more images are searched in
+
+
+class Grouped(NamedTuple):
+    """Images as points: ``rows`` (n, d) float32 of unit length, their graph, and the tree of merges on it."""
+
+    rows: np.ndarray
+    graph: KnnGraph
+    tree: MergeTree
+
+
+def rows_of(vectors: np.ndarray) -> np.ndarray:
+    """Unit rows (n, d) float32: of the square roots of activations, or of pixels as they are.
+
+    The square root makes the inner product of two rows the Bhattacharyya coefficient of their activations.
+    """
+    rows = np.empty(vectors.shape, np.float32)
+    for start in range(0, len(vectors), 4096):
+        part = vectors[start : start + 4096].astype(np.float32)
+        rows[start : start + 4096] = unit_rows(np.sqrt(part) if vectors.dtype == np.float16 else part)
+    return rows
+
+
+def graph_of(rows: np.ndarray) -> KnnGraph:
+    """The graph of 10 to 20 nearest neighbours; of very many images in their principal components."""
+    k = n_neighbors_for(len(rows), FEWEST_IN_TREE)
+    if k < 1:
+        return KnnGraph(np.empty((len(rows), 0), np.int32), np.empty((len(rows), 0)), 0.0)
+    return affinity_graph(knn(_searched(rows), k), k)
+
+
+def _searched(rows: np.ndarray) -> np.ndarray:
+    """The rows, or where they are many their projection on the directions of most variance."""
+    if len(rows) <= _EXACT or rows.shape[1] <= _PROJECTED:
+        return rows
+    sample = rows[:: max(1, len(rows) // 20_000)].astype(np.float64)
+    mean = sample.mean(axis=0)
+    axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False))[1][:, -_PROJECTED:]
+    return (rows - mean.astype(np.float32)) @ axes.astype(np.float32)
+
+
+def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1) -> Grouped:
+    """The merge tree of the rows, from the components of first neighbours on.
+
+    Parameters
+    ----------
+    least : clusters that the tree must be able to give; where first neighbours leave fewer, every image starts alone.
+    """
+    graph = graph_of(rows)
+    if graph.indices.shape[1] == 0:
+        return Grouped(rows, graph, MergeTree(*_no_merges(len(rows))))
+    labels = initial_clusters(graph)
+    if labels.max() + 1 < least:
+        labels = np.arange(len(rows))
+    return Grouped(rows, graph, tree_from(graph, labels, rows, linkage))
+
+
+def tree_from(graph: KnnGraph, labels: np.ndarray, rows: np.ndarray, linkage: str = "gdl") -> MergeTree:
+    """What the clusters in ``labels`` are merged to, step by step, down to one."""
+    if labels.max() == 0:
+        return MergeTree(*_no_merges(len(labels)))
+    return graph_linkage(graph, labels, linkage=linkage, isolated="nearest", features=rows)
+
+
+def _no_merges(n: int) -> tuple[np.ndarray, ...]:
+    return np.zeros(n, np.int32), np.empty((0, 2), np.int64), np.empty(0), np.empty(0, np.int64)
+
+
+def by_size(labels: np.ndarray) -> np.ndarray:
+    """The same clusters, numbered from 0 by falling size; of equal ones the first to appear comes first."""
+    found, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    place = np.empty(len(found), np.int64)
+    place[np.lexsort((first, -sizes))] = np.arange(len(found))
+    return place[inverse]
+
+
+class Standing(NamedTuple):
+    """How each image stands in its cluster.
+
+    ``score`` (n,): the share, by affinity, of its neighbours that are in its cluster too; ``rank`` (n,): its place in
+    the cluster from the most typical on, 1 first; ``next`` (n,): the other cluster of most of its neighbours, or -1.
+    """
+
+    score: np.ndarray
+    rank: np.ndarray
+    next: np.ndarray
+
+
+def standing(rows: np.ndarray, graph: KnnGraph, labels: np.ndarray) -> Standing:
+    """Scores and ranks by the graph, equal scores by the cosine with the mean of the cluster."""
+    n, k = len(labels), int(labels.max()) + 1
+    shares = np.zeros((n, 0))
+    score, other = np.ones(n), np.full(n, -1)
+    if graph.indices.shape[1]:
+        heads = labels[graph.indices]
+        weights = graph.weights / np.maximum(graph.weights.sum(axis=1, keepdims=True), 1e-300)
+        score = np.where(heads == labels[:, None], weights, 0).sum(axis=1)
+        shares = np.where(heads == labels[:, None], 0, weights)
+        other = _most(heads, shares)
+    cosine = _cosines(rows, labels, k)
+    order = np.lexsort((-cosine, -np.round(score, 2), labels))
+    rank = np.empty(n, np.int64)
+    starts = np.cumsum(np.bincount(labels, minlength=k)) - np.bincount(labels, minlength=k)
+    rank[order] = np.arange(n) - starts[labels[order]] + 1
+    return Standing(np.clip(score, 0, 1), rank, other)
+
+
+def _most(heads: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Of every row the value in ``heads`` with the largest sum of weights; -1 where all are zero."""
+    totals = np.zeros_like(weights)
+    for column in range(heads.shape[1]):
+        totals[:, column] = np.where(heads == heads[:, [column]], weights, 0).sum(axis=1)
+    best = totals.argmax(axis=1)
+    found = np.take_along_axis(heads, best[:, None], axis=1)[:, 0]
+    return np.where(totals.max(axis=1, initial=0) > 0, found, -1)
+
+
+def _cosines(rows: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    means = np.zeros((k, rows.shape[1]), np.float32)
+    for cluster in range(k):
+        means[cluster] = rows[labels == cluster].sum(axis=0, dtype=np.float64)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    found = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), 4096):
+        part = slice(start, start + 4096)
+        found[part] = np.einsum("ij,ij->i", rows[part], means[labels[part]])
+    return found
+
+
+def vote(known: np.ndarray, labels: np.ndarray, rows: np.ndarray, n_neighbors: int = 10) -> tuple[np.ndarray, Any]:
+    """The cluster of new rows by their nearest known ones, each with the inverse of its distance as its weight.
+
+    Returns
+    -------
+    labels (n,) int64, and the winner's share of the votes (n,). A row that is known has its own cluster.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    model = KNeighborsClassifier(min(n_neighbors, len(known)), weights="distance", algorithm="brute")
+    shares = model.fit(known, labels).predict_proba(rows)
+    best = shares.argmax(axis=1)
+    return model.classes_[best].astype(np.int64), shares[np.arange(len(rows)), best]

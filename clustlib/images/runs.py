@@ -1,0 +1,176 @@
+"""The runs behind the guide's page on the number of clusters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clustlib import datasets, metrics
+from clustlib._validation import check_integer
+from clustlib.errors import UsageError
+from clustlib.images.number_of_clusters import FEWEST_IN_TREE, MOST, estimate, n_neighbors_for
+from clustlib.images.rivals import RULES, Case
+from clustlib.published.tables import choose
+
+# the price of an edge and the numbers of neighbours were chosen on class subsets of these; on no other set
+DEVELOPED_ON = ("digits", "olivetti", "coil-20", "scene-15", "usps", "imagenette-val")
+FEATURES = ("cnn", "pixels")
+OF_THE_TREE = ("Description length", "Planted partition", "Largest drop")  # rules of a moment, once the tree is there
+SCORES = ("found", "error", "accuracy", "nmi_geometric")
+
+
+def count_clusters(
+    dataset: str, method: str, features: str = "cnn", size: int = 3000, seed: int = 0, device: str = "auto"
+) -> dict[str, Any]:
+    """How many clusters a rule finds in a data set, and how good they are.
+
+    Parameters
+    ----------
+    dataset : a registered name. method : a label of ``RULES``.
+    features : "cnn", square roots of EfficientNet-Lite0's activations, or "pixels"; both scaled to unit length.
+    size : images that are drawn from larger sets.
+    seed : of the rules that draw numbers. device : where the features are made.
+
+    Returns
+    -------
+    found, classes, error (log2 of found / classes), accuracy, nmi_geometric; and for the description length the arrays
+    ``curve`` (nats, for 1, 2, ... clusters, at most 200) and ``alternatives``.
+    """
+    images = _sample(dataset, size)
+    case = prepared(_rows(images, features, device), seed)
+    result = _scored(images.labels, RULES[method](case))
+    if method == "Description length":
+        chosen = estimate(case.tree, case.neighbours)
+        result["curve"] = chosen.description_length[:200]
+        result["alternatives"] = np.array(chosen.alternatives, np.int64)
+    return result
+
+
+def count_on_subsets(
+    dataset: str, features: str = "cnn", size: int = 3000, draws: int = 12, seed: int = 0, device: str = "auto"
+) -> dict[str, Any]:
+    """:func:`count_clusters` by each of ``OF_THE_TREE`` on ``draws`` random subsets of the classes.
+
+    Their number is drawn evenly on a logarithmic scale from 2 to all; of each class all images are taken, or the same
+    share of every class, or another share of each.
+
+    Returns
+    -------
+    Arrays (draws,): ``classes``, and for each rule ``found``, ``error``, ``accuracy`` and ``nmi_geometric``, a space
+    and its name.
+    ``median_error``, ``mean_error`` (absolute, log2) and ``within_two`` (share within a factor of two) of ours.
+    """
+    images = _sample(dataset, size)
+    rows, random = _rows(images, features, device), np.random.default_rng([seed, 23])
+    drawn = [draw_classes(images.labels, random) for _ in range(draws)]
+    scores = [_by_tree_rules(images.labels[i], prepared(rows[i], seed)) for i in drawn]
+    errors = np.abs([score["error Description length"] for score in scores])
+    return {
+        **{name: np.array([score[name] for score in scores]) for name in scores[0]},
+        "median_error": float(np.median(errors)),
+        "mean_error": float(errors.mean()),
+        "within_two": float((errors <= 1).mean()),
+    }
+
+
+def count_one_class(
+    dataset: str, features: str = "cnn", size: int = 3000, seed: int = 0, device: str = "auto"
+) -> dict[str, Any]:
+    """How many clusters each of ``OF_THE_TREE`` finds in the images of one class, for up to ten classes.
+
+    Returns
+    -------
+    An array for each rule, ``found``, a space and its name; ``one`` and ``at_most_two``, the shares of ours.
+    """
+    images = _sample(dataset, size)
+    rows, classes = _rows(images, features, device), np.unique(images.labels)
+    drawn = np.random.default_rng([seed, 29]).permutation(classes)[:10]
+    cases = [prepared(rows[images.labels == label], seed) for label in drawn]
+    found = {f"found {method}": np.array([_count(RULES[method](case)) for case in cases]) for method in OF_THE_TREE}
+    ours = found["found Description length"]
+    return {**found, "one": float((ours == 1).mean()), "at_most_two": float((ours <= 2).mean())}
+
+
+def _by_tree_rules(truth: np.ndarray, case: Case) -> dict[str, Any]:
+    """The number of classes, and the scores of the rules that cut the same tree, each with its rule's name."""
+    scores = {method: _scored(truth, RULES[method](case)) for method in OF_THE_TREE}
+    named = {f"{name} {method}": score[name] for method, score in scores.items() for name in SCORES}
+    return {"classes": len(np.unique(truth)), **named}
+
+
+def draw_classes(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Indices, in order, of the images of a random subset of the classes; at least eight of each where there are."""
+    classes = np.unique(labels)
+    count = int(np.exp(random.uniform(np.log(1.5), np.log(len(classes) + 0.5))).round())
+    chosen = random.choice(classes, min(max(count, 2), len(classes)), replace=False)
+    style, share = random.integers(3), random.uniform(0.2, 0.8)
+    parts = []
+    for label in chosen:
+        members = np.flatnonzero(labels == label)
+        kept = (1.0, share, random.uniform(0.3, 1))[style] * len(members)
+        parts.append(random.choice(members, min(max(8, int(kept)), len(members)), replace=False))
+    return np.sort(np.concatenate(parts))
+
+
+def prepared(rows: np.ndarray, seed: int = 0) -> Case:
+    """Neighbours and the GDL merge tree of ``rows`` (N, D), which is made of half the root of N of them, 10 to 20."""
+    from clustlib.kernels import affinity_graph, graph_linkage, initial_clusters, knn
+
+    found = knn(rows, min(MOST, len(rows) - 1))
+    graph = affinity_graph(found, n_neighbors_for(len(rows), FEWEST_IN_TREE))
+    tree = graph_linkage(graph, initial_clusters(graph), isolated="nearest", features=rows)
+    return Case(rows, graph.indices, tree, seed)
+
+
+def _sample(dataset: str, size: int) -> datasets.ImageSet:
+    images = datasets.load(dataset)
+    return images if len(images) <= size else images.take(size, 0)
+
+
+def _rows(images: datasets.ImageSet, features: str, device: str) -> np.ndarray:
+    """(N, D) float32 of unit length."""
+    from clustlib._validation import unit_rows
+    from clustlib.fcn.extraction import extract
+    from clustlib.fcn.weights import pretrained
+    from clustlib.records import artifacts
+
+    if features == "pixels":
+        return images.pixels("l2")
+    folder = artifacts.folder().parent / "features"
+    return unit_rows(np.sqrt(extract(images.images, pretrained(), device=device, cache=folder)))
+
+
+def _count(labels: np.ndarray) -> int:
+    """Clusters, HDBSCAN's noise (-1) not counted, at least one."""
+    return max(1, len(np.unique(labels[labels >= 0])))
+
+
+def _scored(truth: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    found, classes = _count(labels), len(np.unique(truth))
+    numbered = np.unique(labels, return_inverse=True)[1]
+    return {
+        "found": found,
+        "classes": classes,
+        "error": float(np.log2(found / classes)),
+        "accuracy": metrics.accuracy(truth, numbered),
+        "nmi_geometric": metrics.nmi(truth, numbered, average="geometric"),
+    }
+
+
+def _check(
+    dataset: str, method: str = "Description length", features: str = "cnn", size: int = 3000, **numbers: Any
+) -> None:
+    """Refuse what cannot be right before any work is done."""
+    choose("data set", dataset, datasets.names())
+    choose("method", method, RULES)
+    choose("features", features, FEATURES)
+    check_integer("size", size, 20)
+    check_integer("seed", numbers.get("seed", 0), 0)
+    if numbers.get("draws", 1) < 1:
+        raise UsageError(f"draws must be at least 1, got {numbers['draws']}")
+
+
+count_clusters.check = _check  # type: ignore[attr-defined]
+count_on_subsets.check = _check  # type: ignore[attr-defined]
+count_one_class.check = _check  # type: ignore[attr-defined]

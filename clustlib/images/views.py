@@ -1,0 +1,116 @@
+"""What the guide's page on the number of clusters shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from clustlib.images.runs import DEVELOPED_ON, OF_THE_TREE, SCORES
+from clustlib.plots.looks import new_figure
+from clustlib.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = ["dataset", "features", "method", "classes", "found", "error", "accuracy", "nmi_geometric"]
+OURS = "Description length"
+
+
+def outcomes(runs: Iterable[Record]) -> pd.DataFrame:
+    """One row for every data set, kind of features and rule: what ``count_clusters`` recorded.
+
+    ``sets`` says whether the constants of our rule were chosen on the set's class subsets, or the set was held out.
+    """
+    frame = pd.DataFrame([{**r.params, **r.metrics} for r in runs], columns=COLUMNS)
+    return _with_half(frame.astype({"classes": int, "found": int}))
+
+
+def subset_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
+    """One row for every drawn subset of classes and every rule: what ``count_on_subsets`` recorded."""
+    parts = [
+        pd.DataFrame(
+            {"dataset": r.params["dataset"], "features": r.params["features"], "method": method}
+            | {"classes": r.arrays["classes"]}
+            | {name: r.arrays[f"{name} {method}"] for name in SCORES}
+        )
+        for r in runs
+        for method in OF_THE_TREE
+    ]
+    return _with_half(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS))
+
+
+def one_class_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
+    """Share of single classes in which each rule finds one cluster, and at most two; one row a half and rule."""
+    parts = [
+        pd.DataFrame({"dataset": r.params["dataset"], "method": method, "found": r.arrays[f"found {method}"]})
+        for r in runs
+        for method in OF_THE_TREE
+    ]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["dataset", "method", "found"])
+    return (
+        _with_half(frame)
+        .assign(one=frame["found"] == 1, at_most_two=frame["found"] <= 2)
+        .groupby(["sets", "method"], sort=False)
+        .agg(classes=("found", "size"), one=("one", "mean"), at_most_two=("at_most_two", "mean"))
+    )
+
+
+def by_rule(frame: pd.DataFrame) -> pd.DataFrame:
+    """Errors, |log2(found / classes)|, and scores by rule and half of the sets, the smallest mean error first."""
+    absolute = frame.assign(error=frame["error"].abs())
+    table = absolute.groupby(["sets", "method"], sort=False).agg(
+        cases=("error", "size"),
+        median=("error", "median"),
+        mean=("error", "mean"),
+        worst=("error", "max"),
+        within_two=("error", lambda error: (error <= 1).mean()),
+        accuracy=("accuracy", "mean"),
+        nmi=("nmi_geometric", "mean"),
+    )
+    return table.sort_values("mean").sort_index(level="sets", sort_remaining=False, kind="stable")
+
+
+def found_by_set(frame: pd.DataFrame) -> pd.DataFrame:
+    """What every rule found, a row a data set and kind of features, beside the number of classes."""
+    index = ["sets", "dataset", "features", "classes"]
+    return frame.pivot_table(index=index, columns="method", values="found", sort=False, aggfunc="first")
+
+
+def verdict(frame: pd.DataFrame) -> str:
+    """The result in one sentence, of our rule on the held-out sets where there are any, else on all."""
+    ours = frame[frame["method"] == OURS]
+    if ours.empty:
+        return "Our rule has not run."
+    held = ours[ours["sets"] == "held out"]
+    shown, where = (held, "held-out ") if len(held) else (ours, "")
+    error = shown["error"].abs()
+    factor = 2 ** error.median()
+    return (
+        f"On {len(shown)} {where}case{'s' * (len(shown) > 1)} the description length is off by a factor of {factor:.2f}"
+        f" in the median, and within a factor of two in {int((error <= 1).sum())}."
+    )
+
+
+def length_curve(record: Record, title: str = "") -> Figure:
+    """The description length over the number of clusters: chosen, next best, and the number of classes."""
+    curve, chosen = record.arrays["curve"], int(record.metrics["found"])
+    k = np.arange(1, len(curve) + 1)
+    figure, axes = new_figure(8.0, 4.0)
+    axes.plot(k, curve, color="C0")
+    axes.plot(chosen, curve[chosen - 1], "o", color="C0", label=f"chosen: {chosen}")
+    others = [int(other) for other in record.arrays["alternatives"] if other <= len(curve)]
+    if others:
+        named = ", ".join(str(other) for other in others)
+        axes.plot(others, curve[np.array(others) - 1], "s", color="C1", mfc="none", label=f"next best: {named}")
+    classes = int(record.metrics["classes"])
+    axes.axvline(classes, color="0.5", linestyle=":", label=f"classes: {classes}")
+    axes.set(xscale="log", xlabel="clusters", ylabel="description length, nats", title=title)
+    axes.legend()
+    return figure
+
+
+def _with_half(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(sets=np.where(frame["dataset"].isin(DEVELOPED_ON), "developed on", "held out"))

@@ -1,0 +1,258 @@
+"""Whether changed definitions compute what they computed: by witnesses that would notice if they did not."""
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clustlib.records.faults import Fault, changed_lines, faults, spans, statements_of
+from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, names
+
+FEW = 8  # changed definitions up to which each is tried on more faults
+WITNESSES_A_FAULT = 6  # that may miss a fault before it counts as not noticed
+Lines = Mapping[str, Mapping[str, Sequence[int]]]  # by witness, by module
+
+
+class Name(NamedTuple):
+    """A top-level name of a module, as ``clustlib.kernels.lloyd``, ``kmeans``."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of the faults put into one definition."""
+
+    definition: Name
+    witnesses: list[str]  # that go through it
+    noticed: list[Fault] = field(default_factory=list)
+    missed: list[Fault] = field(default_factory=list)
+    unreached: int = 0  # faults that could stand on lines no witness executes
+    unseen: tuple[int, ...] = ()  # changed lines that compute something and that no witness executes
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the witnesses cannot speak for the definition; None where they can."""
+        if not self.witnesses:
+            return f"{self.definition}: no witness goes through it; add one that does"
+        if self.unseen:
+            return f"{self.definition}: line {self.unseen[0]} changed and no witness executes it; add data that does"
+        if not self.missed or self.noticed:
+            return None
+        return f"{self.definition}: no witness notices {self.missed[0]}; it needs {missing_input(self.missed[0])}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the witnesses say of a change.
+
+    ``agreeing`` names the witnesses whose bits are the same, ``differences`` says of the others where they first
+    differ; ``trials`` are the changed definitions, each tried on faults.
+    """
+
+    agreeing: list[str]
+    differences: dict[str, str]
+    trials: list[Trial]
+
+    @property
+    def refused(self) -> dict[Name, str]:
+        """The definitions that are not carried, each with the reason."""
+        found = {t.definition: t.refusal for t in self.trials if t.refusal}
+        for trial in self.trials:
+            for witness in trial.witnesses:
+                if witness in self.differences:
+                    found.setdefault(trial.definition, f"{witness}: {self.differences[witness]}")
+        return found
+
+    @property
+    def carried(self) -> list[Name]:
+        """The definitions that compute the same bits, by witnesses that notice faults in them."""
+        return [trial.definition for trial in self.trials if trial.definition not in self.refused]
+
+
+def missing_input(fault: Fault) -> str:
+    """What kind of input would tell a fault from what it replaced, in a few words."""
+    kinds = {
+        "bound": "data where the two sides of the comparison are equal",
+        "turned": "data on both sides of the comparison",
+        "constant": "data on which that number decides something",
+        "left out": "data on which that statement has an effect",
+        "argument": "a call in which that argument is not at its default",
+        "and/or": "data for which just one of the conditions holds",
+    }
+    return kinds.get(fault.kind, "data on which that expression takes different values")
+
+
+def _source(tree: Path, module: str) -> str | None:
+    return modules(tree, module.split(".")[0]).get(module)
+
+
+def modules(tree: Path, package: str) -> dict[str, str]:
+    """The text of every module of a package in a tree."""
+    return _modules(tree, package, content_of(tree / package))
+
+
+@cache
+def _modules(tree: Path, package: str, content: str) -> dict[str, str]:
+    found = {}
+    for path in sorted((tree / package).rglob("*.py")):
+        parts = path.relative_to(tree).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+    return found
+
+
+def _mentions(statement: ast.stmt, name: str) -> bool:
+    return any(
+        (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Attribute) and node.attr == name)
+        for node in ast.walk(statement)
+    )
+
+
+def _runs(statement: ast.stmt) -> bool:
+    """Whether a top-level statement has code of its own that is executed when it is called."""
+    return any(isinstance(node, (ast.FunctionDef, ast.Lambda)) for node in ast.walk(statement))
+
+
+def _readers(tree: Path, definition: Name, depth: int = 3) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Where the functions stand that read a constant, or another constant made of it: (module, first and last line)."""
+    for module, text in modules(tree, definition.module.split(".")[0]).items():
+        if definition.name not in text:
+            continue
+        for statement in ast.parse(text).body:
+            if isinstance(statement, (ast.Import, ast.ImportFrom)) or not _mentions(statement, definition.name):
+                continue
+            if _runs(statement):
+                yield module, (statement.lineno, statement.end_lineno or statement.lineno)
+            elif depth and isinstance(statement, (ast.Assign, ast.AnnAssign)):
+                for made in {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)} - {definition.name}:
+                    if isinstance(statement.value, ast.AST) and not _mentions(ast.Expr(statement.value), made):
+                        yield from _readers(tree, Name(module, made), depth - 1)
+
+
+def covering(lines: Lines, tree: Path, definition: Name) -> list[str]:
+    """The witnesses that go through a definition of ``tree``, those that go through the least besides it first.
+
+    A constant is gone through by the functions that read it.
+    """
+    source = _source(tree, definition.module)
+    if source is None:
+        return []
+    places = [(definition.module, span) for span in spans(source, definition.name)]
+    found = _executing(lines, places) if any(map(_runs, statements_of(ast.parse(source), definition.name))) else []
+    if not found:
+        found = _executing(lines, list(_readers(tree, definition)))
+    total = {witness: sum(map(len, by_module.values())) for witness, by_module in lines.items()}
+    return sorted(found, key=lambda witness: (total[witness], witness))
+
+
+def _executing(lines: Lines, places: Sequence[tuple[str, tuple[int, int]]]) -> list[str]:
+    return [
+        witness
+        for witness, by_module in lines.items()
+        if any(low <= line <= high for module, (low, high) in places for line in by_module.get(module, ()))
+    ]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Two revisions of a package and the folder of witnesses that both are asked by."""
+
+    runner: Runner
+    old: Path
+    new: Path
+    witnesses: Path
+    package: str = "clustlib"
+
+    def _job(self, tree: Path, witness: str, **how: Any) -> Job:
+        return Job(tree, self.witnesses, witness, package=self.package, **how)
+
+    def outcomes(self, tree: Path, wanted: Iterable[str], *, jit: bool = False) -> dict[str, Outcome]:
+        """What witnesses give on a tree; as plain Python also which lines they execute."""
+        jobs = {w: self.runner.submit(self._job(tree, w, trace=not jit, jit=jit)) for w in wanted}
+        return {witness: job.result() for witness, job in jobs.items()}
+
+    def differences(self, covered: Mapping[Name, Sequence[str]], old: dict[str, Outcome]) -> dict[str, str]:
+        """Where witnesses differ between the two trees; compiled too, where a compiled definition has changed."""
+        wanted = sorted({witness for found in covered.values() for witness in found})
+        new = self.outcomes(self.new, wanted)
+        pairs = [(witness, old[witness], new[witness]) for witness in wanted]
+        compiled = [d for d in covered if "numba" in (_source(self.new, d.module) or "")]
+        again = sorted({witness for definition in compiled for witness in covered[definition]})
+        if again:
+            before, after = (self.outcomes(tree, again, jit=True) for tree in (self.old, self.new))
+            pairs += [(witness, before[witness], after[witness]) for witness in again]
+        found: dict[str, str] = {}
+        for witness, a, b in pairs:
+            if a.error:
+                found.setdefault(witness, f"does not run on the old revision: {a.error}")
+            elif difference := compare(a, b):
+                found.setdefault(witness, difference)
+        return found
+
+    def trial(self, definition: Name, before: Name | None, new: Mapping[str, Outcome], most: int) -> Trial:
+        """Put faults into a definition of the new tree and see whether the witnesses notice."""
+        source = _source(self.new, definition.module) or ""
+        lines = {witness: outcome.lines for witness, outcome in new.items()}
+        found = covering(lines, self.new, definition)
+        executed = {line for witness in found for line in lines[witness].get(definition.module, ())}
+        text = None if before is None else _source(self.old, before.module)
+        first = changed_lines(text, source, definition.name, before.name if before else None)
+        made = faults(source, definition.name, first=first, executed=executed, most=most)
+        everywhere, reached = (
+            {(fault.line, fault.what) for fault in faults(source, definition.name, executed=lines, most=10**6)}
+            for lines in (None, executed)
+        )
+        unseen = {line for line, _ in everywhere - reached} & first
+        trial = Trial(definition, found, unreached=len(everywhere - reached), unseen=tuple(sorted(unseen)))
+        for fault in made:
+            (trial.noticed if self.notices(fault, definition.module, found, new) else trial.missed).append(fault)
+        return trial
+
+    def notices(self, fault: Fault, module: str, covering: Sequence[str], new: Mapping[str, Outcome]) -> str | None:
+        """The first witness whose bits a fault changes, or that it stops; None where none notices."""
+        for witness in covering[:WITNESSES_A_FAULT]:
+            usual = new[witness]
+            limit = 20 + 20 * usual.seconds
+            job = self._job(self.new, witness, mutant=(module, fault.source), timeout=limit)
+            if compare(usual, self.runner.run(job)):
+                return witness
+        return None
+
+
+def judge(
+    old: Path, new: Path, changed: Mapping[Name, Name | None], *, witnesses: Path | None = None, runner: Runner
+) -> Verdict:
+    """Whether the witnesses show that definitions of ``new`` compute what they computed in ``old``.
+
+    Parameters
+    ----------
+    old, new : checkouts. changed : the definitions of ``new`` that are not those of ``old``, each with what it was
+        there (None: it is new).
+    witnesses : their folder; by default that of ``new``.
+    """
+    folder = witnesses or new / "tests" / "witnesses"
+    package = next((definition.module.split(".")[0] for definition in changed), "clustlib")
+    asked = Judge(runner, old, new, folder, package)
+    before = asked.outcomes(old, names(folder))
+    lines = {witness: outcome.lines for witness, outcome in before.items()}
+    covered = {d: covering(lines, old, was) for d, was in changed.items() if was is not None}
+    fresh = [d for d, was in changed.items() if was is None]
+    differences = asked.differences(covered, before)
+    wanted = sorted({w for found in covered.values() for w in found}) if not fresh else names(folder)
+    after = asked.outcomes(new, wanted)
+    most = 6 if len(changed) <= FEW else 3
+    with ThreadPoolExecutor(runner.at_once) as pool:
+        trials = list(pool.map(lambda d: asked.trial(d, changed[d], after, most), changed))
+    for trial in trials:
+        for witness in trial.witnesses:
+            if witness not in differences and (difference := compare(before[witness], after[witness])):
+                differences[witness] = difference
+    asked_of = sorted({w for trial in trials for w in trial.witnesses})
+    return Verdict([w for w in asked_of if w not in differences], differences, trials)

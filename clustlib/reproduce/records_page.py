@@ -1,0 +1,58 @@
+"""The page on records: how many are fresh or carried, the ledger that carries them, and the last audit."""
+
+import pandas as pd
+
+from clustlib import _paths
+from clustlib.records import audit, status
+
+
+def _table(frame: pd.DataFrame) -> str:
+    cells = [list(map(str, frame.columns)), *frame.map(_text).to_numpy().tolist()]
+    head, *rows = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([head, "|" + " --- |" * len(frame.columns), *rows])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return "" if pd.isna(value) else f"{value:.4g}"
+    return str(value).replace("|", "\\|")
+
+
+def _audited() -> str:
+    """The last audit in words, and what differed; a sentence where there was none."""
+    if not _paths.book("records", "audit.json").is_file():
+        return "No audit has been made yet."
+    made, rows = audit.last()
+    run = rows.dropna(subset=["now"])
+    absent = rows[rows["now"].isna()]
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    words = (
+        f"On {made['date']} {run['function'].nunique()} run functions were run again ({made['cpu']}; {versions}): "
+        f"{int(run['agrees'].sum())} of {len(run)} numbers agree within {made['tolerance']:g}. "
+        f"{absent['function'].nunique()} could not be run there."
+    )
+    differ = run[~run["agrees"].astype(bool)]
+    shown = differ if len(differ) else run.groupby("function").head(1)
+    title = "What differs:" if len(differ) else "The first number of each:"
+    columns = ["key", "made on", "versions then", "metric", "then", "now", "seconds"]
+    return "\n\n".join([words, title, _table(shown[columns])])
+
+
+def records_page() -> str:
+    """The generated part of ``book/records.md``."""
+    states = status.by_function()
+    totals = states.drop(columns="records").sum()
+    said = ", ".join(f"{count} {state}" for state, count in totals.items() if count)
+    by_function = states.reset_index(names="run function")
+    return "\n\n".join(
+        [
+            "## By run function",
+            f"{int(states['records'].sum())} records: {said}.",
+            _table(by_function),
+            "## The ledger",
+            "Each change that left records standing, what showed it, and how many records rest on it today.",
+            _table(status.chains()),
+            "## The last audit",
+            _audited(),
+        ]
+    )

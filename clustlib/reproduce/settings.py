@@ -1,0 +1,120 @@
+"""Parameters given as text, ``--set NAME=VALUE``: read as the type of the notebook's default, never guessed.
+
+Lists and mappings are written as YAML does, ``[a, b]`` and ``{a: 1}``; what stands in them is read as the default's
+own elements are. ``null`` is None wherever the default is no text. Nothing else of YAML applies: no dates, no tags, no
+``yes`` for a text.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from clustlib.errors import UsageError
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_NULLS = ("null", "none", "~")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
+_PLAIN_TAG = "tag:yaml.org,2002:"
+
+
+def split(pairs: list[str]) -> dict[str, str]:
+    """``["seeds=[0]"]`` as ``{"seeds": "[0]"}``."""
+    for pair in pairs:
+        if not pair.partition("=")[0].strip() or "=" not in pair:
+            raise UsageError(f"--set takes NAME=VALUE, got {pair!r}")
+    return {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def typed(name: str, text: str, default: Any) -> Any:
+    """``text`` as a value like ``default``. Raises :class:`UsageError` that names the parameter.
+
+    A text's parameter takes a list, too, where one is written, since ``"all"`` is the default of many lists.
+    """
+    try:
+        if isinstance(default, str):
+            return _value(_node(text), [""]) if text.startswith("[") else _unquoted(text)
+        if isinstance(default, (list, tuple, dict)):
+            return _value(_node(text), default)
+        return _scalar(_unquoted(text), default)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        kind = next((words for known, words in _KINDS.items() if isinstance(default, known)), "a value")
+        raise UsageError(f"{name} takes {kind}{_example(default)}; got {text[:60]!r}") from None
+
+
+def _example(default: Any) -> str:
+    return f", as {default}" if len(str(default)) <= 60 else ""
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if quoted else text
+
+
+def _node(text: str) -> yaml.Node:
+    """The structure of ``text`` with every scalar as it is written. Raises ``yaml.YAMLError``."""
+    node = yaml.compose(text, Loader=yaml.BaseLoader)
+    if node is None:
+        raise ValueError("empty")
+    return node
+
+
+def _value(node: yaml.Node, default: Any) -> Any:
+    """A node as a value like ``default``; elements are like the default's elements."""
+    if not node.tag.startswith(_PLAIN_TAG) or "python" in node.tag:
+        raise ValueError(f"no {node.tag} here")
+    if isinstance(node, yaml.SequenceNode) and (default is None or isinstance(default, (list, tuple))):
+        return [_value(item, _like(default)) for item in node.value]
+    if isinstance(node, yaml.MappingNode) and (default is None or isinstance(default, dict)):
+        values = list((default or {}).values())
+        return {_value(key, ""): _value(item, _like(values)) for key, item in node.value}
+    if not isinstance(node, yaml.ScalarNode) or isinstance(default, (list, tuple, dict)):
+        raise ValueError("a list and a single value are two things")
+    return _scalar(node.value, default)
+
+
+def _like(elements: Sequence[Any] | None) -> Any:
+    """One element that stands for all: a float among whole numbers, None (any plain value) where there is none."""
+    found = list(elements or ())
+    return next((each for each in found if isinstance(each, float)), found[0] if found else None)
+
+
+def _scalar(text: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return text
+    if text.lower() in _NULLS:
+        return None
+    if isinstance(default, bool):
+        return _boolean(text)
+    if isinstance(default, int):
+        return _whole(text)
+    if isinstance(default, float):
+        return float(text)
+    return _any(text)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
+        raise ValueError(text)
+    return _BOOLEANS[text.lower()]
+
+
+def _whole(text: str) -> int:
+    """A whole number; ``1e3`` is one, ``1.5`` is none."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():
+            raise ValueError(text) from None
+        return int(number)
+
+
+def _any(text: str) -> Any:
+    """A number or a truth value where ``text`` is one, else the text."""
+    for read in (int, float, lambda word: {"true": True, "false": False}[word.lower()]):
+        try:
+            return read(text)
+        except (ValueError, KeyError):
+            continue
+    return text

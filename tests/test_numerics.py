@@ -1,0 +1,205 @@
+"""Numbers that are hard to tell apart: far from the origin, groups far from each other, wide integers, tiny units."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
+
+from clustlib import cluster, kernels
+from clustlib._validation import measured_from, origin_of
+from clustlib.kernels.differences import mend
+from clustlib.kernels.linkage.isolated import Centroids, cheapest_by_ward
+from clustlib.kernels.whitening import pca_whiten
+from clustlib.metrics import knn_purity, one_nn_error, trustworthiness
+from clustlib.transfer import svm_accuracy
+
+LINE = np.array([[0.0], [1], [3], [3.5], [7], [7.4]]) * 1e-4
+TWINS = np.array([0, 0, 1, 1, 2, 2])
+GRID = np.arange(8)[:, None] * 0.1
+GROUPS = np.concatenate([GRID, 5 + GRID, 10_000 + GRID])
+BLOBS = np.random.default_rng(0).normal(size=(30, 2)) * 0.05 + np.repeat([[0.0, 0], [4, 0], [0, 9]], 10, axis=0)
+ESTIMATORS = [
+    cluster.KMeans(3, random_state=0),
+    cluster.AverageLinkage(3),
+    cluster.AverageLinkage(3, method="low_memory"),
+    cluster.GraphLinkage(3, n_neighbors=4),
+    cluster.SpectralNJW(3, random_state=0),
+    cluster.SelfTuningSpectral(3, n_neighbors=4, random_state=0),
+    cluster.LandmarkSpectral(3, n_nearest=30, random_state=0),
+    cluster.NormalizedCuts(3, random_state=0),
+]
+each_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: f"{type(e).__name__}")
+
+
+def same_partition(one, other):
+    return adjusted_rand_score(one, other) == 1
+
+
+# ------------------------------------------------------------------ far from the origin
+
+
+@pytest.mark.parametrize("offset", [0, 1, 50_000, 1e8, 1e10])
+def test_neighbours_do_not_change_with_the_origin(offset):
+    rows = LINE + offset
+    assert one_nn_error(rows, TWINS) == 0
+    assert one_nn_error(rows, TWINS, rows, TWINS) == 0
+    assert knn_purity(rows, TWINS, 1) == 1
+    assert trustworthiness(rows, LINE, 2) == 1
+
+
+@each_estimator
+@pytest.mark.parametrize(("offset", "dtype"), [(1e9, np.float64), (3e4, np.float32)])
+def test_clusters_do_not_change_with_the_origin(estimator, offset, dtype):
+    rows = (BLOBS + offset).astype(dtype)
+    assert same_partition(estimator.fit_predict(rows), np.repeat([0, 1, 2], 10))
+
+
+def test_new_rows_far_from_the_origin_go_to_the_centre_they_went_to_in_the_fit():
+    rows = BLOBS + 1e9
+    model = cluster.KMeans(3, random_state=0).fit(rows)
+    np.testing.assert_array_equal(model.predict(rows), model.labels_)
+    expected = [rows[model.labels_ == c].mean(axis=0) for c in range(3)]
+    np.testing.assert_allclose(model.cluster_centers_, expected, rtol=1e-15, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["faiss", "torch"])
+def test_k_means_of_float32_far_from_the_origin(backend):
+    rows = (BLOBS + 3e4).astype(np.float32)
+    near = kernels.kmeans(rows - np.float32(3e4), 3, seed=1, backend=backend)
+    far = kernels.kmeans(rows, 3, seed=1, backend=backend)
+    np.testing.assert_array_equal(far.labels, near.labels)
+    np.testing.assert_allclose(far.centroids, near.centroids + 3e4, rtol=1e-6)
+
+
+def test_squared_distances_of_tensors_far_from_the_origin():
+    x = torch.from_numpy(BLOBS.astype(np.float32))
+    far = kernels.squared_distances(x.double() + 1e9, x.double() + 1e9)
+    wanted = np.square(BLOBS[:, None] - BLOBS[None]).sum(axis=2)
+    np.testing.assert_allclose(far.numpy(), wanted, atol=1e-5)
+
+
+def test_whitening_far_from_the_origin():
+    rows = torch.from_numpy(np.random.default_rng(1).normal(size=(50, 4)) * 1e-3)
+    near, far = pca_whiten([rows])(rows), pca_whiten([rows + 1e5])(rows + 1e5)
+    assert far.dtype == torch.float32
+    np.testing.assert_allclose(np.abs(far.numpy()), np.abs(near.numpy()), atol=1e-3)
+
+
+def test_ordinary_rows_are_not_moved():
+    for rows in (BLOBS, BLOBS + 30, np.full((5, 2), 1e9), np.arange(12, dtype=np.uint8).reshape(4, 3)):
+        assert origin_of(rows) is None
+    assert origin_of(BLOBS + 1e4) is not None
+
+
+# ------------------------------------------------------------------ groups far from each other
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-8, 1e8])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["KMeans", "AverageLinkage", "SpectralNJW", "SelfTuningSpectral", "NormalizedCuts"])
+def test_groups_stay_apart_beside_a_third_one_far_away(name, dtype, unit):
+    options = {} if name == "AverageLinkage" else {"random_state": 0}
+    labels = getattr(cluster, name)(3, **options).fit_predict((GROUPS * unit).astype(dtype))
+    assert same_partition(labels, np.repeat([0, 1, 2], 8))
+
+
+def test_neighbours_within_groups_that_lie_far_apart():
+    rows = np.concatenate([LINE, LINE + 1, LINE + 1e6])
+    labels = np.concatenate([TWINS, TWINS + 3, TWINS + 6])
+    assert one_nn_error(rows, labels) == 0
+    assert one_nn_error(rows, labels, rows[::-1], labels[::-1]) == 0
+
+
+def test_distances_that_products_lose_come_from_differences():
+    X = np.concatenate([LINE, LINE + 1e6])
+    x2 = np.square(X).sum(axis=1)
+    exact = np.square(X[:, None] - X[None]).sum(axis=2)
+    D = x2[:, None] + x2 - 2 * X @ X.T
+    assert np.abs(D - exact).max() > 1e-5  # what there is to mend
+    mend(D, X, X, x2, x2)
+    near = exact < 1e-3
+    np.testing.assert_allclose(D[near], exact[near], rtol=1e-6, atol=1e-20)
+
+
+class _Forest:
+    """As many clusters as points, none merged."""
+
+    def __init__(self, n):
+        self.node = self.label = self.parent = np.arange(n)
+        self.done = np.zeros(1, np.int64)
+        self.children = np.zeros((n - 1, 2), np.int64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nearest_centroids_and_ward_within_groups_that_lie_far_apart(dtype):
+    points = np.array([[0.0], [4e-3], [5e-3], [1.0], [1e4]], dtype)
+    forest = _Forest(5)
+    centroids = Centroids(points, forest)
+    assert cheapest_by_ward(forest, centroids) == (1, 2)
+    assert [centroids.nearest(c)[1] for c in range(5)] == [1, 2, 1, 2, 3]
+
+
+# ------------------------------------------------------------------ wide integers
+
+
+@pytest.mark.parametrize("base", [0, 2**24, 1_600_000_000, 2**53, 10**18, 2**62])
+def test_wide_integers_keep_their_differences(base):
+    rows = np.array([[0], [10], [60], [70]]) + base
+    for estimator in ESTIMATORS[:2]:
+        assert same_partition(clone(estimator).set_params(n_clusters=2).fit_predict(rows), [0, 0, 1, 1])
+    np.testing.assert_array_equal(kernels.knn(rows, 1)[0].ravel(), [1, 0, 3, 2])
+    assert one_nn_error(rows, [0, 0, 1, 1]) == 0
+    model = cluster.KMeans(2, random_state=0).fit(rows)
+    np.testing.assert_array_equal(model.predict(rows), model.labels_)
+    np.testing.assert_array_equal(model.predict(rows + 2), model.labels_)
+
+
+def test_neighbouring_integers_are_two_rows():
+    assert set(cluster.KMeans(2, random_state=0).fit_predict([[2**24], [2**24 + 1]])) == {0, 1}
+
+
+def test_differences_of_integers_at_both_ends_of_their_range():
+    rows = np.array([[2**64 - 3], [2**64 - 1]], np.uint64)
+    np.testing.assert_array_equal(measured_from(rows, origin_of(rows)).ravel(), [0, 2])
+    wide = np.array([[-(2**63)], [2**63 - 1]])
+    np.testing.assert_array_equal(measured_from(wide, origin_of(wide)).ravel(), [-(2.0**63), 2.0**63])
+
+
+# ------------------------------------------------------------------ tiny units
+
+
+def test_scores_of_an_svm_do_not_change_with_the_unit():
+    rows, labels = BLOBS - [2, 4], np.repeat([0, 1, 2], 10)
+    assert svm_accuracy(rows * 1e-15, labels, rows * 1e-15, labels) == svm_accuracy(rows, labels, rows, labels)
+
+
+# ------------------------------------------------------------------ fewer clusters than asked
+
+
+def test_a_cluster_that_was_not_found_is_told():
+    rows = np.random.default_rng(13).normal(size=(24, 2))
+    with pytest.warns(ConvergenceWarning, match="found 4 clusters, fewer than n_clusters=5"):
+        labels = cluster.NormalizedCuts(5, random_state=0).fit_predict(rows)
+    assert len(np.unique(labels)) == 4
+
+
+@each_estimator
+def test_more_clusters_than_distinct_rows_are_told_and_no_row_is_split(estimator):
+    rows = np.repeat(np.array([[0.0, 1], [4, 0]]), 6, axis=0)
+    options = {"initial": "singletons"} if isinstance(estimator, cluster.GraphLinkage) else {}
+    model = type(estimator)(**{**estimator.get_params(), "n_clusters": 3, **options})
+    with pytest.warns(ConvergenceWarning, match=r"n_clusters=3 is more than the 2 distinct rows|Number of distinct"):
+        labels = model.fit_predict(rows)
+    if not isinstance(estimator, cluster.AverageLinkage | cluster.GraphLinkage):
+        assert same_partition(labels, np.repeat([0, 1], 6))
+
+
+@each_estimator
+def test_nothing_is_told_where_all_is_well(estimator):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        assert len(set(estimator.fit_predict(BLOBS))) == 3

@@ -1,0 +1,83 @@
+"""Parameters given as text are read as the type of the notebook's default."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clustlib.errors import UsageError
+from clustlib.reproduce.settings import split, typed
+
+
+@pytest.mark.parametrize(
+    ("text", "default", "value"),
+    [
+        ("15e-1", 2.0, 1.5),
+        ("2", 2.0, 2.0),
+        ("1e3", 5, 1000),
+        ("0x10", "hex", "0x10"),
+        ("012", 5, 12),
+        ("1:30", "time", "1:30"),
+        ("yes", "text", "yes"),
+        ("2020-01-01", "day", "2020-01-01"),
+        ("5000", "800", "5000"),
+        ('"published"', "released", "published"),
+        ("no", True, False),
+        ("null", 5, None),
+        ("[0, 1]", [0], [0, 1]),
+        ("[1e-3, 10]", [0.001, 0.1, 10], [0.001, 10.0]),
+        ("[umist, 012, no]", ["digits"], ["umist", "012", "no"]),
+        ("[K-means, 'AC-Link']", "all", ["K-means", "AC-Link"]),
+        ("[]", ["digits"], []),
+        ("{usps: mnist}", {"digits": "digits"}, {"usps": "mnist"}),
+        ("{usps: 100, mnist: 1.5}", {}, {"usps": 100, "mnist": 1.5}),
+    ],
+)
+def test_the_default_says_the_type(text, default, value):
+    found = typed("name", text, default)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "default"),
+    [
+        ("[1", [0]),
+        ("umist", ["digits"]),
+        ("[a]", [0]),
+        ("[1.5]", [0]),
+        ("[2020-01-01]", [0]),
+        ("[!!python/name:os.system 1]", [0]),
+        ("!!python/object/apply:os.system [ls]", ["digits"]),
+        ("[!local a]", ["digits"]),
+        ("*alias", [0]),
+        ("[[0]]", [0]),
+        ("1.5", 5),
+        ("ten", 5),
+        ("", 5),
+        ("", [0]),
+        ("maybe", True),
+        ("inf", 5),
+        ("{a: 1}", [0]),
+        ("[1]", {"a": 1}),
+    ],
+)
+def test_what_is_no_such_value_is_one_line(text, default):
+    with pytest.raises(UsageError, match="number takes") as error:
+        typed("number", text, default)
+    assert len(str(error.value)) <= 200
+    assert "\n" not in str(error.value)
+
+
+@given(text=st.text(), default=st.sampled_from([True, 5, 2.0, "all", [0], [0.1], ["a"], {}, {"a": 1}]))
+def test_any_text_is_a_value_or_one_line(text, default):
+    try:
+        typed("name", text, default)
+    except UsageError as error:
+        assert len(f"{error}".splitlines()) == 1
+
+
+def test_a_pair_has_a_name_and_a_value():
+    assert split(["seeds=[0]", "text=a=b"]) == {"seeds": "[0]", "text": "a=b"}
+    for wrong in ("seeds", "=3", " =3"):
+        with pytest.raises(UsageError, match="NAME=VALUE"):
+            split([wrong])

@@ -1,0 +1,241 @@
+"""Witnesses: runs of another tree's code, faults that are noticed, and verdicts on changes."""
+
+import ast
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clustlib.records import witness
+from clustlib.records.faults import changed_lines, faults
+from clustlib.records.judgement import Name, covering, judge
+from clustlib.records.witness import Job, Outcome, Runner, compare, outputs
+
+ROOT = Path(__file__).resolve().parent.parent
+SUMS = '''"""Sums."""
+
+LIMIT = 3
+
+
+def total(values, limit=LIMIT):
+    """Those up to a limit."""
+    kept = 0
+    for value in values:
+        if value <= limit:
+            kept += value
+    return kept
+
+
+def twice(values):
+    return 2 * total(values, 10)
+
+
+def unused(values):
+    return len(values) - 1
+'''
+WITNESS = """import numpy as np
+
+
+def sums():
+    from made_up.sums import total, twice
+
+    return {"total": np.array([total([1, 2, 3, 4, 5]), total([-1, 9])]), "twice": np.array(twice([1.5, 10, 11]))}
+
+
+def stops():
+    from made_up.sums import total
+
+    return {"error": np.array(total(None))}
+
+
+WITNESSES = {"sums": sums}
+"""
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    with Runner(tmp_path_factory.mktemp("baselines")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A checkout of a package of one module, with a witness that reaches two of its three functions."""
+    return _tree(tmp_path / "old", SUMS)
+
+
+def _tree(root: Path, sums: str, witnesses: str = WITNESS) -> Path:
+    for path, text in (
+        ("made_up/__init__.py", ""),
+        ("made_up/sums.py", sums),
+        ("tests/witnesses/__init__.py", witnesses),
+    ):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    return root
+
+
+def _judged(runner, old, new, *changed):
+    definitions = {Name("made_up.sums", name): Name("made_up.sums", name) for name in changed}
+    return judge(old, new, definitions, runner=runner)
+
+
+def _job(tree, name="sums", **how):
+    return Job(tree, tree / "tests" / "witnesses", name, package="made_up", **how)
+
+
+def test_a_witness_runs_the_code_of_the_tree_that_is_asked(runner, tree, tmp_path):
+    other = _tree(tmp_path / "other", SUMS.replace("kept = 0", "kept = 100"))
+    assert runner.run(_job(tree)).arrays["total"].tolist() == [6, -1]
+    assert runner.run(_job(other)).arrays["total"].tolist() == [106, 99]
+
+
+def test_the_lines_that_a_witness_executes_are_told_by_module(runner, tree):
+    lines = runner.run(_job(tree, trace=True)).lines["made_up.sums"]
+    text = SUMS.splitlines()
+    assert {text[line - 1].strip() for line in lines} >= {"kept += value", "return 2 * total(values, 10)"}
+    assert "return len(values) - 1" not in {text[line - 1].strip() for line in lines}
+
+
+def test_a_witness_that_fails_or_never_ends_says_so(runner, tree, tmp_path):
+    broken = WITNESS.replace('{"sums": sums}', '{"stops": stops}')
+    failing = _tree(tmp_path / "failing", SUMS, broken)
+    assert runner.run(_job(failing, "stops")).error.startswith("TypeError: ")
+    endless = SUMS.replace("    kept = 0\n", "    kept = 0\n    while True:\n        pass\n")
+    assert runner.run(_job(tree, mutant=("made_up.sums", endless), timeout=1.0)).error == "ran too long"
+
+
+def test_a_baseline_is_made_once_and_anew_where_the_code_has_changed(runner, tree, monkeypatch):
+    runner.run(_job(tree))
+    with monkeypatch.context() as patch:
+        patch.setattr(Runner, "_run", lambda self, job: pytest.fail("was made before"))
+        assert runner.run(_job(tree)).arrays["total"].tolist() == [6, -1]
+    source = tree / "made_up" / "sums.py"
+    source.write_text(SUMS.replace("kept = 0", "kept = 7"), encoding="utf-8")  # as long as it was
+    assert runner.run(_job(tree)).arrays["total"].tolist() == [13, 6]
+
+
+def test_a_fault_leaves_nothing_behind(runner, tree):
+    before = sorted(tree.rglob("*"))
+    wrong = SUMS.replace("kept += value", "kept -= value")
+    assert runner.run(_job(tree, mutant=("made_up.sums", wrong))).arrays["total"].tolist() == [-6, 1]
+    assert runner.run(_job(tree)).arrays["total"].tolist() == [6, -1]
+    assert sorted(tree.rglob("*")) == before
+
+
+def test_harmless_edits_are_carried(runner, tree, tmp_path):
+    edited = SUMS.replace("kept", "found").replace("Those up to a limit", "Add up what is small enough")
+    verdict = _judged(runner, tree, _tree(tmp_path / "new", edited), "total")
+    assert verdict.carried == [Name("made_up.sums", "total")] and verdict.agreeing == ["sums"]
+    assert verdict.trials[0].noticed
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("value <= limit", "value < limit"),
+        ("kept += value", "kept -= value"),
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("10)", "11)"),
+    ],
+)
+def test_a_fault_is_refused_and_the_first_difference_named(runner, tree, tmp_path, before, after):
+    name = {"LIMIT = 3": "LIMIT", "10)": "twice"}.get(before, "total")
+    verdict = _judged(runner, tree, _tree(tmp_path / "new", SUMS.replace(before, after)), name)
+    assert verdict.carried == []
+    assert "->" in verdict.refused[Name("made_up.sums", name)] and "sums" in verdict.differences
+
+
+def test_what_no_witness_reaches_is_not_carried(runner, tree, tmp_path):
+    new = _tree(tmp_path / "new", SUMS.replace("len(values) - 1", "len(values) - 2"))
+    verdict = _judged(runner, tree, new, "unused")
+    assert "no witness" in verdict.refused[Name("made_up.sums", "unused")]
+
+
+def test_a_definition_whose_faults_go_unnoticed_is_not_carried(runner, tmp_path):
+    blind = WITNESS.replace(
+        '    return {"total": np.array([total([1, 2, 3, 4, 5]), total([-1, 9])]), '
+        '"twice": np.array(twice([1.5, 10, 11]))}',
+        '    total([])\n    return {"nothing": np.zeros(1)}',
+    )
+    old, renamed = _tree(tmp_path / "old", SUMS, blind), SUMS.replace("kept", "found")
+    verdict = _judged(runner, old, _tree(tmp_path / "new", renamed, blind), "total")
+    assert verdict.agreeing == ["sums"] and verdict.trials[0].missed and not verdict.trials[0].noticed
+    assert "no witness notices line 9: 0 -> 1; it needs data" in verdict.refused[Name("made_up.sums", "total")]
+
+
+def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path):
+    moved = SUMS.replace("def total(", "def summed(").replace("total(values, 10)", "summed(values, 10)")
+    asked = WITNESS.replace(
+        "    from made_up.sums import total, twice\n",
+        "    from made_up import sums as home\n    twice = home.twice\n"
+        "    total = home.summed if hasattr(home, 'summed') else home.total\n",
+    )
+    new = _tree(tmp_path / "new", moved, asked)
+    changed = {Name("made_up.sums", "summed"): Name("made_up.sums", "total")}
+    assert judge(tree, new, changed, runner=runner).carried == list(changed)
+
+
+def test_differences_are_told_where_they_begin():
+    a = {"labels": np.array([0, 3, 3]), "centres": np.array([[1.0, np.nan]])}
+    assert compare(Outcome(a), Outcome({name: value.copy() for name, value in a.items()})) is None
+    assert compare(Outcome(a), Outcome({**a, "labels": np.array([0, 3, 5])})) == "labels[2] 3 -> 5"
+    assert compare(Outcome(a), Outcome({**a, "centres": np.array([[1.0, 2.0]])})) == "centres[0, 1] nan -> 2.0"
+    assert "int64" in compare(Outcome(a), Outcome({**a, "labels": np.array([0, 3, 3], np.int32)}))
+    assert compare(Outcome(a), Outcome({"labels": a["labels"]})) == "centres is gone"
+    assert compare(Outcome({"zero": np.array(0.0)}), Outcome({"zero": np.array(-0.0)})) is not None
+    assert compare(Outcome(a), Outcome(error="KeyError: 1")) == "ran -> KeyError: 1"
+
+
+def test_faults_are_the_same_each_time_and_each_is_one_change():
+    made = faults(SUMS, "total", most=50)
+    assert [str(fault) for fault in made] == [str(fault) for fault in faults(SUMS, "total", most=50)]
+    plain = ast.unparse(ast.parse(SUMS))
+    for fault in made:
+        changed = [(a, b) for a, b in zip(plain.splitlines(), fault.source.splitlines()) if a != b]
+        assert 1 <= len(changed) <= 2 and ast.parse(fault.source)
+    kinds = {fault.kind for fault in made}
+    assert kinds >= {"bound", "turned", "operator", "constant", "left out"}
+
+
+def test_faults_stand_first_where_the_text_has_changed():
+    edited = SUMS.replace("kept += value", "kept = kept + value")
+    lines = changed_lines(SUMS, edited, "total")
+    assert [edited.splitlines()[line - 1].strip() for line in lines] == ["kept = kept + value"]
+    assert faults(edited, "total", first=lines, most=1)[0].line in lines
+
+
+def test_words_clocks_and_errors_are_not_tried():
+    code = '''def timed(x: "a" = None):
+    """3 is a number."""
+    started = time.perf_counter()
+    if x is None:
+        raise ValueError(f"needs {3 + 4}")
+    return x
+'''
+    assert {fault.what for fault in faults(code, "timed", most=50)} == {
+        "x is None -> x is not None", 'left out: raise ValueError(f\'needs {3 + 4}\')',
+    }  # fmt: skip
+
+
+def test_the_definition_of_a_constant_is_covered_by_what_reads_it(runner, tree):
+    lines = {"sums": runner.run(_job(tree, trace=True)).lines}
+    assert covering(lines, tree, Name("made_up.sums", "LIMIT")) == ["sums"]
+    assert covering(lines, tree, Name("made_up.sums", "unused")) == []
+
+
+def test_the_witnesses_of_this_checkout_are_those_that_are_listed():
+    listed = witness.names(ROOT / "tests" / "witnesses")
+    assert len(listed) >= 25 and listed == sorted(set(listed))
+
+
+@pytest.mark.slow
+def test_the_cheap_witnesses_of_this_checkout_run_twice_to_the_same_bits(tmp_path):
+    cheap = ("scores", "checks", "boosting", "triplets", "fused-layers", "neighbours", "jule", "group-sparse-nmf")
+    with Runner(tmp_path / "one") as first:
+        one = outputs(ROOT, cheap, runner=first)
+        shutil.rmtree(tmp_path / "one")
+        two = outputs(ROOT, cheap, runner=first)
+    assert {name: compare(one[name], two[name]) for name in cheap} == dict.fromkeys(cheap)
+    assert all(outcome.error is None and outcome.arrays for outcome in one.values())

@@ -1,0 +1,274 @@
+"""Fits of DBC's two stages, and the fused layers of the first."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from witnesses._data import attributes, blobs, digits, errors_of, raised, rng, untimed, weights_of
+from witnesses._find import find, holding, home
+
+
+def convolutional_autoencoder() -> dict[str, np.ndarray]:
+    """DBC's stage I by every option, on digits of which one is blank; its fused layers; killed and resumed."""
+    Features, found = find("FCAEFeatures"), {}
+    images, _ = digits((5, 4, 3))
+    variants = {
+        "paper": {"whiten": 3},
+        "relu": {"code": "bn-relu", "whiten": None, "scaling": "pixels", "optimizer": "sgd", "learning_rate": 0.1},
+        "corner": {"unpooling": "corner", "whiten": None, "code": "linear"},
+        "nearest": {"unpooling": "nearest", "whiten": None, "code": "relu", "weight_decay": 0.1},
+    }
+    for name, options in variants.items():
+        model = Features(**{"epochs": 1, "batch_size": 5, "random_state": 0, "device": "cpu", **options}).fit(images)
+        found |= attributes(name, model, "embedding_") | untimed(model.history_, f"{name}.history")
+        found |= {f"{name}.new": model.transform(images[:3]), f"{name}.told": model.reconstruct(images[:2])}
+        if name in ("paper", "corner"):
+            found |= {f"{name}.{n}": v for n, v in model.activations(images[:2]).items()}
+        sums = {n: v.astype(np.float64).sum() for n, v in weights_of(model.model_).items()}
+        found[f"{name}.weights"] = np.array(list(sums.values()))
+    weights = {n.removeprefix("weights."): v for n, v in weights_of(model.model_).items()}
+    found["restored"] = (
+        Features(whiten=None, unpooling="nearest", code="relu", device="cpu").restore(images, weights).embedding_
+    )
+    with holding(home("over_all"), _WHOLE=5, _SETTLING=7):
+        kept = {"batch_size": 6, "whiten": None, "random_state": 1, "checkpoint": Path("fcae.pt"), "device": "cpu"}
+        Features(epochs=1, **kept).fit(images / np.float32(255))
+        again = Features(epochs=2, **kept).fit(images / np.float32(255))
+        found |= attributes("resumed", again, "embedding_") | untimed(again.history_, "resumed.history")
+        found |= {
+            f"other.{n}": v
+            for n, v in raised(
+                lambda **o: Features(epochs=2, **{**kept, **o}).fit(images / np.float32(255)),
+                [{"batch_size": 5}, {"learning_rate": 0.1}, {"random_state": 2}],
+            ).items()
+        }
+    make = lambda **o: Features(**{"epochs": 0, "device": "cpu", "whiten": None, **o}).fit(images)  # noqa: E731
+    cases = [
+        {"epochs": -1},
+        {"batch_size": 1},
+        {"batch_size": 2},
+        {"learning_rate": 0},
+        {"learning_rate": True},
+        {"weight_decay": -1},
+        {"optimizer": "x"},
+        {"scaling": "x"},
+        {"code": "x"},
+        {"unpooling": "x"},
+        {"whiten": 0},
+        {"whiten": 1},
+        {"whiten": 12},
+        {"whiten": 11},
+        {"whiten": 2, "code": "relu"},
+        {"checkpoint": "."},
+    ]
+    found |= raised(make, cases)
+    return (
+        found
+        | errors_of(Features(whiten=None, epochs=0).fit, {"one": ((images[:1],), {}), "two": ((images[:2],), {})})
+        | {
+            f"wh.{n}": v
+            for n, v in errors_of(
+                Features(whiten=161, epochs=0).fit, {"161": ((np.repeat(images, 18, 0),), {})}
+            ).items()
+        }
+    )
+
+
+def fused_layers() -> dict[str, np.ndarray]:
+    """Pooling behind batch normalisation and un-pooling before a convolution: ties, negative scales, odd sides."""
+    import torch
+
+    found: dict[str, np.ndarray] = {}
+    pooled, unpooled, unpool = find("pooled_norm"), find("unpooled_deconvolution"), find("unpool")
+    r = torch.Generator().manual_seed(0)
+    for shape in ((3, 3, 5, 4), (2, 2, 6, 7), (1, 1, 2, 2)):
+        for kind in (torch.float32, torch.float64):
+            maps = torch.randn(shape, generator=r).mul(2).round().div(2).to(kind)
+            norm = torch.nn.BatchNorm2d(shape[1]).to(kind)
+            with torch.no_grad():
+                norm.weight[0], norm.bias[-1] = -0.7, 0.4
+            for training in (True, False):
+                norm.train(training)
+                norm.momentum = 0.3 if shape[0] == 3 else None
+                x = maps.clone().requires_grad_()
+                out, where = pooled(x, norm)
+                out.square().sum().add(out[0].sum()).backward()
+                key = f"{shape}.{kind}.{training}"
+                found |= {
+                    f"{key}.out": out.detach().numpy(),
+                    f"{key}.where": where.numpy(),
+                    f"{key}.by x": x.grad.numpy(),
+                }
+                found |= {f"{key}.{n}": p.grad.numpy().copy() for n, p in norm.named_parameters()}
+                found |= {f"{key}.{n}": v.numpy().copy() for n, v in norm.state_dict().items()}
+                norm.zero_grad()
+            for out_channels, kernel, padding in ((2, 3, 1), (1, 5, 0), (3, 7, 2), (5, 3, 0)):
+                layer = torch.nn.ConvTranspose2d(shape[1], out_channels, kernel, padding=padding).to(kind)
+                with torch.no_grad():
+                    for p in layer.parameters():
+                        p.copy_(torch.randn(p.shape, generator=r))
+                value = out.detach().clone().requires_grad_()
+                size = tuple(shape[2:])
+                if min(s + kernel - 1 - 2 * padding for s in size) < 1:
+                    continue
+                told = unpooled(value, where, layer, size)
+                told.square().sum().add(told[..., 0].sum()).backward()
+                key = f"{shape}.{kind}.{out_channels}.{kernel}"
+                found |= {
+                    f"{key}.told": told.detach().numpy(),
+                    f"{key}.by v": value.grad.numpy(),
+                    f"{key}.by w": layer.weight.grad.numpy(),
+                    f"{key}.by b": layer.bias.grad.numpy(),
+                }
+            found[f"{shape}.{kind}.unpool"] = unpool(out.detach(), where, tuple(shape[2:])).numpy()
+    return found
+
+
+def _note(seen: list, epoch: int, S: np.ndarray, Z: np.ndarray) -> dict:
+    """A monitor that sums up what it is shown."""
+    seen.append((epoch, S.sum(0), Z.sum(0)))
+    return {"noted": epoch}
+
+
+def boosted_clustering() -> dict[str, np.ndarray]:
+    """DBC by every option: a start that is even, smoothed or not, epochs to the end and resumed."""
+    DBC, Features, found = find("DBC"), find("FCAEFeatures"), {}
+    images, _ = digits((7, 6, 5, 2))
+    features = Features(epochs=1, whiten=6, random_state=0, batch_size=8, device="cpu").fit(images)
+    variants = {
+        "book": {"features": features},
+        "letter": {"features": features, "smoothing": 0, "discriminant": False, "radius": None, "alpha": 1.5},
+        "sgd": {
+            "features": features,
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "settle": False,
+            "start": "even",
+            "normalisation": "soft",
+            "v": 3.0,
+        },
+        "none": {
+            "features": features,
+            "normalisation": "none",
+            "decay": 1.0,
+            "n_neighbors": 40,
+            "smoothing": 1,
+            "weight_decay": 0.01,
+        },
+        "still": {"features": features, "learning_rate": 1e-9, "epochs": 3},
+        "two": {"features": features, "n_clusters": 2},
+        "one": {"features": features, "n_clusters": 1},
+    }
+    for name, options in variants.items():
+        made = DBC(
+            **{
+                "n_clusters": 3,
+                "epochs": 2,
+                "n_init": 4,
+                "smoothing": 3,
+                "batch_size": 9,
+                "random_state": 0,
+                "device": "cpu",
+                **options,
+            }
+        )
+        seen = []
+        model = made.fit(images, monitor=partial(_note, seen))
+        found |= attributes(
+            name, model, "labels_ soft_assignments_ embedding_ cluster_centers_ start_labels_ n_iter_ converged_"
+        )
+        found |= untimed(model.history_, f"{name}.history") | {
+            f"{name}.p": model.predict_proba(images[:4]),
+            f"{name}.y": model.predict(images[::3]),
+        }
+        found |= {f"{name}.seen.{i}": np.concatenate([[e], s, z]) for i, (e, s, z) in enumerate(seen)}
+    kept = {
+        "n_clusters": 3,
+        "features": features,
+        "n_init": 2,
+        "smoothing": 2,
+        "batch_size": 7,
+        "random_state": 0,
+        "checkpoint": Path("dbc.pt"),
+        "device": "cpu",
+    }
+    DBC(epochs=1, **kept).fit(images)
+    again = DBC(epochs=3, **kept).fit(images)
+    found |= attributes("resumed", again, "labels_ soft_assignments_ cluster_centers_") | untimed(
+        again.history_, "resumed.history"
+    )
+    found |= {
+        f"other.{n}": v
+        for n, v in raised(
+            lambda **o: DBC(epochs=3, **{**kept, **o}).fit(images),
+            [{"alpha": 3.0}, {"smoothing": 1}, {"v": 2.0}, {"n_init": 3}],
+        ).items()
+    }
+    own = DBC(
+        3,
+        features=Features(epochs=1, whiten=4, batch_size=9),
+        epochs=1,
+        n_init=2,
+        smoothing=1,
+        random_state=5,
+        checkpoint=Path("own.pt"),
+        device="cpu",
+    ).fit(images)
+    found |= attributes("own", own, "labels_ embedding_")
+    averaged, evenness, start = find("averaged"), find("evenness"), find("kmeans_start")
+    X = blobs((12, 6, 2), 4)
+    for neighbours, rounds in ((3, 0), (3, 1), (2, 4), (50, 2)):
+        found[f"averaged.{neighbours}.{rounds}"] = averaged(X, neighbours, rounds, "cpu")
+    found["even"] = np.array(
+        [
+            evenness(np.array(y), k)
+            for y, k in (([0, 0, 0, 1], 2), ([0, 1, 2], 3), ([0, 0], 1), ([2, 2, 0], 3), ([0, 1], 5))
+        ]
+    )
+    with holding(home("kmeans_start"), SAMPLE=15):
+        for choice in ("distortion", "even"):
+            for k in (2, 4):
+                found[f"start.{choice}.{k}"] = start(rng(9).normal(size=(25, 3)), k, 8, choice, 1)
+
+    def make(**options):
+        usual = {"n_clusters": 2, "features": features, "epochs": 0, "n_init": 1, "smoothing": 0, "random_state": 0}
+        return DBC(**{**usual, **options}).fit(images)
+
+    cases = [
+        {"alpha": 0},
+        {"v": -1},
+        {"radius": 0},
+        {"decay": 0},
+        {"decay": 1.01},
+        {"decay": 1},
+        {"normalisation": "x"},
+        {"start": "x"},
+        {"n_init": 0},
+        {"smoothing": -1},
+        {"n_neighbors": 0},
+        {"n_neighbors": 1},
+        {"features": 3},
+        {"epochs": -1},
+        {"batch_size": 1},
+        {"optimizer": "x"},
+        {"n_clusters": 21},
+    ]
+    found |= raised(make, cases)
+    return (
+        found
+        | errors_of(make, {})
+        | {
+            f"shape.{n}": v
+            for n, v in errors_of(
+                DBC(2, features=features, epochs=0, n_init=1).fit, {"other": ((images[:, :, :6],), {})}
+            ).items()
+        }
+    )
+
+
+WITNESSES = {
+    "convolutional-autoencoder": convolutional_autoencoder,
+    "fused-layers": fused_layers,
+    "boosted-clustering": boosted_clustering,
+}

@@ -1,0 +1,144 @@
+"""Fits of DeepCluster, and the crops that it sees."""
+
+from pathlib import Path
+
+import numpy as np
+
+from witnesses._data import attributes, errors_of, pictures, raised, rng, untimed, weights_of
+from witnesses._find import find, holding, home
+
+
+def deep_cluster() -> dict[str, np.ndarray]:
+    """DeepCluster by both networks, fronts, samplers, clusterings and splits; killed within an epoch and resumed."""
+    DeepCluster, found = find("DeepCluster"), {}
+    images, labels = pictures(18, 3, 40, 36), np.arange(18) % 3
+    small = {"width": 0.02, "kernel": 3, "stride": 1}
+    variants = {
+        "sobel": {},
+        "rgb": {"front": "rgb", "sampler": "released", "split": "paper", "n_clusters": 9},
+        "pic": {"clustering": "pic", "n_components": 3},
+        "vgg": {"network": "vgg16", "network_options": {"width": 0.02}, "image_size": 32, "epochs": 1, "momentum": 0.0},
+    }
+    for name, options in variants.items():
+        how = {
+            "n_clusters": 4,
+            "network_options": small,
+            "epochs": 2,
+            "batch_size": 7,
+            "n_components": 4,
+            "kmeans_iterations": 4,
+            "device": "cpu",
+            "verbose": False,
+        }
+        model = DeepCluster(**{**how, **options}).fit(images, labels)
+        found |= attributes(name, model, "labels_ embedding_") | untimed(model.history_, f"{name}.history")
+        found |= {f"{name}.final.{n}": np.array(v) for n, v in model.final_.items()} | {
+            f"{name}.new": model.transform(images[:4])
+        }
+        sums = [v.astype(np.float64).sum() for v in weights_of(model.network_).values()]
+        found[f"{name}.weights"] = np.array(sums)
+    with holding(home("extract", "_features"), BATCH=7):
+        kept = {**how, "checkpoint": Path("deep.pt"), "checkpoint_every": 1, "feature_memory": 100, "dropout": 0.2}
+        gray = images[:, :1] / np.float32(255)
+        DeepCluster(**{**kept, "epochs": 1}).fit(gray)
+        again = DeepCluster(**kept).fit(gray)
+        found |= attributes("resumed", again, "labels_ embedding_") | untimed(again.history_, "resumed.history")
+        kind, calls = home("Classification").Classification, []
+        step = kind._step
+
+        def dies(self, *arguments):
+            calls.append(1)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            return step(self, *arguments)
+
+        kept["checkpoint"] = Path("killed.pt")
+        kind._step = dies
+        try:
+            DeepCluster(**kept).fit(gray, labels)
+        except KeyboardInterrupt:
+            found["killed"] = np.array(len(calls))
+        finally:
+            kind._step = step
+        found |= attributes("revived", DeepCluster(**kept).fit(gray, labels), "labels_ embedding_")
+        found |= {
+            f"other.{n}": v
+            for n, v in raised(
+                lambda **o: DeepCluster(**{**kept, **o}).fit(gray), [{"momentum": 0.1}, {"epochs": 2}]
+            ).items()
+        }
+    make = lambda **o: DeepCluster(**{**how, "epochs": 1, **o}).fit(images)  # noqa: E731
+    cases = [
+        {"network": "x"},
+        {"clustering": "x"},
+        {"sampler": "x"},
+        {"epochs": 0},
+        {"batch_size": 1},
+        {"n_components": 0},
+        {"kmeans_iterations": 0},
+        {"n_clusters": 19},
+        {"front": "x"},
+        {"network_options": {"width": 0}},
+        {"network_options": {"width": 1.1}},
+        {"image_size": 3},
+    ]
+    found |= raised(make, cases)
+    fit = DeepCluster(**how).fit
+    return found | errors_of(
+        fit,
+        {
+            "y": ((images, labels[:4]), {}),
+            "rank": ((images[0],), {}),
+            "two": ((images[:, :2],), {}),
+            "int": ((images.astype(int),), {}),
+            "over": ((images / np.float32(254),), {}),
+            "negative": ((images / np.float32(255) - 0.1,), {}),
+        },
+    )
+
+
+def crops() -> dict[str, np.ndarray]:
+    """Boxes inside wide, high and tiny images; crops of arrays and of files of which one is damaged; batches."""
+    from PIL import Image
+
+    found: dict[str, np.ndarray] = {}
+    central, boxes, uniforms = find("central_box"), find("random_boxes"), find("draw_uniforms")
+    found["central"] = np.array([central(h, w) for h, w in ((256, 256), (8, 8), (1, 1), (40, 36), (36, 41), (3, 100))])
+    drawn = uniforms(30, rng(0))
+    heights, widths = np.resize([40, 9, 1, 200], 30), np.resize([36, 100, 1, 3, 40], 30)
+    found |= {"boxes": boxes(drawn.boxes, heights, widths), "flips": drawn.flips, "rows": drawn.rows(slice(3, 7)).boxes}
+    found["none fits"] = boxes(np.ones((4, 2, 4)) * 0.999, np.array([2, 40, 3, 10]), np.array([50, 2, 3, 3]))
+    n_batches = find("n_batches")
+    found["batches"] = np.array([n_batches(n, b, w) for n in (1, 2, 7, 8, 9, 10) for b in (2, 4, 8) for w in (1, 2, 3)])
+    images = pictures(6, 3, 24, 30)
+    folder = Path("files")
+    folder.mkdir()
+    for i, image in enumerate(images[:5]):
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{i}.png")
+    (folder / "2.png").write_bytes(b"no image")
+    source, Folder = find("image_source"), find("ImageFolder")
+    for name, made in (
+        ("array", source(images, None)),
+        ("sized", source(images / np.float32(255), 11)),
+        ("files", source(Folder(folder), 12)),
+    ):
+        index = np.array([3, 0, 2, 1])
+        for kind, got in (("central", made.central(index)), ("random", made.random(index, drawn.rows(slice(0, 4))))):
+            found |= {f"{name}.{kind}": got[0].numpy(), f"{name}.{kind}.kept": got[1]}
+        found[f"{name}.length"] = np.array([len(made), made.size])
+    shifted, ten = find("shifted_crops"), find("ten_crops")
+    found |= {
+        "shifted": shifted(source(images, 13), index, rng(4)).numpy(),
+        "ten": ten(source(images, 13), index).numpy(),
+    }
+    scaled = find("scaled", "fine_tuning")
+    found["scaled"] = scaled(drawn).boxes
+    part = find("Processes")()
+    found["part"] = np.array([part.part(7).start, part.part(7).stop, part.world, part.rank])
+    return found
+
+
+WITNESSES = {
+    "deep-cluster": deep_cluster,
+    "crops": crops,
+}

@@ -1,0 +1,124 @@
+"""FCN's runs: every row of its tables on pixels and on a small network's features."""
+
+import numpy as np
+
+from witnesses._data import errors_of
+from witnesses._find import find, holding, home
+from witnesses._sets import plain, refusals, registered
+
+
+def fcn_runs() -> dict[str, np.ndarray]:
+    """Every row of FCN's tables on pixels and on a small network's features; its splits, costs and components."""
+    from witnesses.factorised import _tiny_network
+
+    found: dict[str, np.ndarray] = {}
+    tiny = _tiny_network()
+    with (
+        registered() as made,
+        holding(home("pretrained"), pretrained=lambda *_, **__: tiny()),
+        holding(home("FCN"), pretrained=lambda *_, **__: tiny()),
+    ):
+        cluster, classify, embed, usage = (
+            find("cluster_features"),
+            find("classify_features"),
+            find("embed_features"),
+            find("components_in_use"),
+        )
+        how = {"n_components": 4, "max_iter": 3, "transform_iter": 2, "device": "cpu"}
+        for method in ("CNN", "PCA-CNN", "LLE-CNN", "AE-CNN", "NNAE-CNN", "NMF-FCN", "GSNMF-FCN-OTS"):
+            found |= plain(cluster("parted", method, cnn="pixels", ae_epochs=2, **how), method)
+        with holding(home("LLE_LIMIT"), LLE_LIMIT=20):
+            found |= plain(cluster("digits", "LLE-CNN", cnn="pixels", **how), "limited")
+        ep = find("EnsembleProjection")
+        del ep
+        for method in ("CNN", "GSNMF-FCN-FT"):
+            found |= plain(
+                cluster("flowers-17", method, cnn="efficientnet-lite0", size=32, epochs=1, **how), f"network.{method}"
+            )
+        found |= plain(
+            cluster(
+                "digits", "GSNMF-FCN-OTS", 2, cnn="pixels", init="random", batch_size=8, n_images=22, n_learn=15, **how
+            ),
+            "random",
+        )
+        for dataset in ("parted", "digits"):
+            found |= plain(classify(dataset, "PCA-CNN", cnn="pixels", C=2.0, **how), f"svm.{dataset}")
+        found |= plain(embed("digits", "CNN", cnn="pixels", n_points=13, **how), "plane")
+        found |= plain(usage("digits", "GSNMF-FCN-OTS", cnn="pixels", **how), "usage") | plain(
+            usage("parted", "CNN", cnn="pixels", **how), "usage CNN"
+        )
+        settings_of, split = find("settings_of"), find("split", "protocol", "fcn")
+        asked = {"seed": 3, "n_components": 5, "l1": 0.7, "ae_epochs": 3, "ep_sets": 4, "epochs": 2}
+        methods = list(find("METHODS", "representations"))
+        found["settings"] = np.array([repr(sorted(settings_of("digits", m, **asked).items())) for m in methods])
+        found["settings random"] = np.array(
+            repr(sorted(settings_of("digits", "NMF-FCN", seed=3, init="random").items()))
+        )
+        many = find("ImageSet")(
+            np.arange(70_000, dtype=np.int64).astype(np.uint8).reshape(-1, 1, 1, 1), np.arange(70_000) % 10, "mnist"
+        )
+        made["mnist"] = many
+        for name, rest in (
+            ("parted", ()),
+            ("digits", ()),
+            ("flowers-17", ()),
+            ("coil-20", ()),
+            ("mnist", ()),
+            ("parted", (12,)),
+            ("digits", (None, 7)),
+            ("mnist", (30,)),
+            ("parted", (99, 5)),
+        ):
+            got = split(name, *rest)
+            found |= {
+                f"split.{name}.{rest}.{part}": np.array(
+                    [
+                        len(getattr(got, part).labels),
+                        *getattr(got, part).labels[[0, -1]],
+                        getattr(got, part).images.astype(np.int64).sum(),
+                    ]
+                )
+                for part in ("learn", "cluster")
+            }
+            found[f"split.{name}.{rest}.same"] = np.array([got.learn is got.cluster, *got.learn.images.shape[1:]])
+        updates, one_pass, spread = find("time_updates"), find("time_pass"), find("_participation", "usage")
+        timed = updates("digits", "8 16", "2 4", "1 2", N=8, L=3, cnn="pixels", device="cpu")
+        found |= {f"cost.{n}": v for n, v in timed.items() if n.startswith("sizes")} | {
+            "cost.names": np.array(sorted(timed))
+        }
+        found["pass"] = np.array(sorted(one_pass("flowers-17", size=32, batch=6, n_components=3)))
+        found["spread"] = spread(np.array([[1.0, 1, 0], [0, 0, 0], [3, 1, 0]]))
+        found["multiplications"] = np.array(list(find("multiplications")(3, 5, 7).values()))
+        bad = [
+            {"dataset": "x"},
+            {"method": "x"},
+            {"seed": -1},
+            {"cnn": "x"},
+            {"n_components": 0},
+            {"n_components": 1},
+            {"max_iter": 0},
+            {"l1": -1},
+            {"l1": 0},
+            {"l21": -0.1},
+            {"epochs": 0},
+        ]
+        found |= refusals(cluster, bad, dataset="digits", method="CNN") | refusals(
+            one_pass, [{"where": "x"}, {"dataset": "x"}], dataset="digits"
+        )
+        found |= errors_of(one_pass, {"gpu": (("digits",), {"where": "gpu"})}) | errors_of(
+            find("features", "protocol"), {"hidden": ((got.learn, "pixels"), {"hidden": True})}
+        )
+    return found | _ensembles()
+
+
+def _ensembles() -> dict[str, np.ndarray]:
+    with registered(), holding(home("represent"), METHODS=find("METHODS", "representations")):
+        represent, protocol = find("represent"), home("STAND_IN_CNN")
+        del protocol
+        made = represent("digits", "EP-CNN", cnn="pixels", ep_sets=1, n_images=32, device="cpu")
+        return plain(made, "ensemble")
+
+
+WITNESSES = {
+    "fcn-runs": fcn_runs,
+}

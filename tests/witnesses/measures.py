@@ -1,0 +1,130 @@
+"""Scores, and the checks of what goes in."""
+
+import numpy as np
+
+from witnesses._data import blobs, errors_of, grid_points, rng
+from witnesses._find import find, holding, home
+
+
+def scores() -> dict[str, np.ndarray]:
+    """Labelings with more and fewer clusters than classes, equal ones, single ones; neighbours at equal distances."""
+    accuracy, nmi, purity = find("accuracy"), find("nmi"), find("purity")
+    r = rng(3)
+    y = np.repeat([0, 1, 2, 7], [20, 9, 3, 1])
+    pairs = {
+        "more": (y, r.integers(0, 9, len(y))),
+        "fewer": (y, (y > 1) + 0),
+        "same": (y, 5 - y),
+        "one": (y, y * 0),
+        "none": (y * 0, y * 0),
+        "each": (y, np.arange(len(y))),
+        "floats": ((y - 2.0).tolist(), (y // 2).tolist()),
+        "large": ([-1, 2**63, 2**63 - 1], [0, 1, 1]),
+    }
+    found: dict[str, np.ndarray] = {}
+    for name, (a, b) in pairs.items():
+        averages = {f"nmi {kind}": nmi(a, b, kind) for kind in ("max", "min", "geometric", "arithmetic")}
+        values = {"accuracy": accuracy(a, b), "purity": purity(a, b), "purity back": purity(b, a), **averages}
+        found |= {f"{name}.{what}": np.array(value) for what, value in values.items()}
+    wrong = {
+        "lengths": (([0, 1], [0]), {}),
+        "empty": (([], []), {}),
+        "rank": (([[0]], [[0]]), {}),
+        "half": (([0.5], [0]), {}),
+        "nan": ((np.array([np.nan]), [0]), {}),
+        "text": ((["a"], [0]), {}),
+        "ragged": (([[0], [0, 1]], [0, 1]), {}),
+        "inf": ((np.array([np.inf]), [0]), {}),
+        "bool": (([True, False], [0, 1]), {}),
+        "object": (([None], [0]), {}),
+    }
+    found |= errors_of(accuracy, wrong)
+    found |= {f"nmi.{name}": value for name, value in errors_of(nmi, {"average": (([0, 1], [1, 1], "x"), {})}).items()}
+    return found | _of_features()
+
+
+def _of_features() -> dict[str, np.ndarray]:
+    knn_purity, one_nn, trust = find("knn_purity"), find("one_nn_error"), find("trustworthiness")
+    X, y = grid_points(30), np.arange(30) % 4
+    found = {
+        "purity 3": np.array(knn_purity(X, y, 3)),
+        "purity all": knn_purity(X, y, [1, 2, 29]),
+        "1nn": np.array(one_nn(X, y)),
+        "1nn test": np.array(one_nn(X, y, blobs((9, 4), 3), np.arange(13) % 3)),
+        "trust": np.array(trust(X, X[:, :1], 4)),
+        "trust 14": np.array(trust(X, blobs((20, 10), 2), 14)),
+    }
+    with holding(home("trustworthiness"), **{}):
+        found["trust of one"] = np.array(trust(X[:5], X[:5, 1:2], 2))
+    found |= errors_of(knn_purity, {f"k {k!r}": ((X, y, k), {}) for k in (0, 1, 29, 30, [], [1, 30], 1.5)})
+    found |= {
+        f"trust.{n}": v
+        for n, v in errors_of(trust, {f"{k!r}": ((X, X, k), {}) for k in (0, 14, 15, True, 2.0)}).items()
+    }
+    halves = {
+        "labels": ((X, y), {"test_labels": y}),
+        "width": ((X, y, X[:, :2], y), {}),
+        "y": ((X, y[:3]), {}),
+        "n": ((X[:1], y[:1]), {}),
+    }
+    return found | {f"1nn.{n}": v for n, v in errors_of(one_nn, halves).items()}
+
+
+def checks() -> dict[str, np.ndarray]:
+    """What is refused, at the boundary of what is not, and what the accepted becomes."""
+    features, images = find("check_features"), find("check_images")
+    integer, n_clusters = find("check_integer"), find("check_n_clusters")
+    ones = np.ones((4, 3))
+    found = {
+        "fortran": features(np.asfortranarray(ones)),
+        "bool": features(ones > 0),
+        "halves": features(ones.astype(np.float16)),
+    }
+    found |= {
+        "three": images(np.ones((2, 3, 3))),
+        "bytes": images(np.ones((2, 1, 3, 3), np.uint8)),
+        "f": images(np.ones((2, 1, 3, 3))),
+    }
+    root3 = 3**0.5
+    cases = {
+        "text": ((np.array([["a"]]),), {}),
+        "rank": ((np.ones(3),), {}),
+        "empty": ((np.ones((0, 3)),), {}),
+        "nan": ((ones * np.nan,), {}),
+        "inf": ((ones * np.inf,), {}),
+        "negative": ((-ones,), {"nonnegative": True}),
+        "zero": ((ones * 0,), {"nonnegative": True}),
+        "few": ((ones,), {"minimum": 5}),
+        "enough": ((ones,), {"minimum": 4}),
+        "clusters": ((ones, 5), {}),
+        "as many": ((ones, 4), {}),
+        "32": ((ones * 4e18 / root3 * 1.001,), {}),
+        "32 below": ((ones * 4e18 / root3 * 0.999,), {}),
+        "64": ((ones * -6e153 / root3 * 1.001,), {"distances": "float64"}),
+        "64 below": ((ones * -6e153 / root3 * 0.999,), {"distances": "float64"}),
+    }
+    found |= {f"features.{name}": value for name, value in errors_of(features, cases).items()}
+    pictures = np.ones((4, 1, 3, 3))
+    cases = {
+        "text": ((np.array([[["a"]]]),), {}),
+        "rank": ((ones,), {}),
+        "empty": ((pictures[:0],), {}),
+        "nan": ((pictures * np.nan,), {}),
+        "shape": ((pictures,), {"shape": (1, 3, 4)}),
+        "its shape": ((pictures,), {"shape": (1, 3, 3)}),
+        "few": ((pictures,), {"minimum": 5}),
+        "enough": ((pictures,), {"minimum": 4}),
+        "clusters": ((pictures, 5), {}),
+        "as many": ((pictures, 4), {}),
+    }
+    found |= {f"images.{name}": value for name, value in errors_of(images, cases).items()}
+    values = (0, 1, 2, -1, True, 1.0, "1", np.int64(1), None)
+    found |= {
+        f"integer.{n}": v for n, v in errors_of(integer, {f"{v!r}": (("size", v, 1), {}) for v in values}).items()
+    }
+    return found | {
+        f"k.{n}": v for n, v in errors_of(n_clusters, {f"{v!r}": ((v, 3), {}) for v in (0, 1, 3, 4, 1.0)}).items()
+    }
+
+
+WITNESSES = {"scores": scores, "checks": checks}
