@@ -37,6 +37,7 @@ _COMMON = (
     ),
 )
 _MEMORY = 6 << 30  # bytes a witness may allocate: a fault in a size must not take the machine
+_REPEATED = 10_000  # known lines in a row after which a call is not followed further
 _FUNCTION = 0x1  # CO_OPTIMIZED: the code of a function, not of a module or a class
 
 
@@ -57,9 +58,9 @@ class Tree:
         if name.split(".")[0] != self.package or name not in self.files:
             return None
         file, _ = self.files[name]
-        return importlib.util.spec_from_file_location(
-            name, file, loader=self, submodule_search_locations=[str(file.parent)] if file.stem == "__init__" else None
-        )
+        inner = [str(file.parent)] if file.stem == "__init__" else None
+        loader: Any = self
+        return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=inner)
 
     def create_module(self, spec: Any) -> None:
         """Of a loader: the usual module."""
@@ -90,11 +91,17 @@ class Lines:
         if not left:
             return None
         seen = self.seen.setdefault(self.modules[frame.f_code.co_filename], set())
+        repeated = 0
 
         def line(frame: Any, event: str, argument: Any) -> Any:
-            seen.add(frame.f_lineno)
-            left.discard(frame.f_lineno)
-            if not left:
+            nonlocal repeated
+            if frame.f_lineno in left:
+                seen.add(frame.f_lineno)
+                left.discard(frame.f_lineno)
+                repeated = 0
+            else:
+                repeated += 1
+            if not left or repeated > _REPEATED:
                 frame.f_trace_lines = False
             return line
 

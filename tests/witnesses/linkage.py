@@ -77,6 +77,12 @@ def _graphs() -> dict[str, tuple]:
 
 
 def _linked(**options) -> dict[str, np.ndarray]:
+    """Every graph by every rule for isolated clusters, a few merges a call."""
+    with holding(home("graph_linkage"), _MERGES_PER_CALL=4):
+        return _trees(**options)
+
+
+def _trees(**options) -> dict[str, np.ndarray]:
     graph_linkage = find("graph_linkage")
     found: dict[str, np.ndarray] = {}
     for name, (graph, labels, X) in _graphs().items():
