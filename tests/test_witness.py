@@ -159,7 +159,7 @@ def test_a_definition_whose_faults_go_unnoticed_is_not_carried(runner, tmp_path)
     old, renamed = _tree(tmp_path / "old", SUMS, blind), SUMS.replace("kept", "found")
     verdict = _judged(runner, old, _tree(tmp_path / "new", renamed, blind), "total")
     assert verdict.agreeing == ["sums"] and verdict.trials[0].missed and not verdict.trials[0].noticed
-    assert "no witness notices line 9: 0 -> 1; it needs data" in verdict.refused[Name("made_up.sums", "total")]
+    assert "no witness notices line 8: 0 -> 1; it needs data" in verdict.refused[Name("made_up.sums", "total")]
 
 
 def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path):
