@@ -100,6 +100,11 @@ def merging_by_affinity() -> dict[str, np.ndarray]:
     found = {f"exact.{k}": v for k, v in _linked().items()}
     for update in ("paper_fast", "released_fast"):
         found |= {f"{update}.{k}": v for k, v in _linked(update=update).items()}
+    for n in (19, 20, 21):  # the released rescue asks for more than twenty times as many clusters
+        X = grid_points(n)
+        graph = find("affinity_graph")(X, 3)
+        tree = find("graph_linkage")(graph, np.arange(n), isolated="released", features=X, n_clusters=1)
+        found |= _tree(f"rescue.{n}", tree)
     return found | {f"candidates.{k}": v for k, v in _linked(candidates=3).items()}
 
 
