@@ -11,7 +11,6 @@ import importlib.util
 import io
 import json
 import os
-import pickle
 import resource
 import select
 import signal
@@ -178,7 +177,10 @@ def _call(job: dict[str, Any], tree: Tree) -> dict[str, Any]:
             threading.settrace(lines.called)
             sys.settrace(lines.called)
         try:
-            result["arrays"] = {name: np.asarray(value) for name, value in witness().items()}
+            arrays = {name: np.asarray(value) for name, value in witness().items()}
+            if unsuited := [name for name, array in arrays.items() if array.dtype.hasobject]:
+                raise TypeError(f"{unsuited[0]} is no plain array")
+            result["arrays"] = arrays
         finally:
             sys.settrace(None)
     except BaseException as error:
@@ -193,7 +195,9 @@ def _call(job: dict[str, Any], tree: Tree) -> dict[str, Any]:
 
 
 def _in_child(job: dict[str, Any], tree: Tree) -> None:
-    """One job; never returns."""
+    """One job, and its outcome in a file: the arrays, and as JSON their names and the rest."""
+    import numpy as np
+
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(HOME=home, XDG_CACHE_HOME=home, XDG_CONFIG_HOME=home, TMPDIR=home)
         tempfile.tempdir = home
@@ -208,8 +212,10 @@ def _in_child(job: dict[str, Any], tree: Tree) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
         result = _call(job, tree)
         partial = f"{job['out']}.part"
+        arrays = {f"array {i}": array for i, array in enumerate(result["arrays"].values())}
+        said = json.dumps({**result, "arrays": list(result["arrays"])})
         with open(partial, "wb") as file:
-            pickle.dump(result, file)
+            np.savez(file, allow_pickle=False, said=np.array(said), **arrays)
         os.replace(partial, job["out"])
 
 
