@@ -65,6 +65,7 @@ def average_linkage() -> dict[str, np.ndarray]:
         ("blobs", blobs((22, 9, 4, 1))),
         ("two", blobs((1, 1))),
         ("close", blobs((30,), 4, 1e-5) + 9),
+        ("tight", blobs((12, 12), 4, 2e-3)),
     ):
         n = len(X)
         for method, memory in (("scipy", 1e9), ("low_memory", 1e9), ("auto", 8 * n * (X.shape[1] + 3 * 16) + 500)):
