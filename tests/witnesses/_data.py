@@ -92,8 +92,8 @@ def error_of(call, *args, **kwargs) -> np.ndarray:
     try:
         call(*args, **kwargs)
     except Exception as error:
-        words = str(error).replace("=", " ").split()
-        return np.array(f"{type(error).__name__} {words[0] if words else ''}")
+        first = (str(error).replace("=", " ").split() or [""])[0]
+        return np.array(f"{type(error).__name__} {first.rsplit('/')[-1]}")  # a path's folder is another each time
     return np.array("ran")
 
 
