@@ -91,14 +91,8 @@ def error_of(call, *args, **kwargs) -> np.ndarray:
     """Whether a call is refused; how that is worded is no result of a run."""
     try:
         call(*args, **kwargs)
-<<<<<<< HEAD
     except Exception:
         return np.array("refused")
-=======
-    except Exception as error:
-        first = (str(error).replace("=", " ").split() or [""])[0]
-        return np.array(f"{type(error).__name__} {first.rsplit('/')[-1]}")  # a path's folder is another each time
->>>>>>> witness
     return np.array("ran")
 
 
