@@ -26,7 +26,7 @@ class Addition:
     """Something that neither the text nor the released code has.
 
     what : what it does. why : why it is there. labels : whether labels chose it, on which sets and when.
-    worth : which records say what it is worth alone: see :func:`clustlib.report.worth`.
+    worth : which records say what it is worth alone: see :func:`clustlib.additions.worth`.
     """
 
     name: str
