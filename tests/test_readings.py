@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from small_book import FINISH, PARAMETERS, write_notebook
 
-from clustlib import additions, dbc, jule, published, records, report, results
+from clustlib import DBC, additions, jule, published, records, report, results
 from clustlib.jule.rows import JULE_VARIANTS
 from clustlib.published.compare import CONSTANTS
 from clustlib.reproduce import notebook as nb
-from clustlib.reproduce import site, stored
+from clustlib.reproduce import running, site, stored
 
 ROOT = Path(__file__).resolve().parent.parent
 JUDGED = ("reproduced", "better", "below")
@@ -51,7 +51,7 @@ def test_no_cell_with_a_verdict_was_made_with_an_addition_of_ours(committed, tab
 
 
 def test_dbc_as_the_book_runs_it_is_ours_while_its_defaults_depart_from_the_text(committed):
-    plain = dbc.DBC()
+    plain = DBC()
     departs = plain.smoothing > 0 or plain.discriminant or plain.radius is not None
     for table in ("table-03", "table-04", "table-05", "table-06"):
         found = published.reading("dbc", table, "DBC")
@@ -123,8 +123,7 @@ comparison = published.compare(measured, "dbc", "table-07")
     assert results.bands()["dbc/table-07"]["mnist | KMS | accuracy"] == [0.2, 0.8]
     done = nb.find("dbc/table-07-one-more")
     assert nb.profile_parameters(done, "paper")["value"] == 0.54
-    nb.execute_plain(done, {**nb.profile_parameters(done, "paper"), "profile": "paper"})
-    results.close("paper", "dbc", "table-07", "ok", 1.0)
+    running.run(done, "paper", {}, plain=True)
     found = results.read("paper", "dbc")[0].comparison.set_index("method")
     assert found.loc["KMS", "verdict"] == "reproduced"  # within its own tolerance
     assert found.loc["DBC", "reason"] == "as written: not run" and found.loc["DBC †", "verdict"] == "ours"
@@ -134,12 +133,14 @@ comparison = published.compare(measured, "dbc", "table-07")
     assert "table-07-one-more.ipynb" in line and "1 reproduced" in line
 
 
-def test_scores_and_constants_add_up_by_paper(book):
+def test_scores_and_constants_add_up_by_paper(book, monkeypatch):
     shutil.copytree(ROOT / "book/published/jule", book / "book/published/jule")
     measured = jule.views.settings.hyperparameters()
     comparison = published.compare(measured, "jule", "table-02").assign(table="table-02")
+    file = results.path("paper", "jule", "table-02")
+    monkeypatch.setenv(results.PLACE, str(results.handed_on(file)))
     results.finish("jule", "table-02", profile="paper", comparison=comparison)
-    results.close("paper", "jule", "table-02", "ok", 1.0)
+    results.close(file, "paper", "jule", "table-02", results.OK, 1.0)
     found = results.read("paper")
     assert set(comparison["verdict"]) == {CONSTANTS[0]}
     assert report.verdict_counts(found).to_numpy().sum() == 0
