@@ -298,6 +298,20 @@ def test_a_stand_in_counts_for_a_claim_about_its_original():
     assert evaluate(claim(datasets=["usps-11000"]), {"t": TABLE}).verdict == "fails"
 
 
+@pytest.mark.parametrize(
+    ("holds_if", "words"),
+    [
+        ("`A` > `C`", "A 0.600 (more than C, 0.650, asked)"),
+        ("abs(`A` - 1 / 3) <= 0.1", "|A - 1 / 3| 0.267 (at most 0.100 asked)"),
+        ("worst_other < 0.5", "the worst other 0.500 (less than 0.500 asked)"),
+        (f"{' + '.join(['`A`'] * 30)} > 0.1", "the left side 18.000 (more than 0.100 asked)"),
+    ],
+)
+def test_a_test_in_words(holds_if, words):
+    usps = TABLE[TABLE["dataset"] == "usps"]
+    assert evaluate(claim(holds_if=holds_if), {"t": usps}).numbers == f"usps nmi: {words}"
+
+
 def test_seeds_give_a_paired_test():
     seeds = pd.concat(
         [
@@ -414,4 +428,7 @@ def test_an_expression_that_is_no_comparison_is_refused():
 
 
 def test_the_closest_test_is_named():
-    assert evaluate(claim(), {"t": TABLE}).numbers == "1 of 2 hold; closest is usps nmi: 0.600 against 0.650"
+    assert (
+        evaluate(claim(), {"t": TABLE}).numbers
+        == "1 of 2 hold; closest is usps nmi: A 0.600 (more than the best other, 0.650, asked)"
+    )

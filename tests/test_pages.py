@@ -32,7 +32,8 @@ ROWS = [
 
 @pytest.fixture
 def comparison():
-    return pd.DataFrame(ROWS, columns=COLUMNS).assign(table="table-03")
+    frame = pd.DataFrame(ROWS, columns=COLUMNS[:13]).assign(table="table-03")
+    return frame.assign(network="", row=frame["method"], reading="as written", additions="", constant=False)
 
 
 @pytest.fixture
@@ -52,10 +53,10 @@ def cell(source, kind="markdown", tags=(), outputs=None):
 
 def test_counts_in_words_leave_out_what_is_not_there(comparison):
     assert report.verdict_words(published.summary(comparison)) == (
-        "Of 3 published cells: 1 reproduced, 1 better; 1 not run."
+        "Of 3 published scores: 1 reproduced, 1 better; 1 not run."
     )
     one = pd.Series({"below": 1, "stand-in": 1200})
-    assert report.verdict_words(one) == "Of 1,201 published cells: 1 below; 1,200 on stand-ins."
+    assert report.verdict_words(one) == "Of 1,201 published scores: 1 below; 1,200 on stand-ins."
     assert report.verdict_words(pd.Series(0, index=list(VERDICTS))) == ""
 
 
@@ -83,7 +84,7 @@ def test_the_box_stands_under_the_title_with_the_finding_the_counts_and_the_numb
     pages.page(content, "jule/table-03-x", result, [], tmp_path)
     title, box, about, _ = [pages.source_of(c) for c in content["cells"]]
     assert title == "# Table 3" and about == "What it is."
-    assert "It holds." in box and "More" not in box and "Of 3 published cells" in box
+    assert "It holds." in box and "More" not in box and "Of 3 published scores" in box
     assert "../../numbers/jule/table-03.csv" in box and "../../numbers/jule/table-03.tex" in box
     assert box.startswith(":::{admonition}") and box.rstrip().endswith(":::")
 

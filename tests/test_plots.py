@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from clustlib import plots
 from clustlib.errors import UsageError
 from clustlib.plots.looks import LOOKS
-from clustlib.published.compare import COLUMNS, VERDICTS
+from clustlib.published.compare import COLUMNS, SCORES, VERDICTS
 
 nan = float("nan")
 
@@ -35,7 +35,8 @@ ROWS = [
 
 @pytest.fixture
 def comparison():
-    return pd.DataFrame(ROWS, columns=COLUMNS)
+    frame = pd.DataFrame(ROWS, columns=COLUMNS[:13])
+    return frame.assign(network="", row=frame["method"], reading="as written", additions="", constant=False)
 
 
 def parsed(table):
@@ -110,11 +111,23 @@ def test_a_cell_says_its_verdict_without_colour(comparison):
     tree = parsed(plots.comparison_table(comparison, "nmi"))
     cells = [cell for cell in tree.iterfind(".//td") if words(cell)]
     seen = {cell.get("class"): (words(cell)[0], words(cell)) for cell in cells}
-    assert len(seen) == len(VERDICTS) == len({symbol for symbol, _ in seen.values()})
+    assert len(seen) == len(SCORES) == len({symbol for symbol, _ in seen.values()})
     for css_class, (symbol, text) in seen.items():
         verdict = css_class.removeprefix("cell-").replace("-", " ").replace("stand in", "stand-in")
         assert symbol == LOOKS[verdict].symbol and verdict in text
     assert all(cell.get("title") for cell in cells)
+
+
+def test_ours_stands_beneath_its_row_and_the_table_names_what_it_adds(comparison):
+    ours = comparison.iloc[[2]].assign(
+        method="OURS †", ours=0.9, n=3, verdict="ours", reason="", reading="ours", additions="smoothed, whitened"
+    )
+    shown = plots.comparison_table(pd.concat([comparison, ours]).iloc[[2, 0, 7]], "nmi")
+    tree = parsed(shown)
+    assert list(rows_of(tree)) == ["OURS", "OURS †", "K-means"]
+    assert rows_of(tree)["OURS †"][0].startswith("† ours: 0.900")
+    for text in (words(tree), shown._repr_markdown_(), str(shown)):
+        assert "OURS †: ours, with smoothed, whitened; no verdict" in text
 
 
 def test_the_looks_are_those_of_the_verdicts():
@@ -340,7 +353,7 @@ def test_empty_figures_say_why(comparison):
 
 def test_verdict_bar_counts_by_symbol_and_hatching():
     counts = pd.DataFrame(
-        [[30, 5, 5, 5, 50, 0], [10, 0, 0, 0, 80, 0]], columns=list(VERDICTS), index=["jule/table-03", "dbc/table-03"]
+        [[30, 5, 5, 5, 50, 0], [10, 0, 0, 0, 80, 0]], columns=list(SCORES), index=["jule/table-03", "dbc/table-03"]
     )
     figure = drawn(plots.verdict_bar(counts))
     axes = figure.axes[0]
@@ -476,7 +489,7 @@ def test_the_text_of_curves_has_their_names_and_ends():
 
 
 def test_the_text_of_the_bars_counts_each_table():
-    counts = pd.DataFrame([[30, 0, 5, 0, 0, 0]], columns=list(VERDICTS), index=["jule/table-03"])
+    counts = pd.DataFrame([[30, 0, 5, 0, 0, 0]], columns=list(SCORES), index=["jule/table-03"])
     said = plots.verdict_bar(counts)._repr_mimebundle_()[1]["image/png"]["alt"]
     assert "jule/table-03: 30 reproduced, 5 below." in said
 

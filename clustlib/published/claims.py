@@ -75,11 +75,12 @@ class Coverage:
 class Verdict:
     """What the cells say of a claim: holds, partly, fails or not run.
 
-    ``rows`` has one row per test: its name, data set, left, right, holds. Methods that are named beside each other
-    are compared on the seeds that all of them were run with; ``best_other`` is the best mean. ``p_value`` is that of
-    a one-sided paired t-test of left against right over ``runs``, NaN where there are fewer than two. A run is what
-    was drawn anew: a data set and seed, or the data set alone where the seeds only start k-means on the same
-    representation (``drawn`` says which); a run's metrics and methods are averaged first, as they are not independent.
+    ``rows`` has one row per test: its name, instance (of ``each``), data set, left, right, holds. Methods that are
+    named beside each other are compared on the seeds that all were run with; ``best_other`` is the best mean.
+    ``p_value`` is that of a one-sided paired t-test of left against right over ``runs``, NaN where there are fewer than
+    two. A run is what was drawn anew: a data set and seed, or the data set alone where the seeds only start k-means on
+    the same representation (``drawn`` says which); a run's metrics and methods are averaged first, as they are not
+    independent.
 
     ``readings`` is "paper" where every cell is a reading of the paper's, "ours" where only cells of ours could test it.
     """
@@ -102,15 +103,38 @@ class Verdict:
 
     @property
     def numbers(self) -> str:
-        """How many tests hold, and the closest one: ``"4 of 5 hold; closest is usps nmi: 0.650 against 0.600"``."""
+        """How many tests hold, and the closest one: ``"4 of 5 hold; closest is usps nmi: A 0.65 (...)"``."""
         if self.rows.empty:
             return "no cell measured"
         if self.spread:
             return f"cannot be told: the seeds differ by {self.spread:.3f}, and {self.claim.within:g} would decide"
         closest = self.rows.loc[(self.rows["left"] - self.rows["right"]).abs().idxmin()]
         count, holding = len(self.rows), int(self.rows["holds"].sum())
-        numbers = f"{closest['test']}: {closest['left']:.3f} against {closest['right']:.3f}"
+        numbers = f"{closest['test']}: {_words(self.claim.holds_if, closest)}"
         return numbers if count == 1 else f"{holding} of {count} hold; closest is {numbers}"
+
+
+_ASKED = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
+_SIDE = 70  # letters of an expression that a sentence can hold
+
+
+def _words(holds_if: str, test: pd.Series) -> str:
+    """A test in words: "DBC 0.960 (more than the best other, 0.965, asked)"."""
+    match = _COMPARISON.match(holds_if.replace("{m}", test["instance"]))
+    assert match is not None  # as it was evaluated
+    left, right = _side(match["left"]), _side(match["right"])
+    asked = f"{right}, {test['right']:.3f}," if right else f"{test['right']:.3f}"
+    return f"{left or 'the left side'} {test['left']:.3f} ({_ASKED[match['op']]} {asked} asked)"
+
+
+def _side(expression: str) -> str:
+    """One side of a comparison as people write it; empty for a number, and for what is too long for a sentence."""
+    if "`" not in expression and "_other" not in expression:
+        return ""
+    plain = " ".join(expression.replace("`", "").split())
+    plain = plain.replace("best_other", "the best other").replace("worst_other", "the worst other")
+    plain = re.sub(r"^abs\((.*)\)$", r"|\1|", plain)
+    return plain if len(plain) <= _SIDE else ""
 
 
 def claims(paper: str) -> list[Claim]:
@@ -255,7 +279,7 @@ def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int, str]:
 
 
 def _name(row: pd.Series) -> str:
-    return " ".join(str(row[c]).replace("_", " ") for c in ("dataset", "metric", "method", "instance") if row.get(c))
+    return " ".join(str(row[c]).replace("_", " ") for c in ("dataset", "metric", "method") if row.get(c))
 
 
 def _all_there(claim: Claim, tests: pd.DataFrame) -> bool:
@@ -288,8 +312,10 @@ def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Ve
     wide, drawn = _wide(claim, cells), _drawn(claim, cells)
     tests = _tests(claim, wide, drawn) if len(wide) else pd.DataFrame()
     if tests.empty or (claim.all_datasets and not _all_there(claim, tests)):
-        return Verdict(claim, "not run", pd.DataFrame(columns=["test", "dataset", "left", "right", "holds"]))
-    rows = tests.assign(test=tests.apply(_name, axis=1))[["test", "dataset", "left", "right", "holds"]]
+        return Verdict(
+            claim, "not run", pd.DataFrame(columns=["test", "instance", "dataset", "left", "right", "holds"])
+        )
+    rows = tests.assign(test=tests.apply(_name, axis=1))[["test", "instance", "dataset", "left", "right", "holds"]]
     per_seed = _tests(claim, wide, drawn, per_seed=True)
     spread = per_seed.groupby(["dataset", "instance"])["left"].std().max() if claim.within else 0.0
     outcome = "not run" if spread > claim.within else _outcome(tests["holds"])

@@ -18,7 +18,6 @@ from clustlib.published.tables import PAPERS, choose
 WRITTEN, RELEASED, OURS = "as written", "as released", "ours"
 NAMES = (WRITTEN, RELEASED, OURS)  # in the order in which a row prefers them
 DRAWS = ("network", "k-means", "nothing")
-COLUMNS = ["reading", "additions", "draws", "network"]
 DAGGER = "\N{DAGGER}"
 
 
@@ -27,7 +26,7 @@ class Addition:
     """Something that neither the text nor the released code has.
 
     what : what it does. why : why it is there. labels : whether labels chose it, on which sets and when.
-    worth : which records say what it is worth alone: see :func:`clustlib.report.worth`.
+    worth : which records say what it is worth alone: see :func:`clustlib.additions.worth`.
     """
 
     name: str
@@ -120,7 +119,8 @@ def with_readings(cells: pd.DataFrame, paper: str, table: str) -> pd.DataFrame:
     ``cells`` has the columns method and, where runs have variants, variant. Cells that have readings keep them.
     """
     if "reading" in cells:
-        return cells.assign(**{name: "" for name in COLUMNS if name not in cells})
+        usual = {"additions": "", "draws": "network", "network": ""}
+        return cells.assign(**{name: value for name, value in usual.items() if name not in cells})
     variants = cells["variant"] if "variant" in cells else pd.Series("", index=cells.index)
     rows = list(zip(cells["method"], variants.where(variants.notna(), "")))
     known = {row: reading(paper, table, *row) for row in dict.fromkeys(rows)}
