@@ -309,6 +309,15 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> None:
         raise UsageError(f"n_clusters={n_clusters} is more than the {n_samples} sample{'s' * (n_samples != 1)}")
 
 
+def seed_of(random_state: Any) -> int:
+    """The integer that a fit draws everything from: an int itself, else one drawn from ``random_state``."""
+    from sklearn.utils import check_random_state
+
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
 def unit_rows(samples: np.ndarray) -> np.ndarray:
     """Each sample as a row of unit Euclidean length, (N, D) float32; a sample of zeros stays zero."""
     rows = samples.reshape(len(samples), -1).astype(np.float32)
