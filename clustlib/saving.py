@@ -1,4 +1,4 @@
-"""Fitted systems as files: settings as JSON, arrays and weights as plain numbers, sealed; nothing in them can run code."""
+"""Fitted systems as files: settings as JSON, arrays and weights as numbers, sealed; nothing in them runs code."""
 
 import io
 import json
