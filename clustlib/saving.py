@@ -57,7 +57,7 @@ class System:
             raise DataCorrupt(f"{path} holds no fitted estimator ({type(error).__name__})") from None
         if kind != cls.__name__:
             raise UsageError(f"{path} holds a fitted {kind}, not a {cls.__name__}")
-        model = cls(**parameters, device=device)
+        model: Any = cls(**{**parameters, "device": device})
         model._restore(facts, arrays)
         return model
 
