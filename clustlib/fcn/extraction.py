@@ -102,7 +102,15 @@ def _checked(images: Any, size: int) -> np.ndarray:
 
 
 def _identity(images: np.ndarray, network: Any, size: int) -> str:
-    shaping: tuple[Any, ...] = (type(network).__name__, size, images.shape, images.dtype, network.mean, network.scale, _RULE)
+    shaping: tuple[Any, ...] = (
+        type(network).__name__,
+        size,
+        images.shape,
+        images.dtype,
+        network.mean,
+        network.scale,
+        _RULE,
+    )
     shaping += ("0..1",) if images.dtype.kind == "f" else ()
     total = hashlib.sha256(repr(shaping).encode())
     total.update(np.ascontiguousarray(images).view(np.uint8).data)
