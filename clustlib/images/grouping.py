@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, knn
@@ -57,14 +58,23 @@ def _projected(rows: np.ndarray) -> np.ndarray:
 
 def _nearest_of(rows: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest of each row's candidates, and their squared distances, by the rows themselves."""
-    indices, d2 = np.empty((len(rows), k), np.int32), np.empty((len(rows), k))
-    for start in range(0, len(rows), 512):
-        near = candidates[start : start + 512]
-        cosine = np.matmul(rows[near], rows[start : start + 512, :, None])[..., 0]
-        order = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
-        indices[start : start + 512] = np.take_along_axis(near, order, axis=1)
-        d2[start : start + 512] = 2 - 2 * np.minimum(np.take_along_axis(cosine, order, axis=1), 1)
-    return indices, d2
+    d2 = _squared_distances(rows, candidates)
+    order = np.argsort(d2, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(d2, order, axis=1)
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _squared_distances(rows, heads):
+    """From each row to the rows that ``heads`` (n, m) names, (n, m) float64."""
+    found = np.empty(heads.shape)
+    for i in range(len(heads)):
+        for t in range(heads.shape[1]):
+            total = np.float32(0)
+            for c in range(rows.shape[1]):
+                gap = rows[i, c] - rows[heads[i, t], c]
+                total += gap * gap
+            found[i, t] = total
+    return found
 
 
 def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1) -> Grouped:
