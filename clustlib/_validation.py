@@ -1,6 +1,7 @@
 """Input checks that every estimator shares; each failure is one clear ``ValueError``."""
 
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -55,12 +56,22 @@ def check_features(
     return X
 
 
+def images_of(X: Any, shape: tuple[int, ...] | None = None) -> Any:
+    """Anything but a path or an ImageSet as it is: only these need the code that reads folders."""
+    if isinstance(X, (str, Path)) or hasattr(X, "class_names"):
+        from clustlib.images import folder
+
+        return folder.images_of(X, shape)
+    return X
+
+
 def check_images(
     X: Any, n_clusters: int | None = None, *, shape: tuple[int, ...] | None = None, minimum: int = 1
 ) -> np.ndarray:
     """Return ``X`` as a C-contiguous (N, C, H, W) array, uint8 as it is, everything else as float32.
 
-    (N, H, W) becomes one channel.
+    (N, H, W) becomes one channel. ``X`` may be an :class:`~clustlib.datasets.ImageSet`, or a path: the images below
+    that folder, at ``shape`` or 64 x 64 pixels.
 
     Parameters
     ----------
@@ -73,6 +84,8 @@ def check_images(
     """
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
+    if not isinstance(X, np.ndarray):
+        X = images_of(X, shape)
     X = np.asarray(X)
     if X.dtype.kind not in "fiub":
         raise ValueError(f"images must be numbers, got dtype {X.dtype}")

@@ -1,6 +1,7 @@
 """A folder of images as an :class:`~clustlib.datasets.ImageSet`."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,27 @@ def load_folder(
         names = tuple(unique.tolist())
     name = Path(folder).resolve().name
     return ImageSet(shaped(seen.vectors, size), found, name, names, files=tuple(seen.files))
+
+
+def images_of(given: Any, shape: tuple[int, ...] | None = None) -> Any:
+    """The array of an :class:`~clustlib.datasets.ImageSet`, or of a folder's images; anything else as it is.
+
+    Parameters
+    ----------
+    shape : (C, H, W) that the images must have; None reads a folder at 64 x 64 pixels, in grey if all of it is grey.
+    """
+    if isinstance(given, ImageSet):
+        return given.images
+    if not isinstance(given, (str, Path)):
+        return given
+    channels, size = (None, 64) if shape is None else (shape[0], shape[1])
+    read = load_folder(given, size)
+    return read.images if channels in (None, read.shape[0]) else _in_channels(read.images, shape)
+
+
+def _in_channels(images: np.ndarray, shape: Any) -> np.ndarray:
+    rows = np.broadcast_to(images, (len(images), 3, *images.shape[2:])).transpose(0, 2, 3, 1)
+    return shaped(rows.reshape(len(images), -1), shape[1], shape[0])
 
 
 def folder_labels(files: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clustlib._validation import images_of
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import UsageError
 from clustlib.methods._checkpoint import content_hash
@@ -152,7 +153,7 @@ class FolderImages:
 
 def image_source(images: Any, size: int | None) -> ArrayImages | FolderImages:
     """Images as the training reads them: an :class:`ImageFolder`, or an array."""
-    return FolderImages(images, size) if isinstance(images, ImageFolder) else ArrayImages(images, size)
+    return FolderImages(images, size) if isinstance(images, ImageFolder) else ArrayImages(images_of(images), size)
 
 
 def _as_tensor(images: np.ndarray) -> Tensor:

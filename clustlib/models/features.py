@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib import _paths
-from clustlib._validation import check_integer
+from clustlib._validation import check_integer, images_of
 from clustlib.datasets.space import mapped_array
 from clustlib.errors import UsageError
 
@@ -94,7 +94,9 @@ def to_input(images: Tensor, network: Any, size: int) -> Tensor:
 
 
 def _checked(images: Any, size: int) -> np.ndarray:
-    images = images.detach().cpu().numpy() if hasattr(images, "detach") else np.asarray(images)
+    images = (
+        images.detach().cpu().numpy() if hasattr(images, "detach") else np.asarray(images_of(images, (3, size, size)))
+    )
     if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise UsageError(f"images must have shape (N, 1, H, W) or (N, 3, H, W), got {images.shape}")
     if images.dtype.kind not in "fiu":
