@@ -14,7 +14,7 @@ def folder(tmp_path, monkeypatch):
     photos = tmp_path / "photos"
     photos.mkdir()
     for i in range(70):
-        (photos / f"{i:02d}.png").write_bytes(encoded(photo(64, 64, i % 5), "PNG"))
+        (photos / f"{i:02d}.png").write_bytes(encoded(photo(64, 64, i), "PNG"))
     return photos
 
 
