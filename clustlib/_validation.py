@@ -187,7 +187,7 @@ def check_images(
         Wrong rank or shape, channels last, empty, NaN or infinite, another scale, fewer images than ``minimum`` or
         than ``n_clusters``.
     """
-    X = _held(X, side if shape is None else shape[-1])
+    X = _held(X, shape, side)
     X = _shaped(np.asarray(X) if not hasattr(X, "toarray") else X, shape)
     X = np.ascontiguousarray(_on_one_scale(X) if scaled else _without_scale(X))
     if len(X) < minimum:
@@ -197,15 +197,15 @@ def check_images(
     return X
 
 
-def _held(X: Any, side: int) -> Any:
+def _held(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
     """The array of a tensor, of an ``ImageSet`` or of the files of a folder."""
     if hasattr(X, "detach"):  # a torch tensor, without importing torch
         return X.detach().cpu().numpy()
     folder = X if isinstance(X, (str, Path)) else getattr(X, "path", None)
     if isinstance(folder, (str, Path)):
-        from clustlib.images import load_folder
+        from clustlib.images.folder import images_of
 
-        X = load_folder(folder, side)
+        return images_of(folder, shape, side)
     return getattr(X, "images", X)
 
 
