@@ -45,7 +45,7 @@ class Reading:
     reading : one of :data:`NAMES`. additions : names of the paper's additions; none but in ours.
     draws : what a seed draws anew: the "network" (or another learnt representation), the "k-means" start on a fixed
         representation, or "nothing".
-    network : the network that stands in for the paper's, by variant, or the same for all.
+    network : the network that stands in for the paper's, by variant (or "else"), or the same for all.
     methods, tables, variants : where it applies; empty is everywhere.
     """
 
@@ -64,7 +64,9 @@ class Reading:
 
     def network_of(self, variant: str) -> str:
         """The network that stands in for the paper's in a run of this variant; empty where it is the paper's."""
-        return self.network if isinstance(self.network, str) else self.network.get(variant, "")
+        return (
+            self.network if isinstance(self.network, str) else self.network.get(variant, self.network.get("else", ""))
+        )
 
 
 def _declared(paper: str) -> dict[str, Any]:
