@@ -25,7 +25,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """An empty book in a temporary folder, with the working folder inside it: stores, results and all."""
-    for name in ("notebooks", "book/records", "book/profiles", "book/published"):
+    for name in ("notebooks", "book/records", "book/published"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "_config.yml").write_text("title: test\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)

@@ -67,13 +67,22 @@ def run_cli(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
+def write_entry(folder: Path, paper: str, key: str, more: str = "", notebook: str = "") -> Path:
+    """The yml of a table, with further lines; it is shown by the notebook of its own name where no other is said."""
+    path = folder / "book/published" / paper / f"{key}.yml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = f"title: a table\nkind: table\norder: 10\nsource: Table 1\nnotebook: {notebook or key}\n{more}\n"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 def lay_out(folder: Path) -> None:
     """Two notebooks and a dashboard, without HTML, in an empty book."""
     shutil.copy(ROOT / "Snakefile", folder)
     write_notebook(folder, "jule", "table-01")
     write_notebook(folder, "jule", "table-02")
     write_notebook(folder, "report", "dashboard")
-    (folder / "book/profiles/paper.yml").write_text("all: {profile: paper}\n", encoding="utf-8")
+    write_entry(folder, "jule", "table-01")
     (folder / "book/records/quick.json").write_text(
         json.dumps({k: {"value": [0.4, 0.6]} for k in ("jule/table-01", "jule/table-02", "report/dashboard")}),
         encoding="utf-8",

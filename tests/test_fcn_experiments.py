@@ -133,21 +133,27 @@ class TestRows:
 
 
 class TestTables:
-    def cells(self, dataset: str = "coil-20") -> pd.DataFrame:
-        row = {"dataset": dataset, "method": "CNN", "metric": "accuracy_kmeans", "value": 0.74, "seed": 0}
+    def cells(self, cnn: str, dataset: str = "coil-20") -> pd.DataFrame:
+        row = {
+            "dataset": dataset,
+            "method": "CNN",
+            "metric": "accuracy_kmeans",
+            "value": 0.74,
+            "seed": 0,
+            "variant": cnn,
+        }
         return pd.DataFrame([{**row, "seconds": 1.0, "device": "cpu", "reason": None}])
 
     def test_another_network_cannot_reproduce(self):
-        found = fcn.views.compare(self.cells(), "table-01", "efficientnet-lite0").query("ours == ours").iloc[0]
-        assert found["verdict"] == "stand-in" and found["stand_in"] == "EfficientNet-Lite0 for VGG-16"
-        found = fcn.views.compare(self.cells(), "table-01", "vgg16").query("ours == ours").iloc[0]
-        assert found["verdict"] == "reproduced" and found["stand_in"] == ""
+        found = fcn.views.compare(self.cells("efficientnet-lite0"), "table-01").query("ours == ours").iloc[0]
+        assert found["verdict"] == "stand-in" and found["network"] == "EfficientNet-Lite0"
+        found = fcn.views.compare(self.cells("vgg16"), "table-01").query("ours == ours").iloc[0]
+        assert found["verdict"] == "reproduced" and found["network"] == ""
 
     def test_fewer_images_are_said(self):
-        found = (
-            fcn.views.compare(self.cells("mnist"), "table-01", "vgg16", {"mnist": 500}).query("ours == ours").iloc[0]
-        )
-        assert found["verdict"] == "stand-in" and found["stand_in"] == "learnt from 500 images"
+        cells = self.cells("vgg16", "mnist")
+        found = fcn.views.compare(cells, "table-01", {"mnist": 500}).query("ours == ours").iloc[0]
+        assert found["verdict"] == "stand-in" and found["network"] == "learnt from 500 images"
 
     def test_penalty_settings(self):
         names = ["paper setting", "lambda1 off", "lambda2 at 0.1"]

@@ -129,7 +129,7 @@ def exists(name: str) -> bool:
 def check_page(paper: str) -> None:
     """The page cites what the bibliography has, includes what is generated, and says truly what is to come."""
     page = (BOOK / paper / "index.md").read_text(encoding="utf-8")
-    for generated in ("claims", "contents"):
+    for generated in ("claims", "additions", "contents"):
         assert f"```{{include}} ../generated/{paper}-{generated}.md\n```" in page
     entries = re.findall(r"^@\w+\{(\w+),", (BOOK / "references.bib").read_text(encoding="utf-8"), re.M)
     cited = {key for keys in re.findall(r"\{cite\}`([^`]+)`", page) for key in keys.split(",")}

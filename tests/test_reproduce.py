@@ -23,6 +23,7 @@ from small_book import (
     set_default,
     targets,
     working_notebook,
+    write_entry,
     write_notebook,
 )
 
@@ -53,19 +54,25 @@ def test_a_misspelt_parameter_or_notebook_is_an_error_before_any_work(book):
         nb.checked(nb.find("jule/table-03"), {"valu": 1}, "command line")
     with pytest.raises(UsageError, match="did you mean jule/table-03"):
         nb.find("jule/table-30")
-    (book / "book/profiles/paper.yml").write_text(
-        "all: {profile: paper, unknown: 1}\njule/table-03: {vale: 1}\n", encoding="utf-8"
-    )
-    with pytest.raises(UsageError, match=r"paper\.yml.*vale"):
+    write_entry(book, "jule", "table-03", "profile: {vale: 1}")
+    with pytest.raises(UsageError, match="paper profile: jule/table-03 has no parameter 'vale'"):
         nb.profile_parameters(nb.find("jule/table-03"), "paper")
 
 
 def test_profile_parameters(book):
     write_notebook(book, "jule", "table-03")
-    (book / "book/profiles/paper.yml").write_text(
-        "all: {profile: paper, unknown: 1}\njule/table-03: {value: 2}\n", encoding="utf-8"
-    )
-    assert nb.profile_parameters(nb.find("jule/table-03"), "paper") == {"profile": "paper", "value": 2}
+    write_entry(book, "jule", "table-03", "profile: {value: 2, seconds: 1}")
+    assert nb.profile_parameters(nb.find("jule/table-03"), "paper") == {
+        **{"profile": "paper", "recompute": "never"},  # of all notebooks that have such a parameter
+        **{"value": 2, "seconds": 1},
+    }
+    write_notebook(book, "jule", "table-10")
+    write_entry(book, "jule", "table-10", "profile_like: table-03\nprofile: {value: 3}")
+    assert nb.profile_parameters(nb.find("jule/table-10"), "paper")["seconds"] == 1
+    assert nb.profile_parameters(nb.find("jule/table-10"), "paper")["value"] == 3
+    write_entry(book, "jule", "average", "profile: {value: 4}", notebook="table-03")
+    with pytest.raises(UsageError, match="two entries of jule set the paper profile of table-03"):
+        nb.profile_parameters(nb.find("jule/table-03"), "paper")
     assert nb.profile_parameters(nb.find("jule/table-03"), "quick") == {}
 
 
@@ -227,7 +234,7 @@ print("lies in", Path.cwd() / "here")
 @pytest.mark.parametrize("name", ["with space", "{b}", "100%s", "ünder", "$HOME"])
 def test_a_checkout_may_have_any_name(tmp_path, name):
     folder = tmp_path / name
-    for part in ("notebooks", "book/profiles", "book/records", "book/published"):
+    for part in ("notebooks", "book/records", "book/published"):
         (folder / part).mkdir(parents=True)
     (folder / "_config.yml").write_text("title: test\n", encoding="utf-8")
     lay_out(folder)
@@ -346,12 +353,10 @@ def test_workflow_runs_each_once_and_then_what_a_change_touches(small_book):
     assert calls(small_book) == everything
     (small_book / "calls.txt").unlink()
     time.sleep(1.1)  # file dates have seconds
-    (small_book / "book/profiles/paper.yml").write_text(
-        "all: {profile: paper}\njule/table-01: {value: 0.55}\n", encoding="utf-8"
-    )
+    write_entry(small_book, "jule", "table-01", "profile: {value: 0.55}")
     set_default(small_book / "notebooks/jule/table-02.ipynb", "value = 0.5", "value = 0.45")
     make(small_book, "quick", "paper")
-    assert calls(small_book) == sorted([*everything[:3], "quick dashboard", "quick table-02"])
+    assert calls(small_book) == everything  # every notebook of a paper reads what goes with its tables
 
 
 def test_one_failing_notebook_costs_only_its_page(small_book):
@@ -462,9 +467,15 @@ def test_a_damaged_result_is_one_line_and_made_again(book, text):
     assert not file.is_file()
 
 
-@pytest.mark.parametrize("text", ["[]", "a: [", "jule/table-03: 5", "jule/table-03: [1]", "5"])
-def test_a_damaged_profile_is_one_line(book, text):
+@pytest.mark.parametrize(
+    "text", ["[]", "a: [", "profile: 5", "title: 5", "claims: 5", "bands: [1]", "5", "kind: tabel"]
+)
+def test_a_damaged_entry_is_one_line(book, text):
     write_notebook(book, "jule", "table-03")
-    (book / "book/profiles/paper.yml").write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"paper\.yml"):
+    path = write_entry(book, "jule", "table-03")
+    whole = path.read_text(encoding="utf-8")
+    lines = [line for line in whole.splitlines() if line.partition(":")[0] != text.partition(":")[0]]
+    path.write_text("\n".join([*lines, text]) if ":" in text and text != "a: [" else text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"table-03\.yml") as raised:
         nb.profile_parameters(nb.find("jule/table-03"), "paper")
+    assert "\n" not in str(raised.value)

@@ -75,11 +75,12 @@ class Coverage:
 class Verdict:
     """What the cells say of a claim: holds, partly, fails or not run.
 
-    ``rows`` has one row per test: its name, instance (of ``each``), data set, left, right, holds. Methods that are named beside each other
-    are compared on the seeds that all of them were run with; ``best_other`` is the best mean. ``p_value`` is that of
-    a one-sided paired t-test of left against right over ``runs``, NaN where there are fewer than two. A run is what
-    was drawn anew: a data set and seed, or the data set alone where the seeds only start k-means on the same
-    representation (``drawn`` says which); a run's metrics and methods are averaged first, as they are not independent.
+    ``rows`` has one row per test: its name, instance (of ``each``), data set, left, right, holds. Methods that are
+    named beside each other are compared on the seeds that all were run with; ``best_other`` is the best mean.
+    ``p_value`` is that of a one-sided paired t-test of left against right over ``runs``, NaN where there are fewer than
+    two. A run is what was drawn anew: a data set and seed, or the data set alone where the seeds only start k-means on
+    the same representation (``drawn`` says which); a run's metrics and methods are averaged first, as they are not
+    independent.
 
     ``readings`` is "paper" where every cell is a reading of the paper's, "ours" where only cells of ours could test it.
     """

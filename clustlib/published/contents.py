@@ -1,7 +1,7 @@
 """What goes with a published table, figure or page: ``book/published/<paper>/<key>.yml``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,28 @@ class Entry:
 
 def _entry(path: Path) -> Entry:
     content = read_yaml(path)
-    known = [each.name for each in fields(Entry)]
-    for name in content:
-        choose(f"entry of {path.name}", name, known)
-    try:
-        entry = Entry(**{**content, "key": path.stem, "claims": tuple(content.get("claims", ()))})
-    except TypeError as error:
-        raise UsageError(f"{path}: {str(error).rpartition('() ')[2]}") from None
+    for name, value in content.items():
+        choose(f"entry of {path.name}", name, _TYPES)
+        if not isinstance(value, _TYPES[name]):
+            raise UsageError(f"{path}: {name} cannot be {value!r}")
+    if lacking := [name for name in _NEEDED if name not in content]:
+        raise UsageError(f"{path} lacks {', '.join(lacking)}")
+    claims, constants = tuple(content.get("claims", ())), tuple(content.get("constants", ()))
+    entry = Entry(**{**content, "key": path.stem, "claims": claims, "constants": constants})
     choose(f"kind of {path.name}", entry.kind, KINDS)
     if not entry.notebook and not entry.why:
         raise UsageError(f"{path}: there is neither a notebook nor a reason why not (why)")
     return entry
+
+
+_NEEDED = {"title": str, "kind": str, "order": (int, float), "source": str, "notebook": (str, type(None))}
+_TYPES: dict[str, Any] = {
+    **_NEEDED,
+    **dict.fromkeys(("why", "cells", "profile_like"), str),
+    **dict.fromkeys(("not_run", "bands", "profile"), dict),
+    **dict.fromkeys(("claims", "constants"), list),
+    "tolerance": (int, float),
+}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -78,9 +89,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _read_yaml(path: Path, stamp: int) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    return content or {}
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no names with values")
+    return content
 
 
 def contents(paper: str) -> list[Entry]:

@@ -26,7 +26,7 @@ class Addition:
     """Something that neither the text nor the released code has.
 
     what : what it does. why : why it is there. labels : whether labels chose it, on which sets and when.
-    worth : which records say what it is worth alone: see :func:`clustlib.report.worth`.
+    worth : which records say what it is worth alone: see :func:`clustlib.additions.worth`.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Reading:
     reading : one of :data:`NAMES`. additions : names of the paper's additions; none but in ours.
     draws : what a seed draws anew: the "network" (or another learnt representation), the "k-means" start on a fixed
         representation, or "nothing".
-    network : the network that stands in for the paper's, by variant, or the same for all.
+    network : the network that stands in for the paper's, by variant (or "else"), or the same for all.
     methods, tables, variants : where it applies; empty is everywhere.
     """
 
@@ -64,7 +64,9 @@ class Reading:
 
     def network_of(self, variant: str) -> str:
         """The network that stands in for the paper's in a run of this variant; empty where it is the paper's."""
-        return self.network if isinstance(self.network, str) else self.network.get(variant, "")
+        return (
+            self.network if isinstance(self.network, str) else self.network.get(variant, self.network.get("else", ""))
+        )
 
 
 def _declared(paper: str) -> dict[str, Any]:

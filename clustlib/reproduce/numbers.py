@@ -72,9 +72,13 @@ def _words(kind: str, words: list[str], count: int) -> list[str]:
 
 
 def _only(frame: pd.DataFrame, named: dict[str, str], column: str, where: str) -> float:
-    """The one number of a cell; of several readings of it the first, which is the paper's."""
+    """The one number of a cell; of several readings of it the first, which is the paper's.
+
+    A row's label stands for all its lines; with a dagger, or a reading in brackets, for that line alone.
+    """
     for name, value in named.items():
-        frame = frame[frame[name] == value]
+        same = frame[name] == value
+        frame = frame[same | (frame["row"] == value)] if name == "method" and "row" in frame else frame[same]
     values = frame[column].dropna()
     if values.empty:
         raise UsageError(f"no number for {' '.join(named.values())} of {where}, to which a text refers")

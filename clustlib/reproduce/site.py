@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from clustlib import _paths, plots, published, report, results, timings
+from clustlib import _paths, additions, plots, published, report, results, timings
 from clustlib.reproduce import citing, exports, numbers, pages, tidy
 from clustlib.reproduce.api import api_page
 from clustlib.reproduce.records_page import records_page
@@ -43,6 +43,12 @@ def _state(result: results.Result | None, key: str) -> str:
         return "made"
     counts = published.summary(own)
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def additions_page(paper: str) -> str:
+    """What ours adds to a paper's algorithm, as a Markdown table."""
+    shown = additions.table(paper)
+    return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
 def claims_page(paper: str, found: list[published.Verdict]) -> str:
@@ -168,6 +174,7 @@ def gather(folder: Path) -> None:
     (generated / "citing.md").write_text(citing.page(), encoding="utf-8")
     for paper in published.PAPERS:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper), encoding="utf-8")
+        (generated / f"{paper}-additions.md").write_text(additions_page(paper), encoding="utf-8")
         (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]), encoding="utf-8")
     (generated / "jule-variants.md").write_text(variants_page(), encoding="utf-8")
     (generated / "jule-switches.md").write_text(switches_page(), encoding="utf-8")

@@ -1,0 +1,149 @@
+"""Readings as they lie in the book, and a table added to a copy of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from small_book import FINISH, PARAMETERS, write_notebook
+
+from clustlib import DBC, additions, jule, published, records, report, results
+from clustlib.jule.rows import JULE_VARIANTS
+from clustlib.published.compare import CONSTANTS
+from clustlib.reproduce import notebook as nb
+from clustlib.reproduce import running, site, stored
+
+ROOT = Path(__file__).resolve().parent.parent
+JUDGED = ("reproduced", "better", "below")
+SETTINGS = {"profile": "paper", "recompute": "never"}
+
+
+@pytest.fixture
+def committed(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def own_cells(table: str) -> tuple[records.Runs, "object"]:
+    """The runs of JULE's own rows with every variant that has a record, and their comparison."""
+    metric, stored_as = {"table-03": ("nmi", "nmi_geometric"), "table-10": ("accuracy", "accuracy")}[table]
+    sets = ["usps", "mnist-test", "mnist", "umist", "cmu-pie", "coil-20"]
+    how = {"epochs": 20, "precision": "bfloat16", "variant": list(JULE_VARIANTS), **SETTINGS}
+    grid = records.grid(
+        jule.runs.clustering.joint_clustering, dataset=sets, method=list(jule.rows.OURS), seed=[0], **how
+    )
+    declared = [run for run in grid if run.params["variant"] in ("default", "all-released")]
+    runs = records.Runs(declared)
+    return runs, published.compare(runs.cells(**{metric: stored_as}), "jule", table)
+
+
+@pytest.mark.parametrize("table", ["table-03", "table-10"])
+def test_no_cell_with_a_verdict_was_made_with_an_addition_of_ours(committed, table):
+    """Told from the settings of the runs, not from what the readings say of themselves."""
+    runs, comparison = own_cells(table)
+    judged = comparison[comparison["verdict"].isin(JUDGED)]
+    assert len(judged) and (judged["additions"] == "").all() and (judged["reading"] != published.OURS).all()
+    released = {**JULE_VARIANTS["all-released"]}
+    assert released["small"] == "keep" and released["isolated"] == "released"  # neither of our two rules
+    ours = comparison[comparison["reading"] == published.OURS]
+    assert len(ours) and set(ours["verdict"]) == {"ours"} and (ours["additions"] != "").all()
+    with_rules = [run for run in runs.records if run.params["variant"] == "default"]
+    assert len(with_rules) == len(ours)
+
+
+def test_dbc_as_the_book_runs_it_is_ours_while_its_defaults_depart_from_the_text(committed):
+    plain = DBC()
+    departs = plain.smoothing > 0 or plain.discriminant or plain.radius is not None
+    for table in ("table-03", "table-04", "table-05", "table-06"):
+        found = published.reading("dbc", table, "DBC")
+        assert (found.reading == published.OURS) == departs
+        assert "averaged-start" in found.additions or plain.smoothing == 0
+
+
+@pytest.mark.parametrize("paper", published.PAPERS)
+def test_every_row_that_claims_and_tables_name_has_a_reading_and_every_addition_is_told(committed, paper):
+    told = published.additions(paper)
+    used = {name for row in published.readings(paper) for name in row.additions}
+    assert used == set(told), "an addition that no row has, or the other way round"
+    for addition in told.values():
+        for part in ("what", "why", "labels"):
+            assert getattr(addition, part).endswith("."), f"{paper}: {addition.name} does not say {part}"
+    tables = {name for row in published.readings(paper) for name in row.tables}
+    known = {entry.key for entry in published.contents(paper)}
+    assert tables <= known
+    own = set(published.own_rows(paper))
+    assert own <= {method for name in published.tables(paper) for method in published.table(paper, name)["method"]}
+
+
+def test_what_an_addition_is_worth_is_read_from_records(committed):
+    worth = additions.worth("jule", published.additions("jule")["small-clusters"])
+    assert "mnist-test" in worth and "with" in worth and "without" in worth
+    assert additions.worth("dbc", published.additions("dbc")["clustpy"]) == "not measured alone"
+
+
+def test_a_table_is_added_by_a_csv_a_yml_and_a_notebook(book, capsys):
+    """In a copy of a paper's folder: nothing else is touched, and its page, claim, band and profile are there."""
+    shutil.copytree(ROOT / "book/published/dbc", book / "book/published/dbc")
+    csv = "dataset,method,metric,value,note\nmnist,KMS,accuracy,0.5,\nmnist,DBC,accuracy,0.9,\n"
+    (book / "book/published/dbc/table-07.csv").write_text(csv, encoding="utf-8")
+    (book / "book/published/dbc/table-07.yml").write_text(
+        """title: One more
+kind: table
+order: 95
+source: Section 5, Table 7
+notebook: table-07-one-more
+tolerance: 0.05
+bands: {KMS: 0.3}
+profile: {value: 0.54}
+claims:
+  - id: dbc-beats-kms
+    claim: DBC beats k-means on the pixels
+    where: Section 5
+    metric: accuracy
+    holds_if: "`DBC` > `KMS`"
+    in_paper: holds
+""",
+        encoding="utf-8",
+    )
+    run = """import pandas as pd
+
+from clustlib import published, results
+
+cells = {"dataset": "mnist", "method": ["KMS", "DBC"], "metric": "accuracy", "value": [value, 0.8], "seed": 0}
+measured = pd.DataFrame(cells).assign(seconds=1.0, device="cpu", reason=None)
+comparison = published.compare(measured, "dbc", "table-07")
+"""
+    finish = FINISH.replace('metrics={"value": value}', "comparison=comparison, measured=measured")
+    assert finish != FINISH
+    path = write_notebook(book, "dbc", "table-07-one-more", PARAMETERS, run, finish.replace('"NAME"', '"table-07"'))
+    source = json.loads(path.read_text(encoding="utf-8"))
+    source["cells"][-1]["metadata"]["tags"] = ["regression"]
+    path.write_text(json.dumps(source), encoding="utf-8")
+
+    stored.set_bands(["dbc/table-07-one-more"])  # make bands
+    assert results.bands()["dbc/table-07"]["mnist | KMS | accuracy"] == [0.2, 0.8]
+    done = nb.find("dbc/table-07-one-more")
+    assert nb.profile_parameters(done, "paper")["value"] == 0.54
+    running.run(done, "paper", {}, plain=True)
+    found = results.read("paper", "dbc")[0].comparison.set_index("method")
+    assert found.loc["KMS", "verdict"] == "reproduced"  # within its own tolerance
+    assert found.loc["DBC", "reason"] == "as written: not run" and found.loc["DBC †", "verdict"] == "ours"
+    verdict = next(v for v in report.verdicts("dbc", "paper") if v.claim.id == "dbc-beats-kms")
+    assert verdict.said == "holds on the paper's one set (ours only)"
+    line = next(line for line in site.contents_page("dbc").splitlines() if "One more" in line)
+    assert "table-07-one-more.ipynb" in line and "1 reproduced" in line
+
+
+def test_scores_and_constants_add_up_by_paper(book, monkeypatch):
+    shutil.copytree(ROOT / "book/published/jule", book / "book/published/jule")
+    measured = jule.views.settings.hyperparameters()
+    comparison = published.compare(measured, "jule", "table-02").assign(table="table-02")
+    file = results.path("paper", "jule", "table-02")
+    monkeypatch.setenv(results.PLACE, str(results.handed_on(file)))
+    results.finish("jule", "table-02", profile="paper", comparison=comparison)
+    results.close(file, "paper", "jule", "table-02", results.OK, 1.0)
+    found = results.read("paper")
+    assert set(comparison["verdict"]) == {CONSTANTS[0]}
+    assert report.verdict_counts(found).to_numpy().sum() == 0
+    assert report.constants(found).data[CONSTANTS[0]].sum() == len(comparison)
+    counts, words = report.paper_line("jule", "paper")
+    assert counts[CONSTANTS[0]] == len(comparison) and "constants: " in words
