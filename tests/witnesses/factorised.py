@@ -170,7 +170,6 @@ def factorised_network() -> dict[str, np.ndarray]:
             "none": ((images[:0], network), {}),
             "31": ((images, network), {"size": 31}),
             "nan": ((images * np.nan, network), {}),
-            "bool": ((images > 9, network), {}),
         }
         found |= errors_of(extract, cases)
         make = lambda **o: FCN(**{**how, "max_iter": 1, **o}).fit(images)  # noqa: E731
