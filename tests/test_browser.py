@@ -132,7 +132,7 @@ def test_no_page_has_a_fault_that_a_browser_sees(html, executed, address, browse
     for name in pages(html):
         page, wrong, _ = visit(context, f"{address}/{name}")
         wrong += complaints(
-            page.evaluate(LOOK), width, name in shown or whole and name.startswith("notebooks/")
+            page.evaluate(LOOK), width, name in shown or (whole and name.startswith("notebooks/"))
         ) + serious(page)
         faults += [f"{name}: {one}" for one in dict.fromkeys(wrong)]
         page.close()
