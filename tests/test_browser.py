@@ -154,7 +154,7 @@ def test_from_the_index_the_numbers_and_the_citation_are_within_two_clicks(addre
     page.wait_for_url("**/book/intro.html")
     assert "@software{" in page.inner_text("article")
     assert page.locator('a[href$="results.csv"]').count() == 1
-    page.locator('article a[href$="dashboard.html"]').first.click()
+    page.locator("article .sd-card", has_text="Dashboard").first.click()
     page.locator('article a[href$="table-03.csv"]').first.wait_for()
     answer = page.request.get(page.locator('article a[href$="table-03.csv"]').first.evaluate("link => link.href"))
     assert answer.ok and answer.text().startswith("paper,table,dataset")
