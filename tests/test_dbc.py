@@ -364,6 +364,6 @@ def test_other_images_than_those_of_the_fit_are_refused(digits, features):
 def test_floats_are_taken_as_they_are(digits):
     bytes_, floats_ = (
         FCAEFeatures(epochs=0, whiten=None, random_state=0).fit(images).embedding_
-        for images in (digits.images, digits.images.astype(np.float32) / 16)
+        for images in (digits.images, digits.images.astype(np.float32) / 255)
     )
     np.testing.assert_allclose(bytes_, floats_, atol=1e-5)

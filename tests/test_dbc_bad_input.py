@@ -33,7 +33,7 @@ IMAGES = [
     (lambda X: X[0, 0], r"shape \(N, C, H, W\) or \(N, H, W\), got \(8, 8\)"),
     (lambda X: X[:0], "no images in an array of shape"),
     (with_nan, "NaN or infinite"),
-    (lambda X: X.astype(np.float64) * 1e300, "NaN or infinite"),
+    (lambda X: X.astype(np.float64) * 1e300, "floats in 0..1, got float64"),
     (lambda X: np.full(X.shape, "a"), "must be numbers, got dtype"),
     (lambda X: None, "must be numbers"),
     (lambda X: [1, 2], "must have shape"),
