@@ -14,7 +14,7 @@ from clustlib.published.tables import choose
 
 METHODS = ("KMS", "FCAE-KMS", "DBC")
 STARTS = ("full", "half", "random")
-# the settings of figure 9, by the names of its curves; what is not said is the paper's own
+# the settings of figure 9, by the names of its curves; what is not said is the default of this library, not the paper's
 CURVES: dict[str, dict[str, Any]] = {
     "alpha 1.5": {"alpha": 1.5},
     "alpha 2": {},
@@ -231,7 +231,7 @@ def cluster(
 def _kmeans_on_codes(
     images: datasets.ImageSet, dataset: str, seed: int, chosen: Recipe, device: str
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """K-means as the paper has it, and the scores of the other ways to start from the codes."""
+    """K-means on the whitened code, and the scores of the other ways to start from it."""
     from clustlib.dbc.estimator import DBC
     from clustlib.dbc.start import averaged, kmeans_start
 
