@@ -14,7 +14,7 @@ from clustlib.published.tables import choose
 
 METHODS = ("KMS", "FCAE-KMS", "DBC")
 STARTS = ("full", "half", "random")
-# the settings of figure 9, by the names of its curves; what is not said is the default of this library, not the paper's
+# the settings of figure 9, by the names of its curves; what is not said is our default
 CURVES: dict[str, dict[str, Any]] = {
     "alpha 1.5": {"alpha": 1.5},
     "alpha 2": {},
