@@ -32,7 +32,7 @@ BINS = 20  # of the histograms of scores, between 0 and 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a data set is trained; chosen on reconstruction, see the method's page."""
+    """How a data set is trained; book/dbc/findings.md tells how that was chosen."""
 
     pretrain_epochs: int
     epochs: int
