@@ -35,7 +35,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
     """The codes of a fully convolutional auto-encoder. With k-means on them: the row FCAE-KMS.
 
     The paper names no optimiser, learning rate, batch size, number of epochs or scaling of the pixels: the defaults
-    here are this book's, and the page of the method tells what others gave.
+    here are this book's, and "How the settings were found" in the book tells what others gave.
 
     Parameters
     ----------
