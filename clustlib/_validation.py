@@ -262,7 +262,7 @@ def check_parameters(estimator: Any, **values: Any) -> None:
     """Raise :class:`UsageError` unless every parameter meets the ``_parameter_constraints`` of its class.
 
     Those are scikit-learn's. Booleans are no numbers here. ``values`` stand in for parameters of their names, where
-    None has been resolved.
+    None has been resolved. NumPy's scalars become Python's, equal ones: neither torch nor a file takes all of them.
     """
     from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
@@ -274,6 +274,8 @@ def check_parameters(estimator: Any, **values: Any) -> None:
             validate_parameter_constraints(rules, {name: value}, owner)
         except InvalidParameterError as error:
             raise UsageError(one_line(error)[:_LONGEST]) from None
+        if isinstance(value, np.generic) and name not in values:
+            setattr(estimator, name, value.item())
 
 
 def integers(least: int, most: int | None = None) -> Any:
