@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -164,8 +165,11 @@ def check_images(
     shape: tuple[int, ...] | None = None,
     minimum: int = 1,
     scaled: bool = True,
+    side: int = 64,
 ) -> np.ndarray:
     """Return ``X`` as a C-contiguous (N, C, H, W) array: uint8, or float32 in 0..1.
+
+    ``X`` is an array, a tensor, an ``ImageSet``, or a folder of image files (its path or an ``ImageFolder``).
 
     The rule of scales that all systems share: uint8 in 0..255 stays as it is and floats are in 0..1. Other integers
     count as uint8 where they lie in 0..255; uint16 beyond is divided by 65535, with a warning; booleans are 0 and 1.
@@ -175,6 +179,7 @@ def check_images(
     ----------
     shape : (C, H, W) that the images must have, where a fitted model asks for it.
     scaled : False for what has no scale, whitened patches for instance: any number whose square float32 holds.
+    side : pixels that the files of a folder are resized to; a fitted model's ``shape`` says it itself.
 
     Raises
     ------
@@ -182,8 +187,7 @@ def check_images(
         Wrong rank or shape, channels last, empty, NaN or infinite, another scale, fewer images than ``minimum`` or
         than ``n_clusters``.
     """
-    if hasattr(X, "detach"):
-        X = X.detach().cpu().numpy()
+    X = _held(X, shape, side)
     X = _shaped(np.asarray(X) if not hasattr(X, "toarray") else X, shape)
     X = np.ascontiguousarray(_on_one_scale(X) if scaled else _without_scale(X))
     if len(X) < minimum:
@@ -191,6 +195,18 @@ def check_images(
     if n_clusters is not None:
         check_n_clusters(n_clusters, len(X))
     return X
+
+
+def _held(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
+    """The array of a tensor, of an ``ImageSet`` or of the files of a folder."""
+    if hasattr(X, "detach"):  # a torch tensor, without importing torch
+        return X.detach().cpu().numpy()
+    folder = X if isinstance(X, (str, Path)) else getattr(X, "path", None)
+    if isinstance(folder, (str, Path)):
+        from clustlib.images.folder import images_of
+
+        return images_of(folder, shape, side)
+    return getattr(X, "images", X)
 
 
 def _shaped(X: Any, shape: tuple[int, ...] | None) -> np.ndarray:
@@ -307,6 +323,25 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> None:
     check_integer("n_clusters", n_clusters, 1)
     if n_clusters > n_samples:
         raise UsageError(f"n_clusters={n_clusters} is more than the {n_samples} sample{'s' * (n_samples != 1)}")
+
+
+def seed_of(random_state: Any) -> int:
+    """The integer that a fit draws everything from: an int itself, else one drawn from ``random_state``."""
+    from sklearn.utils import check_random_state
+
+    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def check_truth(y: Any, n_samples: int) -> np.ndarray | None:
+    """Labels (n_samples,) to compare with, as an array; None where there are none."""
+    if y is None:
+        return None
+    y = np.asarray(y)
+    if y.shape != (n_samples,):
+        raise UsageError(f"y must be ({n_samples},), got {y.shape}")
+    return y
 
 
 def unit_rows(samples: np.ndarray) -> np.ndarray:

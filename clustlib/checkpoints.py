@@ -1,4 +1,7 @@
-"""The state of a long fit on disk: written whole after every epoch, resumed exactly, refused if it is another fit's."""
+"""The state of a long fit on disk: written whole after every epoch, resumed exactly, refused if it is another fit's.
+
+A file ends in its seal, the SHA-256 of all that stands before it, so that no changed byte goes unnoticed.
+"""
 
 import hashlib
 import io
@@ -12,7 +15,10 @@ import numpy as np
 from clustlib import _paths
 from clustlib.errors import DataCorrupt, UsageError
 
-_FORMAT = 1
+_FORMAT = 2  # 1 had no seal
+_SEAL = b"\nsealed by clustlib, SHA-256 "
+_SEALED = len(_SEAL) + 64 + 1
+_WHERE = ("device", "checkpoint", "checkpoint_every", "cache", "feature_memory", "verbose")
 
 
 def content_hash(*arrays: np.ndarray) -> str:
@@ -24,19 +30,70 @@ def content_hash(*arrays: np.ndarray) -> str:
     return total.hexdigest()
 
 
+def identity(model: Any, without: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    """What makes two fits of an estimator the same: its parameters as plain values, and ``more``.
+
+    Where it runs and what it keeps is never part of it. ``without`` names the parameters that say how long to train,
+    so that a finished fit can go on, and those for which ``more`` has something better.
+    """
+    left_out = {*_WHERE, *without}
+    parameters = {name: value for name, value in model.get_params(deep=False).items() if name not in left_out}
+    return {name: plain(value) for name, value in {**parameters, **more}.items()}
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON has it: NumPy's scalars as Python's, tuples as lists, a random generator as a hash."""
+    if isinstance(value, np.random.RandomState):
+        _, keys, *position = value.get_state()
+        return content_hash(np.asarray(keys), np.array(position))
+    if isinstance(value, (np.generic, np.ndarray)):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def seal(content: io.BytesIO) -> bytes:
+    """The buffer's bytes and their seal behind them."""
+    digest = hashlib.sha256(content.getbuffer()).hexdigest()
+    content.seek(0, io.SEEK_END)
+    content.write(_SEAL + digest.encode() + b"\n")
+    return content.getvalue()
+
+
+def unsealed(path: Path, otherwise: str = "delete it to start again") -> io.BytesIO:
+    """The content of a sealed file, its seal compared. ``otherwise`` is what to do about a damaged one.
+
+    Raises
+    ------
+    DataCorrupt : a changed or missing byte, or a file that was never sealed.
+    """
+    whole = memoryview(path.read_bytes())
+    content, end = whole[:-_SEALED], bytes(whole[-_SEALED:])
+    if not end.startswith(_SEAL):
+        raise DataCorrupt(f"{path} is damaged or no checkpoint (it has no seal); {otherwise}")
+    if end[len(_SEAL) :] != hashlib.sha256(content).hexdigest().encode() + b"\n":
+        raise DataCorrupt(f"{path} is damaged or no checkpoint (its seal is not that of its content); {otherwise}")
+    return io.BytesIO(content)
+
+
 class Checkpoint:
     """One fit's file. ``path=None`` keeps nothing: every method does nothing.
 
     Parameters
     ----------
     path : the file; its folder is made when first needed.
-    identity : what makes two fits the same: parameters, seed, :func:`content_hash` of the data; plain JSON values.
-        How long to train need not be in it, so that a finished fit can go on.
+    identity : what makes two fits the same: parameters, seed, :func:`content_hash` of the data, as :func:`identity`
+        gives them.
     """
 
     def __init__(self, path: str | Path | None, identity: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
-        self._identity = json.dumps(identity, sort_keys=True)
+        if self.path is not None and self.path.is_dir():
+            raise UsageError(f"checkpoint must be a file, and {path} is a folder")
+        self._identity = json.dumps(plain(identity), sort_keys=True)
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the file by ``state``: tensors, numbers, strings, and lists and dicts of them.
@@ -49,7 +106,7 @@ class Checkpoint:
 
         buffer = io.BytesIO()
         torch.save({"format": _FORMAT, "identity": self._identity, "state": state}, buffer)
-        _paths.write_atomically(self.path, buffer.getvalue())
+        _paths.write_atomically(self.path, seal(buffer))
 
     def load(self, device: Any = "cpu") -> dict[str, Any] | None:
         """The last saved state with its tensors on ``device``; None where there is none.
@@ -64,8 +121,10 @@ class Checkpoint:
         import torch
 
         try:
-            found = torch.load(self.path, map_location=device, weights_only=True)
+            found = torch.load(unsealed(self.path), map_location=device, weights_only=True)
             identity, state = found["identity"], found["state"]
+        except DataCorrupt:
+            raise
         except Exception as error:  # torch raises a dozen types on a damaged file
             raise DataCorrupt(
                 f"{self.path} is damaged or no checkpoint ({type(error).__name__}); delete it to start again"

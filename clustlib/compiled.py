@@ -121,6 +121,8 @@ def vectorize(*signatures: str) -> Callable[[Callable], Any]:
     """:func:`numba.vectorize` for these signatures, its results kept under the function's mark."""
 
     def decorate(function: Callable) -> Any:
+        if numba.config.DISABLE_JIT:
+            return numba.vectorize(list(signatures))(function)
         compiled = numba.vectorize()(function)
         compiled._dispatcher.cache = _WhenNeeded(function)
         for signature in signatures:

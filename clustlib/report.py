@@ -261,6 +261,13 @@ def verdict_words(counts: pd.Series) -> str:
 
 def claim_words(found: Sequence[Verdict]) -> str:
     """How claims stand, as a sentence; empty where there is none."""
+    if len(found) == 1:
+        return {
+            "holds": "Its claim holds.",
+            "partly": "Its claim holds in part.",
+            "fails": "Its claim fails.",
+            "not run": "Its claim could not be tested.",
+        }[found[0].verdict]
     counts = Counter(verdict.verdict for verdict in found)
     names = {"holds": ("holds", "hold"), "partly": ("holds in part", "hold in part"), "fails": ("fails", "fail")}
     said = [_plural(counts[name], *words) for name, words in names.items() if counts[name]]

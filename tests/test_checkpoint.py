@@ -1,5 +1,6 @@
 """The state of a long fit on disk, and which device it runs on."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator
 
 from clustlib import _device
-from clustlib.checkpoints import Checkpoint, content_hash
+from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import DataCorrupt, UsageError
 
 IDENTITY = {"eta": 0.9, "seed": 0, "data": "abc"}
@@ -71,6 +73,7 @@ def test_a_killed_writer_leaves_the_old_state(tmp_path):
     path = tmp_path / "fit.pt"
     program = f"""
 import torch
+from sklearn.base import BaseEstimator
 from clustlib.checkpoints import Checkpoint
 kept = Checkpoint({str(path)!r}, {{}})
 for epoch in range(10**6):
@@ -117,3 +120,45 @@ def test_devices():
         _device.resolve("abacus")
     with pytest.raises(UsageError, match="not on this machine"):
         _device.resolve("cuda:99")
+
+
+def test_one_flipped_bit_anywhere_is_refused(tmp_path):
+    path = tmp_path / "fit.pt"
+    kept = Checkpoint(path, IDENTITY)
+    kept.save({"weights": torch.arange(40.0), "history": [{"loss": 0.5}]})
+    whole = path.read_bytes()
+    for place in [*range(0, len(whole), 37), *range(len(whole) - 100, len(whole))]:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << (place % 8)
+        path.write_bytes(changed)
+        with pytest.raises(DataCorrupt, match="delete it to start again") as caught:
+            kept.load()
+        assert "\n" not in str(caught.value)
+    path.write_bytes(whole)
+    assert torch.equal(kept.load()["weights"], torch.arange(40.0))
+
+
+def test_a_checkpoint_without_a_seal_is_refused(tmp_path):
+    torch.save({"format": 1, "identity": "{}", "state": {}}, tmp_path / "fit.pt")
+    with pytest.raises(DataCorrupt, match="no seal"):
+        Checkpoint(tmp_path / "fit.pt", {}).load()
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(UsageError, match="must be a file"):
+        Checkpoint(tmp_path, {})
+
+
+class Model(BaseEstimator):
+    def __init__(self, rate=0.1, steps=3, seed=None, shape=(2, 3), device="cpu", checkpoint=None, epochs=4):
+        self.rate, self.steps, self.seed, self.shape = rate, steps, seed, shape
+        self.device, self.checkpoint, self.epochs = device, checkpoint, epochs
+
+
+def test_an_identity_is_what_shapes_a_fit_in_plain_values():
+    same = Model(np.float64(0.1), np.int64(3), device="cuda", checkpoint="file", epochs=9)
+    found = [identity(model, ("epochs",), data="abc") for model in (Model(), same)]
+    assert found[0] == found[1] == {"rate": 0.1, "steps": 3, "seed": None, "shape": [2, 3], "data": "abc"}
+    assert json.dumps(found[0]) == json.dumps(found[1])
+    seeds = [identity(Model(seed=np.random.RandomState(seed)))["seed"] for seed in (0, 0, 1)]
+    assert seeds[0] == seeds[1] != seeds[2]

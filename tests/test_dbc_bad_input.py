@@ -52,24 +52,24 @@ def test_images_that_cannot_be_learnt(digits, estimator, change, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": -1}, "epochs must be an integer from 0 on, got -1"),
-        ({"epochs": 1.5}, "epochs must be an integer"),
-        ({"batch_size": 1}, "batch_size must be an integer from 2 on"),
-        ({"learning_rate": 0.0}, "learning_rate must be positive and finite"),
-        ({"learning_rate": float("nan")}, "learning_rate must be positive and finite, got nan"),
-        ({"learning_rate": "1e-3"}, "learning_rate must be positive"),
-        ({"weight_decay": -1.0}, "weight_decay must be a finite number from 0 on"),
-        ({"optimizer": "newton"}, "adam, sgd; got 'newton'"),
-        ({"scaling": "log"}, "pixels, rms; got 'log'"),
-        ({"unpooling": "mean"}, "switches, corner, nearest; got 'mean'"),
-        ({"code": "tanh"}, "bn-relu, bn, relu, linear; got 'tanh'"),
+        ({"epochs": -1}, "'epochs' parameter of FCAEFeatures must be an int"),
+        ({"epochs": 1.5}, "'epochs' parameter"),
+        ({"epochs": True}, "'epochs' parameter of FCAEFeatures must not be a boolean"),
+        ({"batch_size": 1}, "'batch_size' parameter"),
+        ({"learning_rate": 0.0}, "'learning_rate' parameter"),
+        ({"learning_rate": float("nan")}, "'learning_rate' parameter.*nan"),
+        ({"learning_rate": "1e-3"}, "'learning_rate' parameter"),
+        ({"weight_decay": -1.0}, "'weight_decay' parameter"),
+        ({"optimizer": "newton"}, "'optimizer' parameter.*'newton'"),
+        ({"scaling": "log"}, "'scaling' parameter.*'log'"),
+        ({"unpooling": "mean"}, "'unpooling' parameter.*'mean'"),
+        ({"code": "tanh"}, "'code' parameter.*'tanh'"),
         ({"code": "bn-relu"}, "only a linear code can be whitened"),
-        ({"whiten": 1000}, "whiten=1000 directions need more images than 200"),
         ({"whiten": 180}, "more than the 160 numbers of the code"),
-        ({"whiten": 0}, "whiten must be an integer from 1 on"),
-        ({"whiten": 2.5}, "whiten must be an integer"),
+        ({"whiten": 0}, "'whiten' parameter"),
+        ({"whiten": 2.5}, "'whiten' parameter"),
         ({"checkpoint": "."}, "checkpoint must be a file"),
-        ({"random_state": "a"}, "cannot be used to seed"),
+        ({"random_state": "a"}, "'random_state' parameter"),
         ({"device": "tpu"}, '"auto", "cpu" or "cuda"'),
     ],
 )
@@ -82,33 +82,35 @@ def test_options_of_the_auto_encoder(digits, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_clusters": 2.5}, "integer from 1 on, got 2.5"),
-        ({"n_clusters": True}, "integer from 1 on, got True"),
-        ({"n_clusters": "4"}, "integer from 1 on, got '4'"),
+        ({"n_clusters": 2.5}, "'n_clusters' parameter.*got 2.5"),
+        ({"n_clusters": True}, "'n_clusters' parameter.*boolean, got True"),
+        ({"n_clusters": "4"}, "'n_clusters' parameter.*got '4'"),
         ({"n_clusters": 201}, "more than the 200 samples"),
-        ({"alpha": float("nan")}, "alpha must be positive"),
-        ({"v": -1.0}, "v must be positive"),
-        ({"radius": 0.0}, "radius must be positive"),
-        ({"alpha": float("inf")}, "alpha must be positive and finite"),
-        ({"alpha": "2"}, "alpha must be positive"),
-        ({"v": float("inf")}, "v must be positive and finite"),
-        ({"radius": float("inf")}, "radius must be positive and finite"),
-        ({"epochs": None}, "epochs must be an integer from 0 on, got None"),
-        ({"batch_size": 2.5}, "batch_size must be an integer"),
-        ({"learning_rate": float("inf")}, "learning_rate must be positive and finite"),
+        ({"alpha": float("nan")}, "'alpha' parameter of DBC"),
+        ({"v": -1.0}, "'v' parameter of DBC"),
+        ({"radius": 0.0}, "'radius' parameter of DBC"),
+        ({"alpha": float("inf")}, "'alpha' parameter of DBC"),
+        ({"alpha": "2"}, "'alpha' parameter of DBC"),
+        ({"v": float("inf")}, "'v' parameter of DBC"),
+        ({"radius": float("inf")}, "'radius' parameter of DBC"),
+        ({"epochs": None}, "'epochs' parameter of DBC"),
+        ({"batch_size": 2.5}, "'batch_size' parameter of DBC"),
+        ({"learning_rate": float("inf")}, "'learning_rate' parameter of DBC"),
+        ({"weight_decay": -1.0}, "'weight_decay' parameter of DBC"),
+        ({"decay": 0.0}, "'decay' parameter of DBC"),
+        ({"decay": 1.5}, "'decay' parameter of DBC"),
+        ({"decay": "1"}, "'decay' parameter of DBC"),
+        ({"n_init": 0}, "'n_init' parameter of DBC"),
+        ({"n_init": 1.5}, "'n_init' parameter of DBC"),
+        ({"smoothing": 1.5}, "'smoothing' parameter of DBC"),
+        ({"n_neighbors": 0}, "'n_neighbors' parameter of DBC"),
+        ({"start": None}, "'start' parameter of DBC"),
+        ({"settle": 1}, "'settle' parameter of DBC"),
+        ({"normalisation": "hard"}, "'normalisation' parameter of DBC"),
         ({"checkpoint": "."}, "checkpoint must be a file"),
-        ({"weight_decay": -1.0}, "weight_decay"),
-        ({"decay": 0.0}, "decay must be above 0 and at most 1, got 0.0"),
-        ({"decay": 1.5}, "decay must be above 0 and at most 1, got 1.5"),
-        ({"decay": "1"}, "decay must be a finite number"),
-        ({"n_init": 0}, "n_init must be an integer from 1 on"),
-        ({"n_init": 1.5}, "n_init must be an integer"),
-        ({"smoothing": 1.5}, "smoothing must be an integer from 0 on"),
-        ({"n_neighbors": 0}, "n_neighbors must be an integer from 1 on"),
-        ({"start": None}, "distortion, even; got None"),
         ({"features": "codes"}, "features must be an FCAEFeatures, got str"),
-        ({"optimizer": None}, "adam, sgd; got None"),
-        ({"random_state": -1}, "Seed must be between 0"),
+        ({"optimizer": None}, "'optimizer' parameter.*got None"),
+        ({"random_state": -1}, "'random_state' parameter"),
         ({"device": "tpu"}, '"auto", "cpu" or "cuda"'),
     ],
 )
@@ -122,8 +124,28 @@ def test_images_without_variety_are_told_from_too_few_directions(digits):
     for images in (0 * digits, 0 * digits + 7):
         with pytest.raises(UsageError, match="these 200 images differ in fewer than 60 directions"):
             DBC(4, epochs=1, features=FCAEFeatures(epochs=0)).fit(images)
-    with pytest.raises(UsageError, match="whiten=60 directions need more images than 40"):
-        DBC(4, epochs=1).fit(digits[:40])
+
+
+def test_few_images_have_fewer_directions_and_say_so(digits):
+    with pytest.warns(UserWarning, match="whiten=60 directions are 20 for 40 images"):
+        found = FCAEFeatures(epochs=1, random_state=0).fit(digits[:40])
+    same = FCAEFeatures(epochs=1, whiten=20, random_state=0).fit(digits[:40])
+    np.testing.assert_array_equal(found.embedding_, same.embedding_)
+    assert found.embedding_.shape == (40, 20)
+
+
+def test_parameters_may_be_numpy_scalars_and_a_checkpoint_knows_them(digits, tmp_path):
+    options = {"epochs": 1, "batch_size": 64, "alpha": 2.0, "random_state": 3}
+    same = {name: np.array(value)[()] for name, value in options.items()}
+    plain = DBC(4, **options, checkpoint=tmp_path / "dbc.pt").fit(digits[:80])
+    again = DBC(np.int64(4), **same, checkpoint=tmp_path / "dbc.pt").fit(digits[:80].astype(np.int64))
+    np.testing.assert_array_equal(plain.labels_, again.labels_)
+    with pytest.raises(UsageError, match=r"decay: 0\.94 there, 0\.5 here"):
+        DBC(4, **options, decay=0.5, checkpoint=tmp_path / "dbc.pt").fit(digits[:80])
+    unseeded = {**options, "random_state": None, "checkpoint": tmp_path / "unseeded.pt"}
+    unseeded |= {"features": FCAEFeatures(epochs=0, whiten=20, random_state=0).fit(digits[:80])}
+    first, second = (DBC(4, **unseeded).fit(digits[:80]) for _ in range(2))
+    np.testing.assert_array_equal(first.labels_, second.labels_)
 
 
 def test_one_image_cannot_be_normalised(digits):

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from clustlib import JULE, datasets, metrics
 from clustlib._validation import unit_rows
 from clustlib.errors import UsageError
-from clustlib.jule.estimator import principal_components
+from clustlib.jule.fit_state import principal_components
 from clustlib.jule.unrolling import clusters_after, cut, standing_out
 from clustlib.kernels import KnnGraph, MergeTree, graph_linkage, initial_clusters
 

@@ -115,7 +115,7 @@ def test_impossible_numbers_of_neighbours(k):
         (np.array([[0.0], [np.nan], [1.0]]), "NaN"),
         (np.array([[0.0], [np.inf], [1.0]]), "infinite"),
         (np.array([[0.0], [1e30], [1.0]]), "too large"),
-        (np.zeros((0, 3)), "empty"),
+        (np.zeros((0, 3)), "0 sample"),
         (np.zeros(4), "shape"),
         (np.array([["a"], ["b"], ["c"]]), "numbers"),
     ],

@@ -84,7 +84,7 @@ def test_the_box_stands_under_the_title_with_the_finding_the_counts_and_the_numb
     pages.page(content, "jule/table-03-x", result, [], tmp_path)
     title, box, about, _ = [pages.source_of(c) for c in content["cells"]]
     assert title == "# Table 3" and about == "What it is."
-    assert "It holds." in box and "More" not in box and "Of 3 published scores" in box
+    assert "It holds." in box and "More x" not in box and "Of 3 published scores" in box
     assert "../../numbers/jule/table-03.csv" in box and "../../numbers/jule/table-03.tex" in box
     assert box.startswith(":::{admonition}") and box.rstrip().endswith(":::")
 
@@ -96,11 +96,17 @@ def test_the_finding_may_be_made_by_a_cell():
 
 
 def test_a_claim_counts_on_the_pages_of_its_tables():
-    found = report.verdicts("jule", "paper")
+    found = [published.evaluate(claim, {}, "jule") for claim in published.claims("jule")]
     own = [verdict for verdict in found if "table-03" in verdict.claim.tables]
     assert 0 < len(own) < len(found)
     box = report.result_box("jule", "table-03", pd.DataFrame(), found)
     assert f"Of {len(own)} claim" in box and "no cell of a published table" not in box
+
+
+def test_claims_in_words():
+    found = [published.evaluate(claim, {}, "jule") for claim in published.claims("jule")]
+    assert report.claim_words(found).startswith(f"Of {len(found)} claims: ") and report.claim_words([]) == ""
+    assert report.claim_words([v for v in found if v.verdict == "not run"][:1]) == "Its claim could not be tested."
 
 
 # ---------------------------------------------------------------- cells
@@ -150,6 +156,16 @@ def test_every_cell_goes_into_the_file_with_its_seeds(result):
     assert list(frame["seeds"]) == ["0 1 2", "", ""]
     again = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
     assert list(again["verdict"]) == list(frame["verdict"])
+    assert exports.csv(frame).startswith("paper,table,dataset,stand_in,network,method,metric,published,ours,")
+
+
+def test_a_cell_on_a_stand_in_has_the_stand_ins_seeds(result):
+    stood_in = result.comparison.assign(dataset="usps-11000", stand_in="mnist, EfficientNet-Lite0 for VGG-16")
+    own = results.Result("jule", "table-03", comparison=stood_in, measured=result.measured)
+    assert exports.cells([own], "paper")["seeds"].iloc[0] == "0 1 2"
+    assert exports.measured_on("coil-20->coil-100", "") == "coil-20->coil-100"
+    assert exports.measured_on("mnist", "EfficientNet-Lite0 for VGG-16") == "mnist"
+    assert "usps-11000 (stand-in: mnist, EfficientNet-Lite0 for VGG-16)" in exports.latex(stood_in)
 
 
 def test_commits_are_those_of_the_cells_records(result):
@@ -293,6 +309,9 @@ def test_the_download_is_the_source_notebook(book):
     for folder, text in (("notebooks/jule", "source"), ("_build/html/_sources/notebooks/jule", "executed")):
         (book / folder).mkdir(parents=True)
         (book / folder / "table-01.ipynb").write_text(text)
+    (html / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=book/intro.html" />')
     tidy.tidy(html)
+    index = (html / "index.html").read_text()
+    assert "url=book/intro.html" in index and "<title>test</title>" in index and "favicon" in index
     assert (html / "_sources/notebooks/jule/table-01.ipynb").read_text() == "source"
     assert _paths.build("html") == html

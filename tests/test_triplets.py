@@ -129,7 +129,7 @@ def test_wrong_choices_are_refused():
     y = torch.tensor([0, 0, 1])
     with pytest.raises(UsageError, match="random, nearest"):
         sample_triplets(y, negatives="hardest")
-    with pytest.raises(UsageError, match="at least 1"):
+    with pytest.raises(UsageError, match="n_negatives"):
         sample_triplets(y, 0)
     with pytest.raises(UsageError, match="distances"):
         sample_triplets(y, negatives="nearest")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clustlib import cluster
-from clustlib._validation import check_features, check_integer
+from clustlib._validation import check_choice, check_features, check_images, check_integer, check_number
 from clustlib.errors import UsageError
 
 ESTIMATORS = [getattr(cluster, name) for name in cluster.__all__ if name != "AverageLinkage"]
@@ -47,3 +47,107 @@ def test_what_is_no_integer_is_refused_by_name(value):
 
 def test_integers_of_numpy_are_integers():
     check_integer("epochs", np.int64(3), 3)
+
+
+# ------------------------------------------------------------------ parameters
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (cluster.LocalityPreservingNMF(3, max_iter=0), "max_iter"),
+        (cluster.LocalityPreservingNMF(3, n_components=0), "n_components"),
+        (cluster.LocalityPreservingNMF(3, alpha=float("nan")), "alpha"),
+        (cluster.SelfTuningSpectral(3, n_neighbors=0), "n_neighbors"),
+        (cluster.LandmarkSpectral(3, n_landmarks=0), "n_landmarks"),
+        (cluster.NormalizedCuts(3, scale=float("inf")), "scale"),
+        (cluster.SpectralNJW(3, scale=[0.1, "wide"]), "scale"),
+        (cluster.SpectralNJW(3, device="gpu"), "device"),
+        (cluster.KMeans(3, n_init="auto"), "n_init"),
+        (cluster.KMeans(3, n_init=True), "n_init"),
+        (cluster.KMeans(3, random_state=np.random.default_rng(0)), "random_state"),
+        (cluster.KMeans(np.arange(500)), "n_clusters"),
+        (cluster.GraphLinkage(3, a=float("nan")), "a"),
+        (cluster.GraphLinkage(3, linkage=None), "linkage"),
+        (cluster.AverageLinkage(3, max_memory=-1), "max_memory"),
+        (cluster.DeepSemiNMF(3, layers="wide"), "layers"),
+        (cluster.DeepSemiNMF(3, layers=(4, 2.5)), "layers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_parameter_that_cannot_be_right_is_named_in_one_line(model, name):
+    with pytest.raises(UsageError) as caught:
+        model.fit(groups(1))
+    message = str(caught.value)
+    assert name in message and "\n" not in message and len(message) <= 200
+
+
+def test_numbers_and_choices():
+    check_number("alpha", np.float32(0.5), most=1)
+    check_number("alpha", 0, zero=True)
+    for value in (0, -1, float("nan"), float("inf"), True, "1", None, 1.5):
+        with pytest.raises(UsageError, match="alpha must be"):
+            check_number("alpha", value, most=1)
+    check_choice("norm", None, ("unit", None))
+    for name in ("Unit", [], np.zeros(3), 1):
+        with pytest.raises(UsageError, match="norm must be one of unit, None"):
+            check_choice("norm", name, ("unit", None))
+
+
+# ------------------------------------------------------------------ images
+
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, np.uint64])
+def test_whole_numbers_of_0_to_255_are_the_images_that_they_copy(dtype):
+    same = check_images(IMAGES.astype(dtype))
+    assert same.dtype == np.uint8
+    np.testing.assert_array_equal(same, IMAGES)
+
+
+def test_floats_of_0_to_1_stay_and_16_bits_are_brought_there():
+    unit = (IMAGES / 255).astype(np.float32)
+    assert check_images(unit.astype(np.float64)).dtype == np.float32
+    np.testing.assert_array_equal(check_images(unit), unit)
+    assert check_images(IMAGES[:, 0] > 7).max() == 1
+    with pytest.warns(UserWarning, match="16 bits are divided by 65535"):
+        deep = check_images(IMAGES.astype(np.uint16) * 257)
+    np.testing.assert_allclose(deep, unit, atol=1e-6)
+
+
+def one_bright_pixel():
+    images = IMAGES / 255
+    images[0, 0, 0, 0] = 1e19
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (IMAGES.astype(np.float32), "floats in 0..1, got float32 from 0 to 255; divide by 255"),
+        (one_bright_pixel(), "floats in 0..1, got float64 from 0 to 1e"),
+        (IMAGES / 255 - 0.5, "floats in 0..1"),
+        (IMAGES.astype(np.int64) - 1, "got int64 from -1 to"),
+        (IMAGES.astype(np.int64) * 300, "got int64 from 0 to"),
+        (np.full((4, 8, 8), np.nan), "NaN"),
+        (IMAGES.transpose(0, 2, 3, 1), "channels last: images.transpose"),
+        (IMAGES[0, 0], "N, C, H, W"),
+        (IMAGES[:0], "no images"),
+        ([["a"]], "array of numbers"),
+        (None, "array of numbers"),
+    ],
+)
+def test_images_on_another_scale_or_of_another_shape_are_refused(images, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        check_images(images)
+    assert len(str(caught.value)) <= 200
+
+
+def test_what_has_no_scale_may_be_any_number_but_not_too_large():
+    white = (IMAGES / 128 - 1).astype(np.float32)
+    np.testing.assert_array_equal(check_images(white, scaled=False), white)
+    for bad in (one_bright_pixel(), np.full((4, 8, 8), np.nan), np.full((4, 8, 8), np.inf)):
+        with pytest.raises(UsageError, match="overflow float32"):
+            check_images(bad, scaled=False)

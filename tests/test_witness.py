@@ -154,15 +154,12 @@ def test_what_no_witness_reaches_is_not_carried(runner, tree, tmp_path):
 
 
 def test_a_definition_whose_faults_go_unnoticed_is_not_carried(runner, tmp_path):
-    blind = WITNESS.replace(
-        '    return {"total": np.array([total([1, 2, 3, 4, 5]), total([-1, 9])]), '
-        '"twice": np.array(twice([1.5, 10, 11]))}',
-        '    total([])\n    return {"nothing": np.zeros(1)}',
-    )
+    blind = "import numpy as np\n\n\ndef sums():\n    from made_up.sums import total\n\n    total([])\n"
+    blind += '    return {"nothing": np.zeros(1)}\n\n\nWITNESSES = {"sums": sums}\n'
     old, renamed = _tree(tmp_path / "old", SUMS, blind), SUMS.replace("kept", "found")
     verdict = _judged(runner, old, _tree(tmp_path / "new", renamed, blind), "total")
     assert verdict.agreeing == ["sums"] and verdict.trials[0].missed and not verdict.trials[0].noticed
-    assert "no witness notices line 9: 0 -> 1; it needs data" in verdict.refused[Name("made_up.sums", "total")]
+    assert "no witness notices line 8: 0 -> 1; it needs data" in verdict.refused[Name("made_up.sums", "total")]
 
 
 def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path):
@@ -175,6 +172,16 @@ def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path)
     new = _tree(tmp_path / "new", moved, asked)
     changed = {Name("made_up.sums", "summed"): Name("made_up.sums", "total")}
     assert judge(tree, new, changed, runner=runner).carried == list(changed)
+
+
+def test_compiled_code_is_kept_by_what_it_was_compiled_from(runner, tmp_path):
+    text = "from numba import njit\n\n\n@njit(cache=True)\ndef total(values):\n    return values[0] + values[1]\n\n\n"
+    text += "def twice(values):\n    return 2\n"
+    asked = WITNESS.replace("total([1, 2, 3, 4, 5]), total([-1, 9])", "total(np.array([1, 5]))")
+    one, two = _tree(tmp_path / "one", text, asked), _tree(tmp_path / "two", text.replace("+", "*"), asked)
+    found = [runner.run(_job(tree, jit=True)).arrays["total"].tolist() for tree in (one, two)]
+    assert found == [[6], [5]] and len(list((runner.folder / "numba").iterdir())) == 2
+    assert not list(tmp_path.rglob("*.nbi"))
 
 
 def test_differences_are_told_where_they_begin():

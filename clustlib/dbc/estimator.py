@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,21 +13,22 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images, check_integer
-from clustlib.checkpoints import Checkpoint, content_hash
-from clustlib.dbc.features import FCAEFeatures
+from clustlib._validation import check_images, check_parameters, choices, integers, numbers, seed_of
+from clustlib.checkpoints import Checkpoint, content_hash, identity
+from clustlib.dbc.features import FCAEFeatures, network_of
 from clustlib.dbc.linear_code import discriminant_encoder, has_linear_code, with_code
-from clustlib.dbc.minibatch import as_tensor, optimizer_of, over_all, seed_of, settle_batch_norm, settling, shuffled
-from clustlib.dbc.options import check_choice, check_number, check_training
+from clustlib.dbc.minibatch import as_tensor, optimizer_of, over_all, settle_batch_norm, settling, shuffled
+from clustlib.dbc.options import TRAINING
 from clustlib.dbc.start import CHOICES, averaged, kmeans_start
 from clustlib.errors import UsageError
 from clustlib.kernels.boosting import NORMALISATIONS, boosted_target
 from clustlib.kernels.soft_assignment import boosted_kl, soft_assign
+from clustlib.saving import System, state_of, weights_of
 
 Monitor = Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]
 
 
-class DBC(ClusterMixin, BaseEstimator):
+class DBC(System, ClusterMixin, BaseEstimator):
     """Cluster images by a convolutional encoder that learns from its own, boosted, soft assignments.
 
     Stage I trains an auto-encoder and takes the k-means centres of its codes. Stage II drops the decoder and trains
@@ -79,6 +80,23 @@ class DBC(ClusterMixin, BaseEstimator):
     n_iter_ : epochs trained. converged_ : whether no assignment changed in the last one.
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **TRAINING,
+        "n_clusters": [integers(1)],
+        "features": "no_validation",  # an FCAEFeatures that may be fitted already: looked at with the images
+        "alpha": [numbers(0, closed="neither")],
+        "v": [numbers(0, closed="neither")],
+        "radius": [numbers(0, closed="neither"), None],
+        "normalisation": [choices(*NORMALISATIONS)],
+        "decay": [numbers(0, 1, closed="right")],
+        "settle": ["boolean"],
+        "n_init": [integers(1)],
+        "start": [choices(*CHOICES)],
+        "smoothing": [integers(0)],
+        "n_neighbors": [integers(1)],
+        "discriminant": ["boolean"],
+    }
+
     def __init__(
         self,
         n_clusters: int = 10,
@@ -127,7 +145,7 @@ class DBC(ClusterMixin, BaseEstimator):
         self.checkpoint = checkpoint
 
     def fit(self, X: Any, y: Any = None, monitor: Monitor | None = None) -> Self:
-        """Cluster (N, C, H, W) images, uint8 or floats.
+        """Cluster (N, C, H, W) images, uint8 or floats in [0, 1]; an ``ImageSet``, or a folder of image files.
 
         Parameters
         ----------
@@ -138,28 +156,19 @@ class DBC(ClusterMixin, BaseEstimator):
         ------
         ValueError : wrong rank, empty, NaN, fewer images than clusters, an unknown option, another fit's checkpoint.
         """
+        check_parameters(self)
         X = check_images(X, self.n_clusters)
-        self._check(X.shape[1:])
+        self._check_features(X.shape[1:])
+        same = identity(self, ("epochs", "features"), data=content_hash(X), stage=2)
         seed = seed_of(self.random_state)
         self.features_ = self._fitted_features(X, seed)
         device = _device.resolve(self.device)
         self.model_ = copy.deepcopy(self.features_.encoder_).to(device)
         self.history_: list[dict[str, Any]] = []
-        self._train(as_tensor(X, device), seed, self._checkpoint(X, seed), monitor)
+        self._train(as_tensor(X, device), seed, self._checkpoint(same), monitor)
         return self
 
-    def _check(self, shape: tuple[int, ...]) -> None:
-        check_training(self)
-        for name in ("alpha", "v", "radius"):
-            if name != "radius" or self.radius is not None:
-                check_number(name, getattr(self, name))
-        check_number("decay", self.decay, zero=True)
-        if not 0 < self.decay <= 1:
-            raise UsageError(f"decay must be above 0 and at most 1, got {self.decay}")
-        check_choice("normalisation", self.normalisation, NORMALISATIONS)
-        check_choice("start", self.start, CHOICES)
-        for name, least in (("n_init", 1), ("smoothing", 0), ("n_neighbors", 1)):
-            check_integer(name, getattr(self, name), least)
+    def _check_features(self, shape: tuple[int, ...]) -> None:
         if self.features is None:
             return
         if not isinstance(self.features, FCAEFeatures):
@@ -172,20 +181,15 @@ class DBC(ClusterMixin, BaseEstimator):
         """Line 1 of Algorithm 1, unless the features given are fitted already."""
         if self.features is not None and hasattr(self.features, "model_"):
             return self.features
-        features = FCAEFeatures(random_state=seed) if self.features is None else clone(self.features)
+        drawn = None if self.random_state is None else seed  # a seed of its own would make a killed fit another one
+        features = FCAEFeatures(random_state=drawn) if self.features is None else clone(self.features)
         if self.checkpoint is not None and features.checkpoint is None:
             features.set_params(checkpoint=Path(f"{self.checkpoint}.stage-1"))
         return features.set_params(device=self.device).fit(X)
 
-    def _checkpoint(self, X: np.ndarray, seed: int) -> Checkpoint:
-        names = ("n_clusters", "alpha", "v", "radius", "normalisation", "batch_size", "learning_rate", "weight_decay")
-        chosen = {
-            name: getattr(self, name)
-            for name in (*names, "optimizer", "settle", "n_init", "start", "smoothing", "n_neighbors", "discriminant")
-        }
+    def _checkpoint(self, same: dict[str, Any]) -> Checkpoint:
         weights = [value.cpu().numpy() for value in self.features_.encoder_.state_dict().values()]
-        origin = {"data": content_hash(X), "features": content_hash(*weights), "seed": seed, "stage": 2}
-        return Checkpoint(self.checkpoint, {**chosen, **origin})
+        return Checkpoint(self.checkpoint, {**same, "features": content_hash(*weights)})
 
     def _train(self, images: torch.Tensor, seed: int, kept: Checkpoint, monitor: Monitor | None) -> None:
         """Lines 2 to 15 of Algorithms 1 and 2, from the last epoch kept on."""
@@ -315,3 +319,15 @@ class DBC(ClusterMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """The cluster of each image, (N,) int64."""
         return self.predict_proba(X).argmax(1).astype(np.int64)
+
+    def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        chosen = {name: getattr(self.features_, name) for name in ("unpooling", "code", "scaling")}
+        found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding", "cluster_centers")}
+        return {"shape": list(self.model_.shape), "features": chosen}, {**found, **weights_of(self.model_)}
+
+    def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self.features_ = FCAEFeatures(**facts["features"])
+        network = network_of(facts["shape"], self.features_.code, self.features_.unpooling, state_of(arrays))
+        self.model_ = network.to(_device.resolve(self.device))
+        for name in ("labels", "embedding", "cluster_centers"):
+            setattr(self, f"{name}_", arrays[name])

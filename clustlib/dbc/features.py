@@ -1,9 +1,10 @@
 """Stage I of DBC: a fully convolutional auto-encoder trained end to end (Li et al., 2017, section 3.1, Algorithm 1)."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -12,25 +13,25 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images, check_integer
-from clustlib.checkpoints import Checkpoint, content_hash
-from clustlib.dbc.linear_code import whitened_encoder
+from clustlib._validation import check_images, check_parameters, choices, integers, seed_of
+from clustlib.checkpoints import Checkpoint, content_hash, identity
+from clustlib.dbc.linear_code import whitened_encoder, with_code
 from clustlib.dbc.minibatch import (
     SCALINGS,
     as_tensor,
     floats,
     optimizer_of,
     over_all,
-    seed_of,
     settle_batch_norm,
     shuffled,
 )
-from clustlib.dbc.network import CODES, FCAE
-from clustlib.dbc.options import check_choice, check_training
+from clustlib.dbc.network import CODES, FCAE, UNPOOLINGS
+from clustlib.dbc.options import TRAINING
 from clustlib.errors import UsageError
+from clustlib.saving import System, state_of, weights_of
 
 
-class FCAEFeatures(TransformerMixin, BaseEstimator):
+class FCAEFeatures(System, TransformerMixin, BaseEstimator):
     """The codes of a fully convolutional auto-encoder. With k-means on them: the row FCAE-KMS.
 
     The paper names no optimiser, learning rate, batch size, number of epochs or scaling of the pixels: the defaults
@@ -44,7 +45,7 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
     unpooling, code : see :class:`clustlib.dbc.network.FCAE`.
     scaling : "rms" divides each image by the root of its mean square, "pixels" takes it as it is (uint8 as [0, 1]).
     whiten : how many principal components of a linear code to keep, each scaled to variance 1; None keeps the
-        code as it is.
+        code as it is. So many images or fewer have half as many components as images, with a warning.
     random_state : int, RandomState or None; the weights and the order of the images follow from it.
     device : "auto", "cpu" or "cuda".
     checkpoint : a file; saved after every epoch, resumed exactly where it exists.
@@ -56,6 +57,14 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
     embedding_ : (N, d) float32 codes of the training images by ``encoder_``.
     history_ : one ``{"epoch", "loss", "seconds"}`` an epoch; the loss is the mean squared error of a pixel.
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **TRAINING,
+        "unpooling": [choices(*UNPOOLINGS)],
+        "code": [choices(*CODES)],
+        "scaling": [choices(*SCALINGS)],
+        "whiten": [integers(1), None],
+    }
 
     def __init__(
         self,
@@ -87,62 +96,60 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
         self.checkpoint = checkpoint
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on (N, C, H, W) images: uint8, or floats on the scale that they are to be learnt in.
+        """Train on (N, C, H, W) images: uint8 or floats in [0, 1]; an ``ImageSet``, or a folder of image files.
 
         Raises
         ------
         ValueError : wrong rank, empty, NaN, an unknown option, a checkpoint of another fit.
         """
+        check_parameters(self)
         X = check_images(X)
-        self._check(len(X))
+        directions = self._directions(len(X))
+        same = identity(self, ("epochs", "whiten"), data=content_hash(X), stage=1)
         seed, images = seed_of(self.random_state), as_tensor(X, _device.resolve(self.device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model_ = FCAE(X.shape[1:], self.unpooling, self.code).to(images.device)
-        if self.whiten is not None and self.whiten > self.model_.code_length:
-            raise UsageError(f"whiten={self.whiten} is more than the {self.model_.code_length} numbers of the code")
+        if directions is not None and directions > self.model_.code_length:
+            raise UsageError(f"whiten={directions} is more than the {self.model_.code_length} numbers of the code")
         self.history_: list[dict[str, Any]] = []
-        self._train(images, seed, Checkpoint(self.checkpoint, self._identity(X, seed)))
-        return self._finish(images)
+        self._train(images, seed, Checkpoint(self.checkpoint, same))
+        return self._finish(images, directions)
 
-    def _check(self, n_images: int) -> None:
-        check_training(self)
-        check_choice("scaling", self.scaling, SCALINGS)
-        check_choice("code", self.code, CODES)
+    def _directions(self, n_images: int) -> int | None:
+        """``whiten``, or what so few images have of it."""
         if n_images < 2:
             raise UsageError("batch normalisation needs at least 2 images, got 1")
         if self.whiten is None:
-            return
-        check_integer("whiten", self.whiten, 1)
+            return None
         if self.code != "bn":
             raise UsageError(f'only a linear code can be whitened: code="bn" or whiten=None, got code={self.code!r}')
-        if self.whiten >= n_images:
-            raise UsageError(f"whiten={self.whiten} directions need more images than {n_images}")
+        if self.whiten < n_images:
+            return self.whiten
+        directions = max(1, n_images // 2)
+        warnings.warn(f"whiten={self.whiten} directions are {directions} for {n_images} images", stacklevel=3)
+        return directions
 
     def restore(self, X: Any, weights: Mapping[str, np.ndarray]) -> Self:
         """What :meth:`fit` on (N, C, H, W) images made, from the trained weights of ``model_`` by name."""
+        check_parameters(self)
         X = check_images(X)
-        self._check(len(X))
+        directions = self._directions(len(X))
         self.model_ = FCAE(X.shape[1:], self.unpooling, self.code)
         self.model_.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
         images = as_tensor(X, _device.resolve(self.device))
         self.model_.to(images.device)
         self.history_ = []
-        return self._finish(images)
+        return self._finish(images, directions)
 
-    def _finish(self, images: torch.Tensor) -> Self:
+    def _finish(self, images: torch.Tensor, directions: int | None) -> Self:
         """The encoder and the codes that a trained network gives."""
         settle_batch_norm(self.model_, self.model_, images, self.scaling)
         self.encoder_ = (
-            self.model_ if self.whiten is None else whitened_encoder(self.model_, images, self.scaling, self.whiten)
+            self.model_ if directions is None else whitened_encoder(self.model_, images, self.scaling, directions)
         )
         self.embedding_ = over_all(self.encoder_.encode, images, self.scaling).cpu().numpy()
         return self
-
-    def _identity(self, X: np.ndarray, seed: int) -> dict[str, Any]:
-        """What a checkpoint belongs to; ``epochs`` is not in it, so that a finished fit can go on."""
-        names = ("batch_size", "learning_rate", "weight_decay", "optimizer", "unpooling", "code", "scaling")
-        return {**{name: getattr(self, name) for name in names}, "seed": seed, "data": content_hash(X), "stage": 1}
 
     def _train(self, images: torch.Tensor, seed: int, kept: Checkpoint) -> None:
         model = self.model_
@@ -198,3 +205,24 @@ class FCAEFeatures(TransformerMixin, BaseEstimator):
         with torch.no_grad():
             maps = self.model_.activations(floats(images, self.scaling))
         return {name: values.cpu().numpy() for name, values in maps.items()}
+
+    def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        encoder = {f"encoder {name}": array for name, array in weights_of(self.encoder_).items()}
+        return {"shape": list(self.model_.shape)}, {**weights_of(self.model_), **encoder}
+
+    def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        device = _device.resolve(self.device)
+        self.model_ = network_of(facts["shape"], self.code, self.unpooling, state_of(arrays)).to(device)
+        encoder = {name.removeprefix("encoder "): a for name, a in arrays.items() if name.startswith("encoder ")}
+        self.encoder_ = network_of(facts["shape"], self.code, self.unpooling, state_of(encoder)).to(device)
+
+
+def network_of(shape: list[int], code: str, unpooling: str, state: dict[str, Any]) -> FCAE:
+    """The network, or the encoder with a code of its own, whose weights these are; in evaluation mode."""
+    with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are not wanted here
+        network = FCAE(tuple(shape), unpooling, code)  # type: ignore[arg-type]
+    if not any(name.startswith("decoder.") for name in state):
+        length = len(state["features.0.weight"])
+        network = with_code(network, torch.zeros(network.code_length, length, dtype=torch.double))
+    network.load_state_dict(state)
+    return network.eval()

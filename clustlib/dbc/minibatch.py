@@ -90,12 +90,3 @@ def optimizer_of(name: str, parameters: Iterable[Any], learning_rate: float, wei
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=learning_rate, momentum=0.9, weight_decay=weight_decay, fused=True)
     raise UsageError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {name!r}")
-
-
-def seed_of(random_state: Any) -> int:
-    """The integer that a fit draws everything from: an int itself, else one drawn from ``random_state``."""
-    from sklearn.utils import check_random_state
-
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))

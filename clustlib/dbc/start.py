@@ -7,8 +7,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_integer
-from clustlib.dbc.options import check_choice
+from clustlib._validation import check_choice, check_integer
 from clustlib.kernels.neighbours import knn
 
 CHOICES = ("distortion", "even")

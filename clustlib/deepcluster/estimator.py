@@ -2,38 +2,43 @@
 
 import time
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from clustlib import _device, metrics
-from clustlib._validation import check_n_clusters
-from clustlib.checkpoints import Checkpoint
+from clustlib._validation import check_n_clusters, check_parameters, seed_of
+from clustlib.checkpoints import Checkpoint, identity
 from clustlib.deepcluster import features
 from clustlib.deepcluster.classification import Classification
 from clustlib.deepcluster.network import AlexNetSobel, VGG16Sobel
+from clustlib.deepcluster.parameters import CONSTRAINTS, number_of_clusters
 from clustlib.errors import UsageError
 from clustlib.kernels._lloyd_parts import Split, starting_rows
 from clustlib.kernels.lloyd import Clusters, kmeans, lloyd
 from clustlib.kernels.power_iteration import power_iteration_clusters
 from clustlib.kernels.sampling import Sampler, draw_epoch, largest_share
+from clustlib.kernels.whitening import Whitening
 from clustlib.networks.convnet import ConvNet, Input
 from clustlib.networks.crops import ArrayImages, FolderImages, image_source
 from clustlib.networks.processes import Processes, seed_torch, seeded
+from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 _NETWORKS = {"alexnet": AlexNetSobel, "vgg16": VGG16Sobel}
 _KMEANS, _SAMPLER, _NETWORK = 4, 5, 6  # what a stream of random numbers is for
 
 
-class DeepCluster(ClusterMixin, BaseEstimator):
+class DeepCluster(System, ClusterMixin, BaseEstimator):
     """Alternates between clustering the features, Eq. (2), and predicting the clusters, Eq. (1).
 
     Parameters
     ----------
-    n_clusters : k; 10,000 on ImageNet. Not read with ``clustering="pic"``, which finds its own number.
+    n_clusters : k. None: the paper's 10,000; of fewer images than that a tenth of their number, with a warning. Not
+        read with ``clustering="pic"``, which finds its own number.
     network : "alexnet" or "vgg16", with ``front``: "sobel" or "rgb".
     network_options : further arguments of the network, as ``{"width": 0.25, "kernel": 5, "stride": 2}``.
     image_size : pixels of the crops; None is 224/256 of an array's images, and 224 for a folder.
@@ -47,7 +52,7 @@ class DeepCluster(ClusterMixin, BaseEstimator):
     split : what becomes of an empty cluster, see :func:`clustlib.kernels.kmeans`.
     sampler : "uniform" over the pseudo-labels (Section 3.3), or what the "released" code draws.
     feature_memory : bytes of features held in memory; more go to a scratch file.
-    random_state : int.
+    random_state : int; on one process also a RandomState, or None.
     device : "auto", "cpu", "cuda".
     checkpoint : a file, saved after each clustering, each epoch and every ``checkpoint_every`` batches.
 
@@ -61,17 +66,23 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         clusters of the epoch before; from the second epoch), ``nmi_labels`` (where labels are given), ``n_empty``,
         ``n_clusters``, ``largest_share`` (see :func:`clustlib.kernels.sampling.largest_share`), ``objective`` (of
         k-means) and seconds by part: ``seconds_`` with ``features``, ``pca``, ``clustering`` and ``training``.
+    image_size_ : pixels of the crops.
     final_ : NMI of ``labels_`` with the clusters before the last epoch and with the labels.
     unreadable_ : dict of index to reason, for image files.
 
     Under ``torchrun``, with ``torch.distributed`` initialised, every process calls ``fit`` with the same arguments:
     batches and features are divided among them, gradients, batch norm and centroids are shared, and each ends with
     the same result.
+
+    Torch's convolutions sum in another order with another number of threads, and training enlarges the last digits: the
+    labels are the same only for the same seed, machine *and* number of threads (``torch.set_num_threads``).
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     def __init__(
         self,
-        n_clusters: int = 10000,
+        n_clusters: int | None = None,
         *,
         network: Literal["alexnet", "vgg16"] = "alexnet",
         front: Input = "sobel",
@@ -89,7 +100,7 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         split: Split = "released",
         sampler: Sampler = "uniform",
         feature_memory: int = 2 << 30,
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 500,
@@ -123,50 +134,37 @@ class DeepCluster(ClusterMixin, BaseEstimator):
 
         Parameters
         ----------
-        images : (N, 1 or 3, H, W), uint8 or floats in [0, 1]; or a :class:`clustlib.datasets.folders.ImageFolder`.
+        images : (N, 1 or 3, H, W), uint8 or floats in [0, 1]; an ``ImageSet``; or a folder, as its path or as a
+            :class:`clustlib.datasets.folders.ImageFolder`, whose files are read as they are needed.
         y : (N,) labels, read by ``history_`` only.
 
         Raises
         ------
         ValueError : images of another shape or with NaN, more clusters than images, an unknown choice.
         """
-        self._check()
+        check_parameters(self)
         self._processes = Processes()
+        if self._processes.shared and not isinstance(self.random_state, (int, np.integer)):
+            raise UsageError("random_state must be an integer, the same on all processes")
         self._device = _device.resolve(self.device)
         source = image_source(images, self.image_size)
-        if self.clustering == "kmeans":
-            check_n_clusters(self.n_clusters, len(source))
+        self._k = number_of_clusters(self.n_clusters, len(source)) if self.clustering == "kmeans" else 0
         labels = None if y is None else np.asarray(y)
         if labels is not None and labels.shape != (len(source),):
             raise UsageError(f"{len(source)} images need as many labels, got {labels.shape}")
+        same = identity(self, ("epochs",), images=source.checksum(), size=source.size)
+        self._seed, self.image_size_ = seed_of(self.random_state), source.size
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            self._fit(source, labels)
+            self._fit(source, labels, Checkpoint(self.checkpoint, same))
         self.unreadable_ = dict(source.unreadable)
         return self
 
-    def _check(self) -> None:
-        for name, value, allowed in (
-            ("network", self.network, tuple(_NETWORKS)),
-            ("clustering", self.clustering, ("kmeans", "pic")),
-            ("sampler", self.sampler, ("uniform", "released")),
-        ):
-            if value not in allowed:
-                raise UsageError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
-        if min(self.epochs, self.batch_size - 1, self.n_components, self.kmeans_iterations) < 1:
-            raise UsageError("epochs, n_components and kmeans_iterations start at 1, batch_size at 2")
-
     def _build(self, size: int) -> ConvNet:
-        seed_torch(self.random_state, _NETWORK)
+        seed_torch(self._seed, _NETWORK)
         options = {"front": self.front, "dropout": self.dropout, **(self.network_options or {})}
         return _NETWORKS[self.network](size, **options).to(self._device)  # type: ignore[arg-type]
 
-    def _identity(self, source: ArrayImages | FolderImages) -> dict[str, Any]:
-        """What makes two fits the same; how long, where and how often it is saved is not part of it."""
-        free = ("epochs", "device", "checkpoint", "checkpoint_every", "feature_memory", "verbose")
-        parameters = {name: value for name, value in self.get_params().items() if name not in free}
-        return {**parameters, "images": source.checksum(), "size": source.size}
-
-    def _fit(self, source: ArrayImages | FolderImages, labels: np.ndarray | None) -> None:
+    def _fit(self, source: ArrayImages | FolderImages, labels: np.ndarray | None, kept: Checkpoint) -> None:
         self.network_ = self._build(source.size)
         training = Classification(
             self.network_,
@@ -177,9 +175,8 @@ class DeepCluster(ClusterMixin, BaseEstimator):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
-            seed=self.random_state,
+            seed=self._seed,
         )
-        kept = Checkpoint(self.checkpoint, self._identity(source))
         state = kept.load(self._device)
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
         current = self._resume(training, state)
@@ -241,7 +238,7 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         """Cluster, and put a new head on the network."""
         found, _, entry = self._cluster(source, epoch)
         entry = {"epoch": epoch, **entry, **self._agreement(found, labels)}
-        training.new_head(max(self.n_clusters if self.clustering == "kmeans" else 0, int(found.max()) + 1), epoch)
+        training.new_head(max(self._k, int(found.max()) + 1), epoch)
         return entry, found, []
 
     def _agreement(self, found: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
@@ -263,7 +260,7 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         kept: Checkpoint,
     ) -> None:
         """Predict the clusters for one pass over images drawn by the sampler."""
-        draws = draw_epoch(found, seeded(self.random_state, epoch, _SAMPLER), self.sampler)
+        draws = draw_epoch(found, seeded(self._seed, epoch, _SAMPLER), self.sampler)
         entry["largest_share"] = largest_share(draws.targets)
         spent, clock = entry.get("seconds_training", 0.0), time.perf_counter()
 
@@ -287,7 +284,7 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         clock.append(time.perf_counter())
         moments.combine(self._processes.total)
         if self.clustering == "kmeans":
-            check_n_clusters(self.n_clusters, moments.count)
+            check_n_clusters(self._k, moments.count)
         rows, self.whitening_ = features.reduce(store, moments, self.n_components, self._device)
         clock.append(time.perf_counter())
         clusters, objective = self._assign(rows, moments.count, epoch)
@@ -296,7 +293,7 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         found[self._processes.gather(read)] = clusters
         seconds = dict(zip(("seconds_features", "seconds_pca", "seconds_clustering"), np.diff(clock).tolist()))
         n_found = len(np.unique(clusters))
-        n_empty = self.n_clusters - n_found if self.clustering == "kmeans" else 0
+        n_empty = self._k - n_found if self.clustering == "kmeans" else 0
         return found, rows, {"n_clusters": n_found, "n_empty": n_empty, "objective": objective, **seconds}
 
     def _assign(self, rows: np.ndarray, n_rows: int, epoch: int) -> tuple[np.ndarray, float]:
@@ -304,13 +301,13 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         if self.clustering == "pic":
             everything = self._processes.gather(rows)
             return power_iteration_clusters(everything, device=self._device.type), 0.0
-        seed = int(seeded(self.random_state, epoch, _KMEANS).integers(2**31))
+        seed = int(seeded(self._seed, epoch, _KMEANS).integers(2**31))
         if self._processes.shared:
             labels, centroids, objective = self._shared_kmeans(rows, n_rows, seed)
         else:
             labels, centroids, objective = kmeans(
                 rows,
-                self.n_clusters,
+                self._k,
                 n_iter=self.kmeans_iterations,
                 seed=seed,
                 split=self.split,
@@ -324,9 +321,9 @@ class DeepCluster(ClusterMixin, BaseEstimator):
         """K-means with the rows where they are, all-reduced centroids, and the start that one process would choose."""
         share = self._processes
         first = int(np.cumsum([0, *share.gather(np.array([len(rows)]))])[share.rank])
-        chosen = starting_rows(n_rows, self.n_clusters, seed) - first
+        chosen = starting_rows(n_rows, self._k, seed) - first
         mine = np.flatnonzero((chosen >= 0) & (chosen < len(rows)))
-        start = torch.zeros(self.n_clusters, rows.shape[1], device=self._device)
+        start = torch.zeros(self._k, rows.shape[1], device=self._device)
         local = torch.from_numpy(rows).to(self._device)
         start[mine] = local[chosen[mine]]
         labels, centroids, objective = lloyd(
@@ -337,7 +334,8 @@ class DeepCluster(ClusterMixin, BaseEstimator):
     @torch.no_grad()
     def transform(self, images: Any) -> np.ndarray:
         """Whitened features of unit length of the central crops, (N, m) float32; NaN where a file is damaged."""
-        source = image_source(images, self.image_size)
+        check_is_fitted(self)
+        source = image_source(images, getattr(self, "image_size_", self.image_size))
         self.network_.eval()
         rows = np.full((len(source), self.whitening_.matrix.shape[1]), np.nan, dtype=np.float32)
         for first in range(0, len(source), features.BATCH):
@@ -346,3 +344,27 @@ class DeepCluster(ClusterMixin, BaseEstimator):
             if len(kept):
                 rows[index[kept]] = self.whitening_(self.network_.embed(crops.to(self._device))).cpu().numpy()
         return rows
+
+    def predict(self, images: Any) -> np.ndarray:
+        """The clusters (N,) int64 of images by their nearest fitted ones' features; -1 where a file is damaged."""
+        check_is_fitted(self)
+        known = self.labels_[self.labels_ >= 0]
+        if len(known) != len(self.embedding_):
+            raise UsageError("predict needs the features of all images: this process of several has a part of them")
+        return by_neighbours(self.embedding_, known, self.transform(images))
+
+    def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding")}
+        whitening = {name: getattr(self.whitening_, name).cpu().numpy() for name in ("mean", "matrix")}
+        facts = {"size": self.image_size_, "outputs": self.network_.head.out_features}
+        return facts, {**found, **whitening, **weights_of(self.network_)}
+
+    def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self._device, self._seed = _device.resolve(self.device), 0
+        self.image_size_, self.labels_, self.embedding_ = facts["size"], arrays["labels"], arrays["embedding"]
+        with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are not wanted here
+            self.network_ = self._build(self.image_size_)
+            self.network_.new_head(facts["outputs"])
+        self.network_.load_state_dict(state_of(arrays))
+        mean, matrix = (torch.from_numpy(arrays[name]).to(self._device) for name in ("mean", "matrix"))
+        self.whitening_ = Whitening(mean, matrix)

@@ -1,13 +1,12 @@
 """Ensemble projection (Dai and Van Gool): the baseline EP-CNN of the FCN paper."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features
-from clustlib.errors import UsageError
+from clustlib._validation import check_features, check_numbers, check_parameters, integers, measured_from, numbers
 
 
 class EnsembleProjection(TransformerMixin, BaseEstimator):
@@ -41,6 +40,15 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
     Dai, Van Gool, "Unsupervised high-level feature learning by ensemble projection ...", arXiv 1602.00955, 2016.
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_sets": [integers(1)],
+        "n_prototypes": [integers(2)],
+        "n_members": [integers(1)],
+        "n_hypotheses": [integers(1)],
+        "C": [numbers(0, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
     def __init__(
         self,
         n_sets: int = 100,
@@ -67,12 +75,8 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
         """
         from tqdm.auto import tqdm
 
-        for name in ("n_sets", "n_prototypes", "n_members", "n_hypotheses"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if self.n_prototypes < 2 or self.C <= 0:
-            raise UsageError(f"n_prototypes={self.n_prototypes} must be at least 2 and C={self.C} positive")
-        X = check_features(X, minimum=max(self.n_prototypes, self.n_members))
+        check_parameters(self)
+        X = check_features(X, minimum=max(self.n_prototypes, self.n_members), estimator=self)
         random = check_random_state(self.random_state)
         squares = np.einsum("ij,ij->i", X, X)
         coef, intercept, prototypes = [], [], []
@@ -84,7 +88,6 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
             intercept.append(offsets)
             prototypes.append(chosen)
         self.coef_, self.intercept_, self.prototypes_ = np.array(coef), np.array(intercept), np.array(prototypes)
-        self.n_features_in_ = X.shape[1]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -93,7 +96,7 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        X = check_features(X)
+        X = measured_from(check_numbers(X, estimator=self, reset=False), None)
         out = np.empty((len(X), self.n_sets, self.n_prototypes), np.float32)
         for number, (weights, offsets) in enumerate(zip(self.coef_, self.intercept_)):
             out[:, number] = softmax(X @ weights.T + offsets, axis=1)

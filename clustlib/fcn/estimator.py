@@ -1,18 +1,21 @@
 """Factorised convolutional networks: GSNMF on a CNN's last hidden layer (Gui et al., 2017, section 3)."""
 
+import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
-from clustlib._validation import check_integer, unit_rows
-from clustlib.checkpoints import Checkpoint, content_hash
+from clustlib._validation import check_n_clusters, check_numbers, check_parameters, integers, numbers, unit_rows
+from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
-from clustlib.fcn.gsnmf import GSNMF
+from clustlib.fcn.gsnmf import CONSTRAINTS, GSNMF
+from clustlib.saving import System, state_of, weights_of
 
 
-class FCN(TransformerMixin, BaseEstimator):
+class FCN(System, TransformerMixin, BaseEstimator):
     """A pretrained CNN whose l2-normalised last hidden activations are factorised; optionally that layer is trained.
 
     With the defaults this is GSNMF-FCN-OTS, with ``l1=0, l2=0`` NMF-FCN, with ``fine_tune=True`` GSNMF-FCN-FT.
@@ -44,7 +47,7 @@ class FCN(TransformerMixin, BaseEstimator):
     ----------
     embedding_ : (n_images, n_components)
         Coefficients of the fitted images.
-    labels_ : (n_images,) int64
+    labels_ : (n_images,) int64; cluster_centers_ : (n_clusters, n_components)
         Of k-means on the l2-normalised embedding, where ``n_clusters`` is given.
     factorisation_ : GSNMF
     network_ : the network, its last hidden layer as it was trained.
@@ -56,6 +59,19 @@ class FCN(TransformerMixin, BaseEstimator):
     ----------
     Gui et al., "Factorized convolutional networks: unsupervised fine-tuning for image clustering", ICCVW 2017.
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **{name: rule for name, rule in CONSTRAINTS.items() if name != "l21"},
+        "n_clusters": [integers(1), None],
+        "network": "no_validation",  # clustlib.fcn.weights.pretrained names what it knows
+        "weights": "no_validation",
+        "size": [integers(32)],
+        "fine_tune": ["boolean"],
+        "epochs": [integers(1)],
+        "learning_rate": [numbers(0, closed="neither")],
+        "batch_size": [integers(1)],
+        "cache": [str, os.PathLike, None],
+    }
 
     def __init__(
         self,
@@ -107,32 +123,32 @@ class FCN(TransformerMixin, BaseEstimator):
         self.checkpoint = checkpoint
 
     def fit(self, images: Any, y: Any = None) -> Self:
-        """Learn from images (N, C, H, W), uint8 or float in 0..255, C 1 or 3.
+        """Learn from images (N, C, H, W), uint8 or floats in 0..1, C 1 or 3; an ``ImageSet``, or a folder of files.
 
         Raises
         ------
         ValueError : wrong rank, no images, NaN, fewer images than clusters, a setting that cannot be right.
         DataMissing : the network's weights are not on this machine.
         """
+        check_parameters(self)
         return self.fit_features(self._extract(images))
 
     def transform(self, images: Any) -> np.ndarray:
         """Coefficients (N, n_components) of new images, the basis held fixed."""
+        check_is_fitted(self)
         return self.transform_features(self._extract(images))
 
     def fit_features(self, features: np.ndarray) -> Self:
         """:meth:`fit` on features already extracted: activations (N, M), or with ``fine_tune`` the trunk's output."""
-        from clustlib._validation import check_n_clusters
-
-        self._check()
+        check_parameters(self)
+        features = features if self.fine_tune else check_numbers(features, name="features")
         if self.n_clusters is not None:
             check_n_clusters(self.n_clusters, len(features))
         self._load_network()
         X = unit_rows(self._activations(features))
         path = None if self.checkpoint is None else Path(self.checkpoint)
-        settings = {name: getattr(self, name) for name in GSNMF().get_params() if hasattr(self, name)}
-        settings |= {"batch_size": None, "checkpoint": path and path.with_name(f"{path.name}.factors")}
-        self.factorisation_ = GSNMF(**settings).fit(X)
+        factors = path and path.with_name(f"{path.name}.factors")
+        self.factorisation_ = GSNMF(**self._settings(), checkpoint=factors).fit(X)
         self.history_: list[dict[str, Any]] = [
             {"stage": "factorise", **entry} for entry in self.factorisation_.history_
         ]
@@ -143,21 +159,28 @@ class FCN(TransformerMixin, BaseEstimator):
             from clustlib.cluster.kmeans import KMeans
 
             found = KMeans(self.n_clusters, random_state=self.random_state).fit(unit_rows(self.embedding_))
-            self.labels_ = found.labels_
+            self.labels_, self.cluster_centers_ = found.labels_, found.cluster_centers_
         return self
+
+    def predict(self, images: Any) -> np.ndarray:
+        """The clusters (N,) int64 of new images: the nearest centre of each one's l2-normalised coefficients."""
+        from sklearn.metrics import pairwise_distances_argmin
+
+        check_is_fitted(self)
+        if not hasattr(self, "cluster_centers_"):
+            raise UsageError("n_clusters=None clusters nothing: fit with a number of clusters to predict")
+        return pairwise_distances_argmin(unit_rows(self.transform(images)), self.cluster_centers_).astype(np.int64)
 
     def transform_features(self, features: np.ndarray) -> np.ndarray:
         """:meth:`transform` on features already extracted."""
-        from sklearn.utils.validation import check_is_fitted
-
         check_is_fitted(self)
+        features = features if self.fine_tune else check_numbers(features, name="features")
         return self.factorisation_.transform(unit_rows(self._activations(features)))
 
-    def _check(self) -> None:
-        for name in ("epochs", "batch_size"):
-            check_integer(name, getattr(self, name), 1)
-        if not 0 < self.learning_rate < float("inf"):
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
+    def _settings(self) -> dict[str, Any]:
+        """Those of the factorisation."""
+        own = ("batch_size", "checkpoint")
+        return {name: getattr(self, name) for name in GSNMF().get_params() if hasattr(self, name) and name not in own}
 
     def _load_network(self) -> None:
         from clustlib.fcn.weights import pretrained
@@ -183,12 +206,25 @@ class FCN(TransformerMixin, BaseEstimator):
     def _fine_tune(self, hidden: np.ndarray, path: Path | None) -> None:
         from clustlib.fcn.fine_tuning import FineTuning
 
-        identity: dict[str, Any] = {}
-        if path is not None:
-            kept = ("device", "cache", "checkpoint", "epochs", "n_clusters", "random_state")
-            settings = {name: value for name, value in self.get_params().items() if name not in kept}
-            identity = {**settings, "random_state": str(self.random_state), "data": content_hash(hidden)}
-        tuning = FineTuning(self, hidden, Checkpoint(path, identity))
+        same = {} if path is None else identity(self, ("epochs", "n_clusters"), data=content_hash(hidden))
+        tuning = FineTuning(self, hidden, Checkpoint(path, same))
         self.history_ += tuning.run()
         self.factorisation_.embedding_ = tuning.H.cpu().numpy()
         self.factorisation_.components_ = tuning.W.cpu().numpy()
+
+    def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Of the network only the layer that is trained: the rest comes with its weights."""
+        arrays = {"components": self.factorisation_.components_, **weights_of(self.network_.last_hidden)}
+        if hasattr(self, "cluster_centers_"):
+            arrays["cluster_centers"] = self.cluster_centers_
+        return {}, arrays
+
+    def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self._load_network()
+        layer: Any = self.network_.last_hidden
+        layer.load_state_dict(state_of(arrays))
+        self.factorisation_ = GSNMF(**self._settings())
+        self.factorisation_.components_ = arrays["components"]
+        self.factorisation_.n_features_in_ = arrays["components"].shape[1]
+        if "cluster_centers" in arrays:
+            self.cluster_centers_ = arrays["cluster_centers"]

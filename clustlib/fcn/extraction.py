@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib import _paths
-from clustlib._validation import check_integer
+from clustlib._validation import check_images, check_integer
 from clustlib.datasets.space import mapped_array
 from clustlib.errors import UsageError
 
@@ -34,7 +34,7 @@ def extract(
 
     Parameters
     ----------
-    images : (N, C, H, W) uint8 or float in 0..255; C is 1 or 3. A gray image goes into all three channels.
+    images : (N, C, H, W) uint8, or floats in 0..1; C is 1 or 3. A gray image goes into all three channels.
     network : as :func:`clustlib.fcn.weights.pretrained` gives.
     size : images are resized to ``size`` by ``size`` pixels (bilinear, antialiased); the paper's 224.
     hidden : return the trunk's output instead, (N, ...) float16. It is kept in half precision, and the
@@ -84,8 +84,8 @@ def activations(hidden: np.ndarray, network: Any, device: str = "auto") -> np.nd
 
 
 def to_input(images: Tensor, network: Any, size: int) -> Tensor:
-    """A batch (B, C, H, W) of 0..255 as the network's input (B, 3, size, size)."""
-    x = images.float()
+    """A batch (B, C, H, W), uint8 or floats in 0..1, as the network's input (B, 3, size, size)."""
+    x = images.float() * 255 if images.is_floating_point() else images.float()
     if x.shape[-2:] != (size, size):
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
     x = x.expand(-1, 3, -1, -1)
@@ -94,19 +94,24 @@ def to_input(images: Tensor, network: Any, size: int) -> Tensor:
 
 
 def _checked(images: Any, size: int) -> np.ndarray:
-    images = images.detach().cpu().numpy() if hasattr(images, "detach") else np.asarray(images)
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
-        raise UsageError(f"images must have shape (N, 1, H, W) or (N, 3, H, W), got {images.shape}")
-    if images.dtype.kind not in "fiu":
-        raise UsageError(f"images must be numbers, got dtype {images.dtype}")
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise UsageError("images contain NaN or infinite values")
     check_integer("size", size, 32)
+    images = check_images(images, side=size)
+    if images.shape[1] not in (1, 3):
+        raise UsageError(f"images must have shape (N, 1, H, W) or (N, 3, H, W), got {images.shape}")
     return images
 
 
 def _identity(images: np.ndarray, network: Any, size: int) -> str:
-    shaping = (type(network).__name__, size, images.shape, images.dtype, network.mean, network.scale, _RULE)
+    shaping: tuple[Any, ...] = (
+        type(network).__name__,
+        size,
+        images.shape,
+        images.dtype,
+        network.mean,
+        network.scale,
+        _RULE,
+    )
+    shaping += ("0..1",) if images.dtype.kind == "f" else ()
     total = hashlib.sha256(repr(shaping).encode())
     total.update(np.ascontiguousarray(images).view(np.uint8).data)
     for value in network.state_dict().values():

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib._device import resolve
+from clustlib._validation import seed_of
 from clustlib.checkpoints import Checkpoint
 from clustlib.kernels.gsnmf import Penalty, Statistics, update_basis, update_coefficients
 
@@ -27,12 +28,7 @@ class FineTuning:
         self.statistics = Statistics.zeros(self.W)
         layer = self.network.last_hidden.requires_grad_(True)  # folding a batch norm leaves a bias that asks for none
         self.optimiser = torch.optim.SGD(layer.parameters(), model.learning_rate, momentum=0.9)
-        seed = model.random_state if isinstance(model.random_state, (int, np.integer)) else None
-        self.random = torch.Generator()
-        if seed is None:
-            self.random.seed()
-        else:
-            self.random.manual_seed(int(seed))
+        self.random = torch.Generator().manual_seed(seed_of(model.random_state))
         self.history: list[dict[str, Any]] = []
         self._resume()
 

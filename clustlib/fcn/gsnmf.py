@@ -1,18 +1,44 @@
 """Group-sparse non-negative matrix factorisation (Gui et al., 2017, sections 3.1 and 3.2)."""
 
+import os
 import time
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features, check_integer
-from clustlib.checkpoints import Checkpoint, content_hash
+from clustlib._validation import (
+    check_features,
+    check_numbers,
+    check_parameters,
+    choices,
+    integers,
+    measured_from,
+    numbers,
+)
+from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
 
 INITS = ("nndsvd", "nndsvda", "random")
+CONSTRAINTS: dict[str, Any] = {
+    "n_components": [integers(1)],
+    "l1": [numbers(0)],
+    "l2": [numbers(0)],
+    "l21": [numbers(0)],
+    "init": [choices(*INITS)],
+    "basis_norm": [choices("unit", "compensated", "ball"), None],
+    "batch_size": [integers(1), None],
+    "forget_factor": [numbers(0, 1, closed="both")],
+    "max_iter": [integers(1)],
+    "tol": [numbers(0)],
+    "transform_iter": [integers(1)],
+    "products": [choices("float32", "bfloat16")],
+    "random_state": ["random_state"],
+    "device": "no_validation",  # clustlib._device.resolve names what is wrong
+    "checkpoint": [str, os.PathLike, None],
+}
 _SAVE_SECONDS = 20.0  # the factors of a large set take a second to write
 
 
@@ -73,6 +99,8 @@ class GSNMF(TransformerMixin, BaseEstimator):
     Gui et al., "Factorized convolutional networks: unsupervised fine-tuning for image clustering", ICCVW 2017.
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+
     def __init__(
         self,
         n_components: int = 1024,
@@ -125,14 +153,14 @@ class GSNMF(TransformerMixin, BaseEstimator):
         """:meth:`fit`, then H (n_samples, n_components) of the samples themselves."""
         from clustlib._device import resolve
 
-        self._check()
-        X = check_features(X, nonnegative=True)
+        check_parameters(self)
+        X = check_features(X, nonnegative=True, estimator=self)
         if not X.any():
             raise UsageError("features are all zero: nothing to factorise")
         fitting = _Fit(self, X, resolve(self.device))
         self.history_ = fitting.run()
         self.embedding_, self.components_ = fitting.H.cpu().numpy(), fitting.W.cpu().numpy()
-        self.n_iter_, self.n_features_in_ = len(self.history_), X.shape[1]
+        self.n_iter_ = len(self.history_)
         return self.embedding_
 
     def transform(self, X: Any) -> np.ndarray:
@@ -146,9 +174,9 @@ class GSNMF(TransformerMixin, BaseEstimator):
         from clustlib._device import resolve
 
         check_is_fitted(self)
-        X = check_features(X, nonnegative=True)
-        if X.shape[1] != self.n_features_in_:
-            raise UsageError(f"X has {X.shape[1]} features, the basis {self.n_features_in_}")
+        X = measured_from(check_numbers(X, estimator=self, reset=False), None)
+        if X.min() < 0:
+            raise UsageError("X must be non-negative: Negative values in data")
         on = resolve(self.device)
         W = torch.from_numpy(self.components_).to(on)
         H = encode(torch.from_numpy(X.astype(self.components_.dtype, copy=False)).to(on), W, self)
@@ -156,20 +184,18 @@ class GSNMF(TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, H: Any) -> np.ndarray:
         """H W, (n_samples, n_features)."""
-        return np.asarray(H) @ self.components_
+        from sklearn.utils.validation import check_is_fitted
 
-    def _check(self) -> None:
-        from clustlib.kernels.gsnmf import BASIS_NORMS, PRODUCTS, Penalty
+        check_is_fitted(self)
+        H = check_numbers(H, name="H")
+        if H.shape[1] != len(self.components_):
+            raise UsageError(f"H has {H.shape[1]} components, the basis {len(self.components_)}")
+        return H @ self.components_
 
-        Penalty(self.l1, self.l2, self.l21)
-        for name, known in (("init", INITS), ("basis_norm", BASIS_NORMS), ("products", PRODUCTS)):
-            if getattr(self, name) not in known:
-                raise UsageError(f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
-        for name in ("n_components", "max_iter", "transform_iter", "batch_size"):
-            if name != "batch_size" or self.batch_size is not None:
-                check_integer(name, getattr(self, name), 1)
-        if not 0 <= self.forget_factor <= 1:
-            raise UsageError(f"forget_factor must lie between 0 and 1, got {self.forget_factor!r}")
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
 
 
 def encode(X: Any, W: Any, model: GSNMF) -> Any:
@@ -189,6 +215,10 @@ def encode(X: Any, W: Any, model: GSNMF) -> Any:
     return H
 
 
+def _identity(model: GSNMF, X: np.ndarray) -> dict[str, Any]:
+    return identity(model, ("max_iter", "transform_iter"), data=content_hash(X))
+
+
 class _Fit:
     """The factors of one fit, their iterations and what a checkpoint needs of them."""
 
@@ -202,7 +232,7 @@ class _Fit:
         self.penalty = Penalty(model.l1, model.l2, model.l21)
         self.X = torch.from_numpy(X).to(device)
         self.history: list[dict[str, float]] = []
-        self.checkpoint = Checkpoint(model.checkpoint, self._identity(X) if model.checkpoint else {})
+        self.checkpoint = Checkpoint(model.checkpoint, _identity(model, X) if model.checkpoint else {})
         saved = self.checkpoint.load(device)
         if saved is None:
             from clustlib.fcn.nndsvd import start
@@ -219,11 +249,6 @@ class _Fit:
             self.statistics = Statistics(saved["HX"], saved["HH"])
             self.history = saved["history"]
             self.random.set_state(("MT19937", saved["random"].numpy(), *saved["position"]))
-
-    def _identity(self, X: np.ndarray) -> dict[str, Any]:
-        kept = ("device", "checkpoint", "max_iter", "transform_iter", "random_state")
-        settings = {name: value for name, value in self.model.get_params().items() if name not in kept}
-        return {**settings, "random_state": str(self.model.random_state), "data": content_hash(X)}
 
     def run(self) -> list[dict[str, float]]:
         from tqdm.auto import tqdm

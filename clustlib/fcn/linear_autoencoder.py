@@ -1,13 +1,12 @@
 """Auto-encoders with linear activations: the baselines AE-CNN and NNAE-CNN of the FCN paper."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features
-from clustlib.errors import UsageError
+from clustlib._validation import check_features, check_numbers, check_parameters, integers, measured_from, numbers
 
 
 class LinearAutoencoder(TransformerMixin, BaseEstimator):
@@ -35,6 +34,18 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):
     history_ : list of dict
         ``{"epoch", "loss", "held_out"}``: mean squared error over entries.
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [integers(1)],
+        "nonnegative": ["boolean"],
+        "epochs": [integers(1)],
+        "batch_size": [integers(1)],
+        "validation": [numbers(0, 1, closed="neither")],
+        "patience": [integers(1), None],
+        "learning_rate": [numbers(0, closed="neither")],
+        "random_state": ["random_state"],
+        "device": "no_validation",  # clustlib._device.resolve names what is wrong
+    }
 
     def __init__(
         self,
@@ -70,22 +81,17 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):
 
         from clustlib._device import resolve
 
-        for name in ("n_components", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if not 0 < self.validation < 1 or not self.learning_rate > 0:
-            raise UsageError("validation must lie between 0 and 1 and learning_rate be positive")
-        X = check_features(X, minimum=2).astype(np.float32, copy=False)
+        check_parameters(self)
+        X = check_features(X, minimum=2, estimator=self).astype(np.float32, copy=False)
         on = resolve(self.device)
         generator = torch.Generator()
         generator.manual_seed(int(check_random_state(self.random_state).randint(2**31 - 1)))
         order = torch.randperm(len(X), generator=generator)
-        n_held = max(1, round(self.validation * len(X)))
+        n_held = min(max(1, round(self.validation * len(X))), len(X) - 1)
         data = torch.from_numpy(X).to(on)
         weights = [w.to(on).requires_grad_() for w in _glorot(X.shape[1], self.n_components, generator)]
         best = self._train(data[order[n_held:]], data[order[:n_held]], weights, generator)
         self.encoder_, self.encoder_bias_, self.decoder_, self.decoder_bias_ = (w.cpu().numpy() for w in best)
-        self.n_features_in_ = X.shape[1]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -93,7 +99,8 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        return check_features(X) @ self.encoder_.T + self.encoder_bias_
+        X = measured_from(check_numbers(X, estimator=self, reset=False), None)
+        return X @ self.encoder_.T + self.encoder_bias_
 
     def _train(self, learn: Any, held: Any, weights: list[Any], generator: Any) -> list[Any]:
         """Adam over the epochs; returns the weights of the smallest held-out error."""

@@ -193,7 +193,6 @@ def _by_system(
     """One of the systems; where the number is not given, it is that of the merge tree on the network's features."""
     system = SYSTEMS[method]
     rows, choice = rows_of(seen.vectors), Choice(clusters or 1, True)
-    notes: tuple[str, ...] = ()
     if clusters is None:
         whole = seen if system.reads == "vectors" else _seen(folder, "cnn", side, device, store, verbose)
         tree = grouped(rows if whole is seen else rows_of(whole.vectors))
@@ -209,7 +208,7 @@ def _by_system(
     graph = graph_of(embedding)
     tree_above = tree_from(graph, labels, embedding)
     found = _outcome(seen, labels, choice, tree_above, False, embedding, graph, made)
-    return replace(found, notes=notes + made.notes)
+    return replace(found, notes=made.notes)
 
 
 def _outcome(

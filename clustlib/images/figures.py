@@ -43,12 +43,8 @@ def curve(outcome: Outcome, most: int = 40) -> "Figure":
     marked = f"lowest at {int(outcome.choice.lengths.argmin()) + 1}"
     if outcome.choice.others:
         marked += f", next {' and '.join(map(str, outcome.choice.others))}"
-    return plots.line(
-        np.arange(1, len(lengths) + 1),
-        {marked: lengths},
-        xlabel="number of clusters",
-        ylabel="description length (bits an image)",
-    )
+    numbers, said = np.arange(1, len(lengths) + 1), "description length (bits an image)"
+    return plots.line(numbers, {marked: lengths}, xlabel="number of clusters", ylabel=said)
 
 
 def table(outcome: Outcome) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """A folder of images as an :class:`~clustlib.datasets.ImageSet`."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,18 @@ def load_folder(
         names = tuple(unique.tolist())
     name = Path(folder).resolve().name
     return ImageSet(shaped(seen.vectors, size), found, name, names, files=tuple(seen.files))
+
+
+def images_of(folder: str | Path, shape: tuple[int, ...] | None = None, side: int = 64) -> np.ndarray:
+    """The images of a folder, (N, C, side, side) uint8, in grey if all of it is grey; or of the ``shape`` named."""
+    channels, size = (None, side) if shape is None else (shape[0], shape[1])
+    read = load_folder(folder, size)
+    return read.images if channels in (None, read.shape[0]) else _in_channels(read.images, shape)
+
+
+def _in_channels(images: np.ndarray, shape: Any) -> np.ndarray:
+    rows = np.broadcast_to(images, (len(images), 3, *images.shape[2:])).transpose(0, 2, 3, 1)
+    return shaped(rows.reshape(len(images), -1), shape[1], shape[0])
 
 
 def folder_labels(files: list[str]) -> list[str]:

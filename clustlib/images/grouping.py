@@ -3,14 +3,17 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from clustlib._validation import unit_rows
 from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, knn
 
 LINKAGES = ("gdl", "path", "zeta")
-_EXACT = 30_000  # images up to which neighbours are searched in the vectors as they are
-_PROJECTED = 192  # dimensions, in the mean, of what more images are searched in
+_EXACT = 5_000  # images up to which neighbours are searched in the vectors as they are
+_PROJECTED = 128  # dimensions in which candidates are searched among more images
+_CANDIDATES = 3  # times as many as there are neighbours
+_SAMPLE = 4_000  # rows that the directions come from
 
 
 class Grouped(NamedTuple):
@@ -34,21 +37,44 @@ def rows_of(vectors: np.ndarray) -> np.ndarray:
 
 
 def graph_of(rows: np.ndarray) -> KnnGraph:
-    """The graph of 10 to 20 nearest neighbours; of very many images in their principal components."""
+    """The graph of 10 to 20 nearest neighbours; of many images, out of candidates near in the principal components."""
     k = n_neighbors_for(len(rows), FEWEST_IN_TREE)
     if k < 1:
         return KnnGraph(np.empty((len(rows), 0), np.int32), np.empty((len(rows), 0)), 0.0)
-    return affinity_graph(knn(_searched(rows), k), k)
-
-
-def _searched(rows: np.ndarray) -> np.ndarray:
-    """The rows, or where they are many their projection on the directions of most variance."""
     if len(rows) <= _EXACT or rows.shape[1] <= _PROJECTED:
-        return rows
-    sample = rows[:: max(1, len(rows) // 20_000)].astype(np.float64)
+        return affinity_graph(knn(rows, k), k)
+    candidates = knn(_projected(rows), _CANDIDATES * k)[0]
+    return affinity_graph(_nearest_of(rows, candidates, k), k)
+
+
+def _projected(rows: np.ndarray) -> np.ndarray:
+    """The rows in the directions in which a sample of them varies most, (n, 128) float32."""
+    sample = rows[:: -(-len(rows) // _SAMPLE)]
     mean = sample.mean(axis=0)
-    axes = np.linalg.eigh(np.cov(sample - mean, rowvar=False))[1][:, -_PROJECTED:]
-    return (rows - mean.astype(np.float32)) @ axes.astype(np.float32)
+    centred = sample - mean
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, -_PROJECTED:]
+    return rows @ axes - mean @ axes
+
+
+def _nearest_of(rows: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of each row's candidates, and their squared distances, by the rows themselves."""
+    d2 = _squared_distances(rows, candidates)
+    order = np.argsort(d2, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(d2, order, axis=1)
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _squared_distances(rows, heads):
+    """From each row to the rows that ``heads`` (n, m) names, (n, m) float64."""
+    found = np.empty(heads.shape)
+    for i in range(len(heads)):
+        for t in range(heads.shape[1]):
+            total = np.float32(0)
+            for c in range(rows.shape[1]):
+                gap = rows[i, c] - rows[heads[i, t], c]
+                total += gap * gap
+            found[i, t] = total
+    return found
 
 
 def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1) -> Grouped:

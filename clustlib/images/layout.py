@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_LANDMARKS = 700
+_LANDMARKS = 500
 _NEAREST = 3
 
 
@@ -45,11 +45,13 @@ def _landmarks(labels: np.ndarray, seed: int) -> np.ndarray:
 def _tsne(rows: np.ndarray, seed: int) -> np.ndarray:
     """Scaled to about 0..1 in both directions."""
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(25.0, (len(rows) - 1) / 3)
     if np.ptp(rows, axis=0).max() == 0:
         return np.full((len(rows), 2), 0.5, np.float32)
-    model = TSNE(2, perplexity=perplexity, max_iter=500, init="pca", random_state=seed, metric="cosine")
-    found = model.fit_transform(rows[:, rows.any(axis=0)])
+    model = TSNE(2, perplexity=perplexity, max_iter=400, init="pca", random_state=seed, metric="cosine")
+    with threadpool_limits(1):  # threads that wait for each other's short steps take longer than one
+        found = model.fit_transform(rows[:, rows.any(axis=0)])
     low, high = np.percentile(found, [1, 99], axis=0)
     return ((found - low) / np.maximum(high - low, 1e-9)).astype(np.float32)

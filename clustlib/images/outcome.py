@@ -4,6 +4,7 @@ The folder appears whole or not at all: it is written beside its place and then 
 """
 
 import csv
+import glob
 import io
 import json
 import os
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._paths import write_atomically
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
 from clustlib.images.choice import Choice
 from clustlib.images.grouping import Standing, by_size, standing
@@ -181,7 +181,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 def _sweep(target: Path) -> None:
     """Remove what killed runs left; a result that was just being replaced goes back to its place."""
-    for left in target.parent.glob(f".{glob_safe(target.name)}.*"):
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
         pid = left.name.split(".")[-2]
         if left.suffix not in (".part", ".old") or not pid.isdigit() or _lives(int(pid)):
             continue
@@ -189,13 +189,6 @@ def _sweep(target: Path) -> None:
             os.rename(left, target)
         else:
             shutil.rmtree(left, ignore_errors=True)
-
-
-def glob_safe(name: str) -> str:
-    """A name as a pattern that means itself."""
-    import glob
-
-    return glob.escape(name)
 
 
 def _lives(pid: int) -> bool:
@@ -342,6 +335,3 @@ def kept_thumbnails(thumbnails: list[bytes], labels: np.ndarray, rank: np.ndarra
     low = rank <= share[labels] * 3 // 4
     high = sizes[labels] - rank < share[labels] // 4
     return {i: thumbnails[i] for i in np.flatnonzero(low | high).tolist()}
-
-
-__all__ = ["Outcome", "check_target", "is_result", "kept_thumbnails", "read", "write", "write_atomically"]

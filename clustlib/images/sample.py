@@ -1,5 +1,6 @@
 """A small folder of images, made of what comes with installed packages: something to cluster on any machine."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ def _photographs() -> dict[str, np.ndarray]:
     from sklearn.datasets import load_sample_images
 
     temple, flower = load_sample_images().images
-    file: Any = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
-    with Image.open(file) as portrait:
+    file: Any = cbook.get_sample_data("grace_hopper.jpg")
+    with file, Image.open(file) as portrait:
         return {"temple": temple, "flower": flower, "portrait": np.asarray(portrait.convert("RGB"))}
 
 
@@ -61,7 +62,7 @@ def _piece(photograph: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.asarray(Image.fromarray(piece).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC))
 
 
-def _write(folder: Path, images: Any, suffix: str) -> None:
+def _write(folder: Path, images: Iterable[np.ndarray], suffix: str) -> None:
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)

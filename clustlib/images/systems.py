@@ -165,7 +165,12 @@ def deepcluster(images: np.ndarray, k: int, seed: int, checkpoint: Path | None =
         checkpoint=checkpoint,
         device=device,
     ).fit(images)
-    settings = {"options": options, "size": _crop(images), "outputs": model.network_.head.out_features}
+    settings = {
+        "shape": list(images.shape[1:]),
+        "options": options,
+        "size": _crop(images),
+        "outputs": model.network_.head.out_features,
+    }
     whitening = {"mean": model.whitening_.mean.cpu().numpy(), "matrix": model.whitening_.matrix.cpu().numpy()}
     return Fitted(model.labels_, model.embedding_, settings, whitening, model.network_.state_dict(), notes)
 

@@ -1,15 +1,25 @@
 """A deep auto-encoder as an embedding: the row "Autoencoder" of the tables 13 and 14 of JULE's talk."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_features
-from clustlib.checkpoints import Checkpoint, content_hash
+from clustlib._validation import (
+    check_features,
+    check_integer,
+    check_numbers,
+    check_parameters,
+    integers,
+    measured_from,
+    numbers,
+    seed_of,
+)
+from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
 
 _WHOLE = 2000  # rows a batch where nothing is learnt
@@ -27,7 +37,7 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
     hidden : tuple of int
         Widths from the input to the code; the decoder is the mirror.
     epochs, batch_size, learning_rate : int, int, float
-    random_state : int
+    random_state : int, RandomState or None
     device : {"auto", "cpu", "cuda", ...}
     checkpoint : path, optional
         Holds the fit's state after every epoch; a fit with the same parameters and rows goes on from it exactly.
@@ -39,6 +49,17 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
         ``{"epoch", "loss"}``: mean cross-entropy a pixel, in nats.
     """
 
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [integers(1)],
+        "hidden": ["array-like"],
+        "epochs": [integers(1)],
+        "batch_size": [integers(1)],
+        "learning_rate": [numbers(0, closed="neither")],
+        "random_state": ["random_state"],
+        "device": "no_validation",  # clustlib._device.resolve names what is wrong
+        "checkpoint": [str, os.PathLike, None],
+    }
+
     def __init__(
         self,
         n_components: int = 2,
@@ -47,7 +68,7 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
         epochs: int = 30,
         batch_size: int = 100,
         learning_rate: float = 1e-3,
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
     ) -> None:
@@ -72,15 +93,17 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
         from clustlib._device import resolve
         from clustlib.jule.network import Autoencoder
 
-        self._check_parameters()
-        X = check_features(X, minimum=2).astype(np.float32, copy=False)
+        check_parameters(self)
+        for width in self.hidden:
+            check_integer("hidden", width, 1)
+        X = check_features(X, minimum=2, estimator=self).astype(np.float32, copy=False)
         if X.min() < 0 or X.max() > 1:
             raise UsageError(f"values must lie in [0, 1], got {X.min():.3g} to {X.max():.3g}")
         where = resolve(self.device)
-        drawn = torch.Generator().manual_seed(self.random_state)
+        drawn = torch.Generator().manual_seed(seed_of(self.random_state))
         network = Autoencoder(X.shape[1], self.n_components, self.hidden, drawn).to(where)
         optimiser = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
-        kept = Checkpoint(self.checkpoint, self._identity(X))
+        kept = Checkpoint(self.checkpoint, identity(self, ("epochs",), rows=content_hash(X)))
         state = kept.load()
         self.history_: list[dict[str, float]] = []
         if state is not None:
@@ -95,7 +118,7 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
             self.history_.append({"epoch": epoch + 1, "loss": loss})
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
             kept.save({**state, "drawn": drawn.get_state(), "history": self.history_})
-        self.network_, self.n_features_in_ = network, X.shape[1]
+        self.network_ = network
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -104,27 +127,11 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        X = check_features(X).astype(np.float32, copy=False)
-        if X.shape[1] != self.n_features_in_:
-            raise UsageError(f"rows must have {self.n_features_in_} values, as those fitted; got {X.shape[1]}")
+        X = measured_from(check_numbers(X, estimator=self, reset=False), None).astype(np.float32, copy=False)
         where = next(self.network_.parameters()).device
         with torch.inference_mode():
             parts = torch.from_numpy(np.array(X)).split(_WHOLE)
             return torch.cat([self.network_.encoder(part.to(where)).cpu() for part in parts]).numpy()
-
-    def _check_parameters(self) -> None:
-        for name in ("n_components", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)!r}")
-        if any(width < 1 for width in self.hidden):
-            raise UsageError(f"hidden widths must be at least 1, got {self.hidden!r}")
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
-
-    def _identity(self, X: np.ndarray) -> dict[str, Any]:
-        named = ("n_components", "batch_size", "learning_rate", "random_state")
-        parameters = {name: getattr(self, name) for name in named}
-        return {**parameters, "hidden": list(self.hidden), "rows": content_hash(X)}
 
 
 def _epoch(network: Any, optimiser: Any, rows: Any, batch_size: int, drawn: Any) -> float:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_images, check_integer, check_n_clusters, unit_rows
-from clustlib.checkpoints import Checkpoint, content_hash
+from clustlib._validation import check_images, check_n_clusters, check_parameters, check_truth, seed_of, unit_rows
+from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
-from clustlib.jule.fit_state import packed, unpacked
-from clustlib.jule.unrolling import Merging, clusters_after, cut, standing_out
+from clustlib.jule.fit_state import noted, packed, unpacked
+from clustlib.jule.parameters import CONSTRAINTS
+from clustlib.jule.unrolling import Merging, clusters_after, cut
+from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 
-class JULE(ClusterMixin, BaseEstimator):
+class JULE(System, ClusterMixin, BaseEstimator):
     """Merge clusters and train a network on them, in turns (Algorithm 1).
 
     Initial clusters come from the l2-normalised pixels. A period trains the network on the present clusters for
@@ -28,8 +31,9 @@ class JULE(ClusterMixin, BaseEstimator):
     Parameters
     ----------
     n_clusters : int, optional
-        Where merging ends. None: periods go on while they leave two clusters, and the number that stands out in the
-        final merge tree is taken; ``labels_at`` gives any other.
+        Where merging ends. None: periods go on while they leave two clusters, and the number is taken that
+        :func:`clustlib.images.number_of_clusters.estimate` finds in the final merge tree; ``labels_at`` gives any
+        other.
     unrolling_rate : float
         eta, in (0, 1): 0.9 for digits and objects, 0.2 for faces.
     n_neighbors, a : int, float
@@ -81,7 +85,9 @@ class JULE(ClusterMixin, BaseEstimator):
         ``features``.
     precision : {"float32", "bfloat16"}
         Of the convolutions. "bfloat16" is faster where the processor has it; results differ by rounding.
-    random_state : int
+    scaled : bool
+        Whether images are uint8 or in [0, 1]; False takes any numbers as they are, those of centred or whitened images.
+    random_state : int, RandomState or None
     device : {"auto", "cpu", "cuda", ...}
         Of the network and of the search for neighbours; merging runs on the CPU.
     checkpoint : path, optional
@@ -106,6 +112,8 @@ class JULE(ClusterMixin, BaseEstimator):
         ``labels`` (N,) and ``components`` (N, 3) float32, the first three principal components of the features that
         the labels were found in: of the pixels first, then after every merging.
     """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
 
     def __init__(
         self,
@@ -139,7 +147,8 @@ class JULE(ClusterMixin, BaseEstimator):
         init: Literal["released", "torch"] = "released",
         network: dict[str, Any] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
-        random_state: int = 0,
+        scaled: bool = True,
+        random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
     ) -> None:
@@ -172,20 +181,22 @@ class JULE(ClusterMixin, BaseEstimator):
         self.init = init
         self.network = network
         self.precision = precision
+        self.scaled = scaled
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
 
     def fit(self, images: Any, y: Any = None) -> Self:
-        """Cluster ``images`` (N, C, H, W), uint8 or floating. ``y`` (N,) is only compared with, in ``history_``.
+        """Cluster ``images`` (N, C, H, W): uint8 or floats in [0, 1], an ``ImageSet``, or a folder of image files.
 
-        Raises ``ValueError``: NaN, empty, wrong rank, fewer images or initial clusters than ``n_clusters``, and so on.
+        ``y`` (N,) is only compared with, in ``history_``. Raises ``ValueError``: NaN, empty, wrong rank or scale, fewer
+        images or initial clusters than ``n_clusters``, a parameter that cannot be right.
         """
-        self._check_parameters()
-        images = check_images(images, self.n_clusters, minimum=3)
-        truth = self._check_truth(y, len(images))
-        kept = Checkpoint(self.checkpoint, self._identity(images))
-        training, merging = self._training(images), self._merging()
+        check_parameters(self)
+        images = check_images(images, self.n_clusters, minimum=3, scaled=self.scaled)
+        truth = check_truth(y, len(images))
+        kept = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
+        training, merging = self._training(images, seed=seed_of(self.random_state)), self._merging()
         state = kept.load()
         if state is None:
             state = self._begin(images, merging, truth)
@@ -198,13 +209,19 @@ class JULE(ClusterMixin, BaseEstimator):
 
     def labels_at(self, n_clusters: int) -> np.ndarray:
         """OURS-RC at another number of clusters, (N,) int64; no new run."""
+        check_is_fitted(self)
         check_n_clusters(n_clusters, self.merge_tree_.n_leaves)
         return self._cut(self.merge_tree_, n_clusters, self.embedding_)
 
     def transform(self, images: Any, layer: Literal["top", "top-1", "top-2"] = "top") -> np.ndarray:
         """Features (N, D) float32 of images of the size and channels fitted, from the layer named (section 4.2.1)."""
-        images = check_images(images, shape=self.image_shape_)
+        check_is_fitted(self)
+        images = check_images(images, shape=self.image_shape_, scaled=self.scaled)
         return self._training(images, self.network_).features(layer)
+
+    def predict(self, images: Any) -> np.ndarray:
+        """The clusters (N,) int64 of images as :meth:`transform` takes them, by their nearest fitted ones' features."""
+        return by_neighbours(self.embedding_, self.labels_, self.transform(images))
 
     def _begin(self, images: np.ndarray, merging: Merging, truth: np.ndarray | None) -> dict[str, Any]:
         """Initial clusters on the pixels: the state before the first period."""
@@ -215,12 +232,12 @@ class JULE(ClusterMixin, BaseEstimator):
         seconds = time.perf_counter() - started
         found = int(labels.max()) + 1
         if self.n_clusters is not None and found < self.n_clusters:
-            raise ValueError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
+            raise UsageError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
         state: dict[str, Any] = {
             "period": 0, "epoch": 0, "n_clusters": found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
             "seconds": 0.0, "done": False,
         }  # fmt: skip
-        _note(state, labels, pixels, truth, period=0, graph_seconds=seconds)
+        noted(state, labels, pixels, truth, period=0, graph_seconds=seconds)
         if not self.train_first:
             self._merge(state, pixels, merging, truth, graph=graph)
         return state
@@ -275,7 +292,7 @@ class JULE(ClusterMixin, BaseEstimator):
         ended = time.perf_counter()
         state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
         seconds = {"graph_seconds": middle - started, "merge_seconds": ended - middle}
-        _note(state, labels, features, truth, period=state["period"], **seconds)
+        noted(state, labels, features, truth, period=state["period"], **seconds)
 
     def _read_out(self, state: dict, training: Any, merging: Merging, truth: np.ndarray | None) -> None:
         """OURS-SF as it stands, and OURS-RC from new initial clusters on the final features."""
@@ -290,8 +307,7 @@ class JULE(ClusterMixin, BaseEstimator):
         self.merge_tree_ = merging.tree(graph, initial, features, self.n_clusters or 2)
         ended = time.perf_counter()
         # features that coincide can leave fewer initial clusters than are wanted: what there is, is taken
-        wanted = standing_out(self.merge_tree_) if self.n_clusters is None else self.n_clusters
-        self.n_clusters_ = wanted
+        wanted = self.n_clusters_ = self._wanted(graph)
         self.labels_rc_ = self._cut(self.merge_tree_, wanted, features)
         self.sf_tree_ = MergeTree(**state["tree"]) if "tree" in state else None
         if self.n_clusters is None and self.sf_tree_ is not None:
@@ -300,22 +316,29 @@ class JULE(ClusterMixin, BaseEstimator):
             self.labels_sf_ = state["labels"]
         self.labels_ = self.labels_rc_
         seconds = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
-        _note(state, self.labels_rc_, features, truth, period="rc", **seconds)
+        noted(state, self.labels_rc_, features, truth, period="rc", **seconds)
         self.embedding_, self.network_ = features, training.network
         self.triplet_seconds_ = training.triplet_seconds
         self.image_shape_ = tuple(training.images.shape[1:])
         self.history_, self.stages_ = state["history"], state["stages"]
+
+    def _wanted(self, graph: Any) -> int:
+        """The number of clusters asked for, else the one in which the neighbours are described in the least."""
+        if self.n_clusters is not None:
+            return self.n_clusters
+        from clustlib.images.number_of_clusters import estimate
+
+        return estimate(self.merge_tree_, graph.indices).n_clusters
 
     def _cut(self, tree: Any, n_clusters: int, features: np.ndarray) -> np.ndarray:
         """The labels of ``n_clusters`` clusters, small ones treated as ``small`` says."""
         tenth = len(features) // (10 * n_clusters)
         return cut(tree, n_clusters, features, 0 if self.small == "keep" else min(self.n_neighbors, tenth))
 
-    def _training(self, images: np.ndarray, network: Any = None) -> Any:
+    def _training(self, images: np.ndarray, network: Any = None, seed: int = 0) -> Any:
         import torch
 
         from clustlib import _device
-        from clustlib.jule.network import JuleNet
         from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
 
         loss = TripletLoss(self.gamma, self.margin, self.n_negatives, self.negatives, self.gradient)
@@ -323,9 +346,13 @@ class JULE(ClusterMixin, BaseEstimator):
             self.learning_rate, self.momentum, self.dampening, self.weight_decay, self.batch_size, self.precision
         )  # fmt: skip
         if network is None:
-            generator = torch.Generator().manual_seed(self.random_state)
-            network = JuleNet(*images.shape[1:], init=self.init, generator=generator, **(self.network or {}))
-        return TripletTraining(images, network, loss, descent, self.random_state, _device.resolve(self.device))
+            network = self._new_network(images.shape[1:], torch.Generator().manual_seed(seed))
+        return TripletTraining(images, network, loss, descent, seed, _device.resolve(self.device))
+
+    def _new_network(self, shape: Any, generator: Any = None) -> Any:
+        from clustlib.jule.network import JuleNet
+
+        return JuleNet(*shape, init=self.init, generator=generator, **(self.network or {}))
 
     def _merging(self) -> Merging:
         return Merging(
@@ -333,57 +360,26 @@ class JULE(ClusterMixin, BaseEstimator):
             update=self.update, isolated=self.isolated, chains=self.chains, device=self.device,
         )  # fmt: skip
 
-    def _identity(self, images: np.ndarray) -> dict[str, Any]:
-        """What makes two fits the same: all parameters but where it runs, and the images."""
-        parameters = {name: value for name, value in self.get_params().items() if name not in ("device", "checkpoint")}
-        return {**parameters, "images": content_hash(images)}
+    def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        found = {name: getattr(self, f"{name}_") for name in ("labels_rc", "labels_sf", "embedding")}
+        tree = {f"tree:{name}": array for name, array in _plain(self.merge_tree_).items()}
+        facts = {"shape": list(self.image_shape_), "n_clusters": int(self.n_clusters_)}
+        return facts, {**found, **tree, **weights_of(self.network_)}
 
-    def _check_parameters(self) -> None:
-        if not 0 < self.unrolling_rate < 1:
-            raise UsageError(f"unrolling_rate must be between 0 and 1, got {self.unrolling_rate!r}")
-        for name in ("epochs", "batch_size", "n_neighbors"):
-            check_integer(name, getattr(self, name), 2 if name == "batch_size" else 1)
-        for name in ("gamma", "margin", "weight_decay", "momentum", "dampening"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} must not be negative, got {getattr(self, name)!r}")
-        if self.small not in ("absorb", "throughout", "keep"):
-            raise UsageError(f"small must be absorb, throughout or keep, got {self.small!r}")
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate must be positive, got {self.learning_rate!r}")
-        if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):
-            raise UsageError(f"random_state must be an integer, got {self.random_state!r}")
+    def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        import torch
 
-    @staticmethod
-    def _check_truth(y: Any, n: int) -> np.ndarray | None:
-        if y is None:
-            return None
-        y = np.asarray(y)
-        if y.shape != (n,):
-            raise ValueError(f"y must be ({n},), got {y.shape}")
-        return y
+        from clustlib import _device
+        from clustlib.kernels import MergeTree
 
-
-def _note(state: dict, labels: np.ndarray, features: np.ndarray, truth: np.ndarray | None, **facts: Any) -> None:
-    """Add a line to the history and a stage: what was found, in which features, at what cost."""
-    from clustlib import metrics
-
-    line = {**facts, "n_clusters": int(labels.max()) + 1, "loss": state["loss"]}
-    line |= {"training_seconds": state.pop("seconds", 0.0), "feature_seconds": state.pop("feature_seconds", 0.0)}
-    state["seconds"] = 0.0
-    if truth is not None:
-        line["nmi"] = metrics.nmi(truth, labels, average="geometric")
-        line["accuracy"] = metrics.accuracy(truth, labels)
-    state["history"].append(line)
-    state["stages"].append({"labels": labels, "components": principal_components(features, 3)})
-
-
-def principal_components(features: np.ndarray, n: int) -> np.ndarray:
-    """The first ``n`` principal components (N, n) float32 of ``features`` (N, D); signs by the largest loading."""
-    from sklearn.decomposition import PCA
-
-    n_samples, dim = features.shape
-    solver = "covariance_eigh" if dim < n_samples else "full"  # 1,440 images of 16,384 pixels: 8 s, not 15 minutes
-    return PCA(min(n, n_samples, dim), svd_solver=solver).fit_transform(features).astype(np.float32)
+        self.image_shape_, self.n_clusters_ = tuple(facts["shape"]), facts["n_clusters"]
+        for name in ("labels_rc", "labels_sf", "embedding"):
+            setattr(self, f"{name}_", arrays[name])
+        self.labels_ = self.labels_rc_
+        self.merge_tree_ = MergeTree(**{n.removeprefix("tree:"): a for n, a in arrays.items() if n.startswith("tree:")})
+        self.network_ = self._new_network(self.image_shape_, torch.Generator())
+        self.network_.load_state_dict(state_of(arrays))
+        self.network_.to(_device.resolve(self.device)).eval()
 
 
 def _plain(tree: Any) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Central crops for clustering, random crops with flips for training (Section 3.4), of arrays and of image files."""
 
 import warnings
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clustlib._validation import check_images
 from clustlib.checkpoints import content_hash
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import UsageError
@@ -151,7 +153,8 @@ class FolderImages:
 
 
 def image_source(images: Any, size: int | None) -> ArrayImages | FolderImages:
-    """Images as the training reads them: an :class:`ImageFolder`, or an array."""
+    """Images as the training reads them: an :class:`ImageFolder` or its path, an ``ImageSet``, or an array."""
+    images = ImageFolder(images) if isinstance(images, (str, Path)) else images
     return FolderImages(images, size) if isinstance(images, ImageFolder) else ArrayImages(images, size)
 
 
@@ -164,13 +167,7 @@ def _as_tensor(images: np.ndarray) -> Tensor:
 
 def _checked(images: Any) -> np.ndarray:
     """(N, 1 or 3, H, W) uint8, or float32 in [0, 1]. Raises :class:`UsageError` on anything else."""
-    images = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
+    images = check_images(images)
+    if images.shape[1] not in (1, 3):
         raise UsageError(f"images must have shape (N, 1 or 3, H, W), got {images.shape}")
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise UsageError(f"images must be uint8 or floats between 0 and 1, got {images.dtype}")
-    if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
-        raise UsageError("images of floats must be finite and between 0 and 1")
-    return images.astype(np.float32, copy=False)
+    return images

@@ -11,7 +11,6 @@ import importlib.util
 import io
 import json
 import os
-import pickle
 import resource
 import select
 import signal
@@ -21,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 from types import CodeType
-from typing import Any, cast
+from typing import Any
 
 _COMMON = (
     *("numpy", "scipy.sparse.linalg", "scipy.optimize", "pandas", "numba", "torch", "faiss", "tqdm.auto"),
@@ -37,6 +36,7 @@ _COMMON = (
     ),
 )
 _MEMORY = 6 << 30  # bytes a witness may allocate: a fault in a size must not take the machine
+_REPEATED = 10_000  # known lines in a row after which a call is not followed further
 _FUNCTION = 0x1  # CO_OPTIMIZED: the code of a function, not of a module or a class
 
 
@@ -57,12 +57,9 @@ class Tree:
         if name.split(".")[0] != self.package or name not in self.files:
             return None
         file, _ = self.files[name]
-        return importlib.util.spec_from_file_location(
-            name,
-            file,
-            loader=cast(Any, self),
-            submodule_search_locations=[str(file.parent)] if file.stem == "__init__" else None,
-        )
+        inner = [str(file.parent)] if file.stem == "__init__" else None
+        loader: Any = self
+        return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=inner)
 
     def create_module(self, spec: Any) -> None:
         """Of a loader: the usual module."""
@@ -93,11 +90,17 @@ class Lines:
         if not left:
             return None
         seen = self.seen.setdefault(self.modules[frame.f_code.co_filename], set())
+        repeated = 0
 
         def line(frame: Any, event: str, argument: Any) -> Any:
-            seen.add(frame.f_lineno)
-            left.discard(frame.f_lineno)
-            if not left:
+            nonlocal repeated
+            if frame.f_lineno in left:
+                seen.add(frame.f_lineno)
+                left.discard(frame.f_lineno)
+                repeated = 0
+            else:
+                repeated += 1
+            if not left or repeated > _REPEATED:
                 frame.f_trace_lines = False
             return line
 
@@ -176,7 +179,10 @@ def _call(job: dict[str, Any], tree: Tree) -> dict[str, Any]:
             threading.settrace(lines.called)
             sys.settrace(lines.called)
         try:
-            result["arrays"] = {name: np.asarray(value) for name, value in witness().items()}
+            arrays = {name: np.asarray(value) for name, value in witness().items()}
+            if unsuited := [name for name, array in arrays.items() if array.dtype.hasobject]:
+                raise TypeError(f"{unsuited[0]} is no plain array")
+            result["arrays"] = arrays
         finally:
             sys.settrace(None)
     except BaseException as error:
@@ -191,7 +197,9 @@ def _call(job: dict[str, Any], tree: Tree) -> dict[str, Any]:
 
 
 def _in_child(job: dict[str, Any], tree: Tree) -> None:
-    """One job; never returns."""
+    """One job, and its outcome in a file: the arrays, and as JSON their names and the rest."""
+    import numpy as np
+
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(HOME=home, XDG_CACHE_HOME=home, XDG_CONFIG_HOME=home, TMPDIR=home)
         tempfile.tempdir = home
@@ -206,8 +214,10 @@ def _in_child(job: dict[str, Any], tree: Tree) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
         result = _call(job, tree)
         partial = f"{job['out']}.part"
+        arrays = {f"array {i}": array for i, array in enumerate(result["arrays"].values())}
+        said = json.dumps({**result, "arrays": list(result["arrays"])})
         with open(partial, "wb") as file:
-            pickle.dump(result, file)
+            np.savez(file, allow_pickle=False, said=np.array(said), **arrays)
         os.replace(partial, job["out"])
 
 

@@ -6,9 +6,9 @@ machine. By default clustlib's compiled loops run as plain Python, which takes n
 """
 
 import hashlib
+import io
 import json
 import os
-import pickle
 import re
 import subprocess
 import sys
@@ -30,6 +30,8 @@ from clustlib.records import provenance
 _WORKER = Path(__file__).with_name("_witness_worker.py")
 _IMPORTED = re.compile(rb"^ *from witnesses\.(\w+) import", re.MULTILINE)
 TIMEOUT = 300.0  # seconds of one witness
+# MKL rounds by where in memory an array lies, unless it is told not to
+_SAME_BITS = {"MKL_CBWR": "COMPATIBLE"}
 _SINGLE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -75,7 +77,7 @@ class Runner:
 
     def __enter__(self) -> Self:
         environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "TQDM_DISABLE": "1"}
-        environment |= dict.fromkeys(_SINGLE, "1")
+        environment |= dict.fromkeys(_SINGLE, "1") | _SAME_BITS
         if not self.gpu:
             environment["CUDA_VISIBLE_DEVICES"] = ""
         for name in ("PYTHONPATH", "CLUSTLIB_DATA", "NUMBA_DISABLE_JIT"):  # code and data are a job's own
@@ -114,10 +116,13 @@ class Runner:
         """Run one job and wait for it; a baseline that has been made before is read."""
         kept = None if job.mutant else self._file(job)
         if kept is not None and kept.is_file():
-            return Outcome(**pickle.loads(kept.read_bytes()))
-        outcome = self._run(job)
+            return _outcome(kept.read_bytes())
+        content, late = self._run(job)
+        if content is None:
+            return Outcome(error="ran too long" if late else "its process died")
+        outcome = _outcome(content)
         if kept is not None and outcome.error is None:
-            _paths.write_atomically(kept, pickle.dumps(outcome.__dict__))
+            _paths.write_atomically(kept, content)
         return outcome
 
     def _file(self, job: Job) -> Path:
@@ -125,14 +130,15 @@ class Runner:
         made_of = [content_of(job.tree / job.package), _witness_content(job.witnesses, job.name)]
         text = "\n".join([*made_of, _machine(), _WORKER.read_text(encoding="utf-8")])
         key = hashlib.sha256(f"{text}\n{job.trace}{self.gpu}".encode()).hexdigest()[:20]
-        return self.folder / ("compiled" if job.jit else "plain") / f"{job.name}-{key}.pickle"
+        return self.folder / ("compiled" if job.jit else "plain") / f"{job.name}-{key}.npz"
 
-    def _run(self, job: Job) -> Outcome:
+    def _run(self, job: Job) -> tuple[bytes | None, bool]:
+        """What a child process wrote of its outcome, and whether it was stopped for being late."""
         with self._lock:
             self._count += 1
             number = self._count
         done = self._pending[number] = threading.Event()
-        out = Path(self._scratch.name) / f"{number}.pickle"
+        out = Path(self._scratch.name) / f"{number}.npz"
         compiled = self.folder / "numba" / _compiled_from(job.tree / job.package) if job.jit else ""
         message = {
             "id": number, "tree": str(job.tree), "package": job.package, "witnesses": str(job.witnesses),
@@ -145,12 +151,21 @@ class Runner:
             self._server.stdin.flush()
         done.wait()
         if not out.is_file():
-            return Outcome(error="ran too long" if self._late.get(number) else "its process died")
-        found = pickle.loads(out.read_bytes())
+            return None, bool(self._late.get(number))
+        content = out.read_bytes()
         out.unlink()
-        if "traceback" in found:
-            print(found.pop("traceback"), file=sys.stderr)
-        return Outcome(**found)
+        return content, False
+
+
+def _outcome(content: bytes) -> Outcome:
+    """An outcome as a child process wrote it."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        said = json.loads(str(file["said"]))
+        said["arrays"] = {name: file[f"array {i}"] for i, name in enumerate(said["arrays"])}
+    if said.get("traceback"):
+        print(said["traceback"], file=sys.stderr)
+    said.pop("traceback", None)
+    return Outcome(**said)
 
 
 @cache

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from clustlib import _paths, records, report, results
+from clustlib import _paths, datasets, records, report, results
 from clustlib.results import Result
 
 # where the files lie in the HTML, and in the folder that it is built from
@@ -47,15 +47,18 @@ def cells(found: list[Result], profile: str) -> pd.DataFrame:
 def _with_origin(result: Result, made: list[records.Record]) -> pd.DataFrame:
     every = report.all_cells([result])
     frame, seeds = every.reindex(columns=COLUMNS), _seeds(result.measured)
-    used = zip(frame["dataset"], frame["stand_in"], every["row"], frame["metric"])
-    frame["seeds"] = [
-        seeds.get((stand_in or dataset, method, metric), "") for dataset, stand_in, method, metric in used
-    ]
-    origins = zip(frame["dataset"], frame["stand_in"], every["row"], frame["n"])
-    frame["commit"] = [
-        _commits(made, stand_in or dataset, method) if n else "" for dataset, stand_in, method, n in origins
-    ]
+    used = [measured_on(*names) for names in zip(frame["dataset"], frame["stand_in"].fillna(""))]
+    frame["seeds"] = [seeds.get(name, "") for name in zip(used, every["row"], frame["metric"])]
+    origins = zip(used, every["row"], frame["n"])
+    frame["commit"] = [_commits(made, dataset, row) if n else "" for dataset, row, n in origins]
     return frame
+
+
+def measured_on(dataset: str, stand_in: str) -> str:
+    """The data set behind a cell: what stands in for the published one, unless only the network does."""
+    name = stand_in.partition(", ")[0]
+    known = datasets.names()
+    return name if name and all(part in known for part in name.split("->")) else dataset
 
 
 def _seeds(measured: pd.DataFrame) -> dict[tuple, str]:
@@ -77,7 +80,11 @@ def latex(table: pd.DataFrame) -> str:
     """One published table for a paper of one's own: ours ± deviation, the paper's value in brackets (booktabs)."""
     parts = []
     for metric, found in table.groupby("metric", sort=False):
-        shown = found.assign(cell=[_cell(*row) for row in zip(found["ours"], found["std"], found["paper"])])
+        heads = [
+            f"{name} (stand-in: {used})" if used else name for name, used in zip(found["dataset"], _stand_ins(found))
+        ]
+        numbers = [_cell(*row) for row in zip(found["ours"], found["std"], found["paper"])]
+        shown = found.assign(cell=numbers, dataset=heads)
         methods, datasets = list(dict.fromkeys(shown["method"])), list(dict.fromkeys(shown["dataset"]))
         wide = shown.pivot_table(index="method", columns="dataset", values="cell", aggfunc="first")
         wide = wide.reindex(index=methods, columns=datasets).fillna("").rename_axis(index=None, columns=None)
@@ -87,10 +94,25 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
+def _stand_ins(found: pd.DataFrame) -> list[str]:
+    """For each cell what stands in for its data set in any of its column's cells."""
+    used = (
+        found[found["stand_in"].fillna("") != ""]
+        .groupby("dataset")["stand_in"]
+        .agg(lambda c: ", ".join(dict.fromkeys(c)))
+    )
+    return [str(used.get(name, "")) for name in found["dataset"]]
+
+
 def _cell(ours: float, std: float, paper: float) -> str:
     mean = f"{ours:.3f}" if ours == ours else "--"
     spread = rf" $\pm$ {std:.3f}" if ours == ours and std == std else ""
     return f"{mean}{spread}" + (f" ({paper:.3f})" if paper == paper else "")
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """The cells as CSV; ``paper`` is the paper there, and ``published`` the value that it prints."""
+    return frame.rename(columns={"paper": "published", "paper_key": "paper"}).to_csv(index=False)
 
 
 def names(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -101,9 +123,9 @@ def names(frame: pd.DataFrame) -> list[tuple[str, str]]:
 def write(folder: Path, profile: str = "paper") -> pd.DataFrame:
     """Write ``results.csv`` and each table's ``<paper>/<table>.csv`` and ``.tex``. Returns the cells."""
     frame = cells(results.read(profile), profile)
-    _write(folder / "results.csv", frame.to_csv(index=False))
+    _write(folder / "results.csv", csv(frame))
     for (paper, table), part in frame.groupby(["paper_key", "table"], sort=False):
-        _write(folder / str(paper) / f"{table}.csv", part.to_csv(index=False))
+        _write(folder / str(paper) / f"{table}.csv", csv(part))
         _write(folder / str(paper) / f"{table}.tex", latex(part))
     return frame
 

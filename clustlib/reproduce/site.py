@@ -125,7 +125,7 @@ def performance_page(folder: Path) -> str:
 
 def overview_page() -> str:
     """The papers in four lines, for the index."""
-    return f"{report.verdict_key()}\n\n{report.overview('paper').markdown('../{paper}/index')}\n"
+    return f"{report.verdict_key()}\n\n{report.overview('paper').markdown('{paper}/index')}\n"
 
 
 def shown_on() -> dict[tuple[str, str], str]:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_NOT_BEHIND_RECORDS = ("images", "plots", "published", "records", "reproduce")  # and no equation's plain form
+
 
 @cache
 def _modules(name: str) -> list[str]:
@@ -18,6 +20,8 @@ def _modules(name: str) -> list[str]:
     defines = re.compile(rf"^(class|def|async def) {name}\b|^{name}(: .*)? = ", re.MULTILINE)
     found = []
     for path in sorted(root.rglob("*.py")):
+        if path.name == "equations.py" or path.relative_to(root).parts[0] in _NOT_BEHIND_RECORDS:
+            continue
         if defines.search(path.read_text(encoding="utf-8")):
             parts = path.relative_to(root.parent).with_suffix("").parts
             found.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))

@@ -64,7 +64,7 @@ def average_linkage() -> dict[str, np.ndarray]:
         ("grid", grid_points(40)),
         ("blobs", blobs((22, 9, 4, 1))),
         ("two", blobs((1, 1))),
-        ("close", blobs((30,), 4, 1e-5) + 9),
+        ("tight", blobs((12, 12), 4, 2e-3)),
     ):
         n = len(X)
         for method, memory in (("scipy", 1e9), ("low_memory", 1e9), ("auto", 8 * n * (X.shape[1] + 3 * 16) + 500)):
@@ -276,7 +276,7 @@ def boosting() -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     soft, target, kl, terms = find("soft_assign"), find("boosted_target"), find("boosted_kl"), find("kl_terms")
     Z, centres = blobs((8, 5, 2), 4), blobs((1, 1, 1), 4, seed=2)
-    Z[3], Z[4] = centres[1], 1e4
+    Z[3], Z[4] = centres[1], 30.0
     for v in (1.0, 2.5):
         S = soft(Z, centres, v)
         found[f"soft.{v}"], found[f"soft64.{v}"] = S, soft(Z.astype(np.float64), centres.astype(np.float64), v)

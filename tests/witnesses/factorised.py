@@ -157,7 +157,7 @@ def factorised_network() -> dict[str, np.ndarray]:
         FCN(**kept, epochs=1).fit(images)
         again = FCN(**kept, epochs=3).fit(images)
         found |= attributes("resumed", again, "embedding_") | untimed(again.history_, "resumed.history")
-        extract, network = find("extract", "models"), tiny()
+        extract, network = find("extract", "models.features", "extraction"), tiny()
         for hidden in (True, False):
             found[f"extracted.{hidden}"] = extract(
                 images[:, :1], network, size=32, hidden=hidden, device="cpu", cache="kept"

@@ -77,6 +77,12 @@ def _graphs() -> dict[str, tuple]:
 
 
 def _linked(**options) -> dict[str, np.ndarray]:
+    """Every graph by every rule for isolated clusters, a few merges a call."""
+    with holding(home("graph_linkage"), _MERGES_PER_CALL=4):
+        return _trees(**options)
+
+
+def _trees(**options) -> dict[str, np.ndarray]:
     graph_linkage = find("graph_linkage")
     found: dict[str, np.ndarray] = {}
     for name, (graph, labels, X) in _graphs().items():
@@ -94,6 +100,11 @@ def merging_by_affinity() -> dict[str, np.ndarray]:
     found = {f"exact.{k}": v for k, v in _linked().items()}
     for update in ("paper_fast", "released_fast"):
         found |= {f"{update}.{k}": v for k, v in _linked(update=update).items()}
+    for n in (19, 20, 21):  # the released rescue asks for more than twenty times as many clusters
+        X = grid_points(n)
+        graph = find("affinity_graph")(X, 3)
+        tree = find("graph_linkage")(graph, np.arange(n), isolated="released", features=X, n_clusters=1)
+        found |= _tree(f"rescue.{n}", tree)
     return found | {f"candidates.{k}": v for k, v in _linked(candidates=3).items()}
 
 

@@ -48,6 +48,12 @@ def triplets() -> dict[str, np.ndarray]:
                 f"padded.{name}.{n}.n": count.numpy(),
                 f"padded.{name}.{n}.x": y.grad.numpy(),
             }
+    many = torch.arange(50) // 2  # more clusters than the negatives that a pair gets by default
+    x = torch.from_numpy(rng(6).normal(size=(50, 3)).astype(np.float32))
+    usual = sample(many, generator=torch.Generator().manual_seed(5))
+    found |= {"usual": usual.negative.numpy(), "usual loss": loss(x, usual).numpy()}
+    uniform = torch.rand(50 * 49 // 2, generator=torch.Generator().manual_seed(5))
+    found["usual padded"] = padded(x, many, uniform)[0].numpy()
     two = torch.tensor([0, 0, 1])
     cases = {
         "n 0": ((two, 0), {}),

@@ -25,7 +25,7 @@ def train_centred(
     """As :func:`~clustlib.jule.runs.clustering.train_jule` on centred images; a killed fit goes on where it was."""
     checkpoint = checkpoint_of(train_centred, locals())
     images = datasets.load(dataset)
-    chosen = clustering.settings(dataset, epochs=epochs)
+    chosen = {**clustering.settings(dataset, epochs=epochs), "scaled": False}
     model = clustering.fitted(shown(images), images.labels, seed, precision, device, checkpoint, **chosen)
     history = {name: np.array([line[name] for line in model.history_]) for name in ("n_clusters", "nmi", "accuracy")}
     found = {"OURS-SF": model.labels_sf_, "OURS-RC": model.labels_rc_}

@@ -47,6 +47,7 @@ def train_patches(
     patches = random_patches(learn, n_patches, PATCH, seed)
     white = whiten_patches(patches)[1].numpy().reshape(patches.shape)
     chosen: dict[str, Any] = {"epochs": epochs, "precision": precision, "network": {"batch_norm": batch_norm}}
+    chosen["scaled"] = False  # whitened
     model = PatchJULE(n_clusters, random_state=seed, device=device, checkpoint=checkpoint, **chosen).fit(white)
     loss = np.array(model.history_[-2]["loss"])
     return {**weights_of(model.network_), "seconds": seconds_of(model), "loss": loss}
