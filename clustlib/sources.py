@@ -221,6 +221,8 @@ class Code:
                 return None
             if definition.name in module.nodes:
                 return definition
+            if definition.name.startswith("__"):  # a module's own, as __file__
+                return None
             if definition.name not in module.imports:
                 raise LookupError(f"cannot find where {definition} is defined")
             definition = module.imports[definition.name]

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from clustlib.records.faults import Fault, changed_lines, faults, spans, statements_of
 from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, names
 
-FEW = 8  # changed definitions up to which each is tried on more faults
+# how many faults a definition is tried on, by how many definitions have changed
+FAULTS = {8: 6, 60: 3, 10**9: 1}
 WITNESSES_A_FAULT = 6  # that may miss a fault before it counts as not noticed
 Lines = Mapping[str, Mapping[str, Sequence[int]]]  # by witness, by module
 
@@ -247,7 +248,7 @@ def judge(
     differences = asked.differences(covered, before)
     wanted = sorted({w for found in covered.values() for w in found}) if not fresh else names(folder)
     after = asked.outcomes(new, wanted)
-    most = 6 if len(changed) <= FEW else 3
+    most = next(most for few, most in FAULTS.items() if len(changed) <= few)
     with ThreadPoolExecutor(runner.at_once) as pool:
         trials = list(pool.map(lambda d: asked.trial(d, changed[d], after, most), changed))
     for trial in trials:

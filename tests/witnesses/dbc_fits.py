@@ -57,7 +57,6 @@ def convolutional_autoencoder() -> dict[str, np.ndarray]:
         {"unpooling": "x"},
         {"whiten": 0},
         {"whiten": 1},
-        {"whiten": 12},
         {"whiten": 11},
         {"whiten": 2, "code": "relu"},
         {"checkpoint": "."},

@@ -166,12 +166,10 @@ def factorised_network() -> dict[str, np.ndarray]:
         with holding(home("to_input"), _SAVE_EVERY=8, _BATCH=4):
             found["noted"] = np.array(extract(images, network, size=32, device="cpu", cache="noted"))
         cases = {
-            "rank": ((images[0], network), {}),
             "channels": ((images[:, :2], network), {}),
             "none": ((images[:0], network), {}),
             "31": ((images, network), {"size": 31}),
             "nan": ((images * np.nan, network), {}),
-            "bool": ((images > 9, network), {}),
         }
         found |= errors_of(extract, cases)
         make = lambda **o: FCN(**{**how, "max_iter": 1, **o}).fit(images)  # noqa: E731
