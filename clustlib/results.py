@@ -24,7 +24,8 @@ BAND = 0.02  # half-width of a regression band, in the metric's units, where a t
 
 PLACE = "CLUSTLIB_RESULT"  # the environment variable that names the file for a notebook's outcome
 OK, UNFINISHED = "ok", "unfinished"
-NUMBERS = ("value", "seconds", "paper", "ours", "std", "difference")  # the columns of cells that hold numbers, or null where nothing was measured
+# the columns of cells that hold numbers, or null where nothing was measured
+NUMBERS = ("value", "seconds", "paper", "ours", "std", "difference")
 
 
 class ResultDamaged(OneLine, OSError):
