@@ -65,7 +65,7 @@ def html(tmp_path_factory, executed) -> Path:
     if built := os.environ.get("CLUSTLIB_HTML"):
         return Path(built).resolve()
     from clustlib.reproduce import notebook as nb
-    from clustlib.reproduce import site, workflow
+    from clustlib.reproduce import running, site, workflow
 
     book = tmp_path_factory.mktemp("book")
     for name in ("_config.yml", "_toc.yml", "CITATION.cff"):
@@ -80,7 +80,7 @@ def html(tmp_path_factory, executed) -> Path:
             output.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(notebook.path, output)
             if notebook.name in executed:
-                nb.run(notebook, "paper", {}, output)
+                running.run(notebook, "paper", {}, output)
         assert site.build() == 0
     _paths._root_from.cache_clear()
     return book / "_build/html"

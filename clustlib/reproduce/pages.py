@@ -143,7 +143,7 @@ def page(content: dict, name: str, result: Result | None, found: list[published.
     """
     with_effective_parameters(content)
     told = finding(content)
-    if result is not None:
+    if result is not None and result.paper in published.PAPERS:
         box = report.result_box(result.paper, result.key, result.comparison, found, told)
         tables = list(dict.fromkeys(result.comparison["table"])) if len(result.comparison) else []
         links = numbers_links(result.paper, tables) + colab_link(name)

@@ -167,7 +167,7 @@ def gather(folder: Path) -> None:
                 pages.dashboard(content, frame, shown_on(), extra)
             else:
                 own = done.get((notebook.paper, notebook.key))
-                pages.page(content, notebook.name, own, found[notebook.paper], extra)
+                pages.page(content, notebook.name, own, found.get(notebook.paper, []), extra)
             target.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     generated = folder / "book" / "generated"
     (generated / "verdicts.md").write_text(overview_page(), encoding="utf-8")
