@@ -10,8 +10,12 @@ from PIL import Image
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from clustlib import DBC, FCN, JULE, DeepCluster, FCAEFeatures, datasets
+from clustlib import DBC, FCN, GSNMF, JULE, DeepCluster, FCAEFeatures, datasets
+from clustlib._validation import check_parameters
 from clustlib.errors import DataCorrupt, UsageError
+from clustlib.fcn.ensemble_projection import EnsembleProjection
+from clustlib.fcn.linear_autoencoder import LinearAutoencoder
+from clustlib.jule.deep_autoencoder import DeepAutoencoder
 from clustlib.jule.patches import PatchJULE
 
 DIGITS = datasets.load("digits").take(90, 0)
@@ -169,3 +173,55 @@ def test_deepcluster_without_a_number_of_clusters_takes_what_the_images_bear():
         deepcluster(9).fit(DIGITS)
     with pytest.raises(UsageError, match="more than the 90 samples"):
         deepcluster(10_000).fit(DIGITS)
+
+
+JUNK = [
+    None,
+    True,
+    -1,
+    0,
+    2.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "nonsense",
+    [],
+    {},
+    10**30,
+    np.float64("nan"),
+    np.zeros(3),
+]
+KINDS = [
+    FCN,
+    FCAEFeatures,
+    DBC,
+    JULE,
+    PatchJULE,
+    DeepCluster,
+    GSNMF,
+    LinearAutoencoder,
+    EnsembleProjection,
+    DeepAutoencoder,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_parameter_is_looked_at(kind):
+    assert set(kind._parameter_constraints) == set(kind().get_params(deep=False))
+    for name, rule in kind._parameter_constraints.items():
+        refused = 0
+        for junk in JUNK:
+            try:
+                check_parameters(kind(**{name: junk}))
+            except UsageError as error:
+                refused += 1
+                assert name in str(error) and "\n" not in str(error) and len(str(error)) <= 200
+        assert refused >= 5 or rule == "no_validation"
+
+
+@every
+@pytest.mark.parametrize("bad", [{"device": "tpu"}, {"device": 2.5}, {"checkpoint": "."}, {"checkpoint": 3}])
+def test_where_a_fit_cannot_run_or_be_kept_is_one_line(make, bad):
+    with pytest.raises(UsageError, match=next(iter(bad))) as error:
+        make(**bad).fit(DIGITS.images)
+    assert "\n" not in str(error.value)
