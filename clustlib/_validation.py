@@ -212,8 +212,10 @@ def _held(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
 
 
 def _shaped(X: Any, shape: tuple[int, ...] | None) -> np.ndarray:
-    if not isinstance(X, np.ndarray) or X.dtype.kind not in "fiub":
-        raise NotNumbers(f"images must be numbers, got dtype {getattr(X, 'dtype', type(X).__name__)}")
+    if not isinstance(X, np.ndarray):
+        raise NotNumbers(f"images must be numbers in an array, got {type(X).__name__}")
+    if X.dtype.kind not in "fiub":
+        raise NotNumbers(f"images must be numbers, got dtype {X.dtype}")
     if X.ndim == 3:
         X = X[:, None]
     if X.ndim != 4:

@@ -34,8 +34,8 @@ IMAGES = [
     (lambda X: X[:0], "no images in an array of shape"),
     (with_nan, "NaN or infinite"),
     (lambda X: X.astype(np.float64) * 1e300, r"must be uint8 or floats in 0\.\.1"),
-    (lambda X: np.full(X.shape, "a"), "must be an array of numbers, got <U1"),
-    (lambda X: None, "must be an array of numbers"),
+    (lambda X: np.full(X.shape, "a"), "must be numbers, got dtype <U1"),
+    (lambda X: None, "must be numbers, got dtype object"),
     (lambda X: [1, 2], "must have shape"),
 ]
 

@@ -10,8 +10,12 @@ from PIL import Image
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from clustlib import DBC, FCN, JULE, DeepCluster, FCAEFeatures, datasets
+from clustlib import DBC, FCN, GSNMF, JULE, DeepCluster, FCAEFeatures, datasets
+from clustlib._validation import check_parameters
 from clustlib.errors import DataCorrupt, UsageError
+from clustlib.fcn.ensemble_projection import EnsembleProjection
+from clustlib.fcn.linear_autoencoder import LinearAutoencoder
+from clustlib.jule.deep_autoencoder import DeepAutoencoder
 from clustlib.jule.patches import PatchJULE
 
 DIGITS = datasets.load("digits").take(90, 0)
@@ -67,9 +71,9 @@ def test_what_is_no_image_is_one_line(make):
         (np.zeros((20, 16, 16, 3), np.uint8), "channels last"),
         (one_bright, "must be uint8 or floats"),
         (np.full((20, 1, 16, 16), 200.0), "divide by 255"),
-        (sparse.csr_array(np.eye(16)), "must be an array of numbers"),
+        (sparse.csr_array(np.eye(16)), "numbers in an array, got csr_array"),
         (gray[0], "shape"),
-        (None, "must be an array of numbers"),
+        (None, "must be numbers"),
     ):
         with pytest.raises(ValueError, match=message) as error:
             make().fit(bad)
@@ -169,3 +173,55 @@ def test_deepcluster_without_a_number_of_clusters_takes_what_the_images_bear():
         deepcluster(9).fit(DIGITS)
     with pytest.raises(UsageError, match="more than the 90 samples"):
         deepcluster(10_000).fit(DIGITS)
+
+
+JUNK = [
+    None,
+    True,
+    -1,
+    0,
+    2.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "nonsense",
+    [],
+    {},
+    10**30,
+    np.float64("nan"),
+    np.zeros(3),
+]
+KINDS = [
+    FCN,
+    FCAEFeatures,
+    DBC,
+    JULE,
+    PatchJULE,
+    DeepCluster,
+    GSNMF,
+    LinearAutoencoder,
+    EnsembleProjection,
+    DeepAutoencoder,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_parameter_is_looked_at(kind):
+    assert set(kind._parameter_constraints) == set(kind().get_params(deep=False))
+    for name, rule in kind._parameter_constraints.items():
+        refused = 0
+        for junk in JUNK:
+            try:
+                check_parameters(kind(**{name: junk}))
+            except UsageError as error:
+                refused += 1
+                assert name in str(error) and "\n" not in str(error) and len(str(error)) <= 200
+        assert refused >= 5 or rule == "no_validation"
+
+
+@every
+@pytest.mark.parametrize("bad", [{"device": "tpu"}, {"device": 2.5}, {"checkpoint": "."}, {"checkpoint": 3}])
+def test_where_a_fit_cannot_run_or_be_kept_is_one_line(make, bad):
+    with pytest.raises(UsageError, match=next(iter(bad))) as error:
+        make(**bad).fit(DIGITS.images)
+    assert "\n" not in str(error.value)
