@@ -72,7 +72,9 @@ def check_numbers(
     name: str = "X",
 ) -> np.ndarray:
     """The checks of :func:`check_features` on (n_samples, n_features) numbers, whose dtype stays what it is."""
-    X = _as_array(X, minimum, estimator, reset, name)
+    X = _as_array(X, estimator, reset, name)
+    if len(X) < minimum:
+        raise UsageError(f"{name} needs at least {minimum} samples, got {len(X)}")
     if X.dtype.kind not in "fiub":
         raise NotNumbers(f"{name} must hold numbers, got dtype {X.dtype}")
     low, high = X.min(), X.max()  # NaN is passed on to the extremes, and no mask is made
@@ -85,13 +87,13 @@ def check_numbers(
     return X
 
 
-def _as_array(X: Any, minimum: int, estimator: Any, reset: bool, name: str) -> np.ndarray:
+def _as_array(X: Any, estimator: Any, reset: bool, name: str) -> np.ndarray:
     """scikit-learn's ``check_array``, with names and widths kept for an ``estimator``; its messages on one line."""
     from sklearn.utils.validation import check_array, validate_data
 
     if hasattr(X, "detach"):  # a torch tensor, without importing torch
         X = X.detach().cpu().numpy()
-    rules: dict[str, Any] = {"ensure_all_finite": False, "order": "C", "ensure_min_samples": minimum}
+    rules: dict[str, Any] = {"ensure_all_finite": False, "order": "C"}
     try:
         if estimator is None:
             return check_array(X, input_name=name, **rules)
@@ -102,8 +104,8 @@ def _as_array(X: Any, minimum: int, estimator: Any, reset: bool, name: str) -> n
         if "feature names" in str(error):  # scikit-learn promises this text, a list over several lines
             raise
         text = one_line(error)
-        rank = re.search(r"array.* (?:sample|feature|dim)|D array", text) is not None
-        wanted = "have shape (n_samples, n_features)" if rank else "hold numbers"
+        wanted = "have shape (n_samples, n_features)" if re.search(r"with dim|D array", text) else "hold numbers"
+        wanted = "not be empty" if re.search(r" 0 (?:sample|feature)", text) else wanted
         raise UsageError(f"{name} must {wanted}: {text}"[:_LONGEST]) from None
 
 
@@ -210,8 +212,10 @@ def _held(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
 
 
 def _shaped(X: Any, shape: tuple[int, ...] | None) -> np.ndarray:
-    if not isinstance(X, np.ndarray) or X.dtype.kind not in "fiub":
-        raise NotNumbers(f"images must be an array of numbers, got {getattr(X, 'dtype', type(X).__name__)}")
+    if not isinstance(X, np.ndarray):
+        raise NotNumbers(f"images must be numbers in an array, got {type(X).__name__}")
+    if X.dtype.kind not in "fiub":
+        raise NotNumbers(f"images must be numbers, got dtype {X.dtype}")
     if X.ndim == 3:
         X = X[:, None]
     if X.ndim != 4:
@@ -260,7 +264,7 @@ def check_parameters(estimator: Any, **values: Any) -> None:
     """Raise :class:`UsageError` unless every parameter meets the ``_parameter_constraints`` of its class.
 
     Those are scikit-learn's. Booleans are no numbers here. ``values`` stand in for parameters of their names, where
-    None has been resolved.
+    None has been resolved. NumPy's scalars become Python's, equal ones: neither torch nor a file takes all of them.
     """
     from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
@@ -272,6 +276,8 @@ def check_parameters(estimator: Any, **values: Any) -> None:
             validate_parameter_constraints(rules, {name: value}, owner)
         except InvalidParameterError as error:
             raise UsageError(one_line(error)[:_LONGEST]) from None
+        if isinstance(value, np.generic) and name not in values:
+            setattr(estimator, name, value.item())
 
 
 def integers(least: int, most: int | None = None) -> Any:

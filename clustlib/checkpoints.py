@@ -79,6 +79,15 @@ def unsealed(path: Path, otherwise: str = "delete it to start again") -> io.Byte
     return io.BytesIO(content)
 
 
+def _unboxed(state: Any) -> Any:
+    """``state`` with Python's numbers for NumPy's scalars, which a file that runs no code cannot hold."""
+    if type(state) is dict:
+        return {name: _unboxed(value) for name, value in state.items()}
+    if type(state) in (list, tuple):
+        return type(state)(map(_unboxed, state))
+    return state.item() if isinstance(state, np.generic) else state
+
+
 class Checkpoint:
     """One fit's file. ``path=None`` keeps nothing: every method does nothing.
 
@@ -105,7 +114,7 @@ class Checkpoint:
         import torch
 
         buffer = io.BytesIO()
-        torch.save({"format": _FORMAT, "identity": self._identity, "state": state}, buffer)
+        torch.save({"format": _FORMAT, "identity": self._identity, "state": _unboxed(state)}, buffer)
         _paths.write_atomically(self.path, seal(buffer))
 
     def load(self, device: Any = "cpu") -> dict[str, Any] | None:

@@ -46,7 +46,10 @@ def verdict_table(found: list[Result]) -> Styler:
     rows = []
     for paper in published.PAPERS:
         own = counts[counts.index.str.startswith(f"{paper}/")]
-        rows += [{"paper": paper, "table": page_link(pages[name]), **_added_up(line)} for name, line in own.iterrows()]
+        rows += [
+            {"paper": paper, "table": page_link(pages[name], str(name).partition("/")[2]), **_added_up(line)}
+            for name, line in own.iterrows()
+        ]
         rows += [{"paper": paper, "table": "all", **_added_up(own.sum())}] if len(own) else []
     return styled(pd.DataFrame(rows), "verdicts")
 

@@ -24,7 +24,8 @@ BAND = 0.02  # half-width of a regression band, in the metric's units, where a t
 
 PLACE = "CLUSTLIB_RESULT"  # the environment variable that names the file for a notebook's outcome
 OK, UNFINISHED = "ok", "unfinished"
-NUMBERS = ("value", "seconds")  # the columns of cells that hold numbers, or null where nothing was measured
+# the columns of cells that hold numbers, or null where nothing was measured
+NUMBERS = ("value", "seconds", "paper", "ours", "std", "difference")
 
 
 class ResultDamaged(OneLine, OSError):
@@ -130,8 +131,12 @@ def bands() -> dict[str, dict[str, list[float]]]:
 
 
 def regression_metrics(measured: pd.DataFrame) -> dict[str, float]:
-    """The mean over seeds of every measured cell, by name."""
-    means = measured.dropna(subset=["value"]).groupby(["dataset", "method", "metric"], sort=False)["value"].mean()
+    """The mean over seeds of every measured cell, by name; the variants of a row, where it has several, apart."""
+    by = ["dataset", "method", "metric"]
+    several = "variant" in measured and measured.groupby(by)["variant"].nunique().max() > 1
+    known = measured.dropna(subset=["value"])
+    known = known.assign(variant=known["variant"].fillna("")) if several else known
+    means = known.groupby([*by, "variant"] if several else by, sort=False)["value"].mean()
     return {" | ".join(str(part) for part in name): float(value) for name, value in means.items()}
 
 

@@ -339,14 +339,14 @@ def broken(images: np.ndarray) -> np.ndarray:
         ({}, lambda X: X[:0], "no images"),
         ({}, broken, "NaN"),
         ({}, lambda X: X[:4], "more than the 4 samples"),
-        ({"n_clusters": 0}, lambda X: X, "integer from 1 on"),
-        ({"alpha": 0.0}, lambda X: X, "alpha must be positive"),
-        ({"decay": 0.0}, lambda X: X, "decay must be above 0"),
-        ({"radius": -1.0}, lambda X: X, "radius must be positive"),
-        ({"normalisation": "some"}, lambda X: X, "boosted, soft, none"),
-        ({"optimizer": "newton"}, lambda X: X, "adam, sgd"),
+        ({"n_clusters": 0}, lambda X: X, "n_clusters"),
+        ({"alpha": 0.0}, lambda X: X, "alpha"),
+        ({"decay": 0.0}, lambda X: X, "decay"),
+        ({"radius": -1.0}, lambda X: X, "radius"),
+        ({"normalisation": "some"}, lambda X: X, "normalisation"),
+        ({"optimizer": "newton"}, lambda X: X, "optimizer"),
         ({"batch_size": 1}, lambda X: X, "batch_size"),
-        ({"start": "best"}, lambda X: X, "distortion, even"),
+        ({"start": "best"}, lambda X: X, "start"),
         ({"smoothing": -1}, lambda X: X, "smoothing"),
     ],
 )
@@ -361,9 +361,9 @@ def test_other_images_than_those_of_the_fit_are_refused(digits, features):
         features.transform(np.zeros((2, 1, 9, 9), np.uint8))
 
 
-def test_floats_are_taken_as_they_are(digits):
+def test_floats_are_what_their_bytes_are(digits):
     bytes_, floats_ = (
         FCAEFeatures(epochs=0, whiten=None, random_state=0).fit(images).embedding_
-        for images in (digits.images, digits.images.astype(np.float32) / 16)
+        for images in (digits.images, digits.images.astype(np.float32) / 255)
     )
     np.testing.assert_allclose(bytes_, floats_, atol=1e-5)

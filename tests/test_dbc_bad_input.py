@@ -33,9 +33,9 @@ IMAGES = [
     (lambda X: X[0, 0], r"shape \(N, C, H, W\) or \(N, H, W\), got \(8, 8\)"),
     (lambda X: X[:0], "no images in an array of shape"),
     (with_nan, "NaN or infinite"),
-    (lambda X: X.astype(np.float64) * 1e300, "NaN or infinite"),
-    (lambda X: np.full(X.shape, "a"), "must be numbers, got dtype"),
-    (lambda X: None, "must be numbers"),
+    (lambda X: X.astype(np.float64) * 1e300, r"must be uint8 or floats in 0\.\.1"),
+    (lambda X: np.full(X.shape, "a"), "must be numbers, got dtype <U1"),
+    (lambda X: None, "must be numbers, got dtype object"),
     (lambda X: [1, 2], "must have shape"),
 ]
 
@@ -82,9 +82,9 @@ def test_options_of_the_auto_encoder(digits, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_clusters": 2.5}, "'n_clusters' parameter.*got 2.5"),
+        ({"n_clusters": 2.5}, "'n_clusters' parameter.*Got 2.5"),
         ({"n_clusters": True}, "'n_clusters' parameter.*boolean, got True"),
-        ({"n_clusters": "4"}, "'n_clusters' parameter.*got '4'"),
+        ({"n_clusters": "4"}, "'n_clusters' parameter.*Got '4'"),
         ({"n_clusters": 201}, "more than the 200 samples"),
         ({"alpha": float("nan")}, "'alpha' parameter of DBC"),
         ({"v": -1.0}, "'v' parameter of DBC"),
@@ -109,7 +109,7 @@ def test_options_of_the_auto_encoder(digits, options, message):
         ({"normalisation": "hard"}, "'normalisation' parameter of DBC"),
         ({"checkpoint": "."}, "checkpoint must be a file"),
         ({"features": "codes"}, "features must be an FCAEFeatures, got str"),
-        ({"optimizer": None}, "'optimizer' parameter.*got None"),
+        ({"optimizer": None}, "'optimizer' parameter.*Got None"),
         ({"random_state": -1}, "'random_state' parameter"),
         ({"device": "tpu"}, '"auto", "cpu" or "cuda"'),
     ],
@@ -137,14 +137,15 @@ def test_few_images_have_fewer_directions_and_say_so(digits):
 def test_parameters_may_be_numpy_scalars_and_a_checkpoint_knows_them(digits, tmp_path):
     options = {"epochs": 1, "batch_size": 64, "alpha": 2.0, "random_state": 3}
     same = {name: np.array(value)[()] for name, value in options.items()}
-    plain = DBC(4, **options, checkpoint=tmp_path / "dbc.pt").fit(digits[:80])
-    again = DBC(np.int64(4), **same, checkpoint=tmp_path / "dbc.pt").fit(digits[:80].astype(np.int64))
+    digits = digits[:80].copy()  # torch chooses its kernels by the strides, even those of a single channel
+    plain = DBC(4, **options, checkpoint=tmp_path / "dbc.pt").fit(digits)
+    again = DBC(np.int64(4), **same, checkpoint=tmp_path / "dbc.pt").fit(digits.astype(np.int64))
     np.testing.assert_array_equal(plain.labels_, again.labels_)
     with pytest.raises(UsageError, match=r"decay: 0\.94 there, 0\.5 here"):
-        DBC(4, **options, decay=0.5, checkpoint=tmp_path / "dbc.pt").fit(digits[:80])
+        DBC(4, **options, decay=0.5, checkpoint=tmp_path / "dbc.pt").fit(digits)
     unseeded = {**options, "random_state": None, "checkpoint": tmp_path / "unseeded.pt"}
-    unseeded |= {"features": FCAEFeatures(epochs=0, whiten=20, random_state=0).fit(digits[:80])}
-    first, second = (DBC(4, **unseeded).fit(digits[:80]) for _ in range(2))
+    unseeded |= {"features": FCAEFeatures(epochs=0, whiten=20, random_state=0).fit(digits)}
+    first, second = (DBC(4, **unseeded).fit(digits) for _ in range(2))
     np.testing.assert_array_equal(first.labels_, second.labels_)
 
 

@@ -154,9 +154,9 @@ class TestFeatures:
     @pytest.mark.parametrize(
         ("bad", "message"),
         [
-            (np.zeros((2, 16, 16)), "shape"),
+            (np.zeros((16, 16)), "shape"),
             (np.zeros((2, 2, 16, 16)), "shape"),
-            (np.zeros((0, 1, 16, 16)), "shape"),
+            (np.zeros((0, 1, 16, 16)), "no images"),
             (np.full((1, 1, 16, 16), np.nan), "NaN"),
             (np.array([[[["a"]]]]), "numbers"),
         ],
@@ -250,7 +250,7 @@ class TestBaselines:
         np.testing.assert_allclose(found, expected, atol=0.02)
 
     def test_ensemble_projection_refuses(self):
-        with pytest.raises(ValueError, match="at least 30"):
+        with pytest.raises(ValueError, match="minimum of 30"):
             EnsembleProjection(2).fit(self.X[:10])
         with pytest.raises(ValueError, match="n_sets"):
             EnsembleProjection(0).fit(self.X)

@@ -14,7 +14,7 @@ from clustlib.transfer import random_patches, svm_accuracy
 from clustlib.transfer.verification import cosine
 
 JUNK = st.sampled_from(
-    [None, True, 0, -1, 2.5, float("nan"), float("inf"), "", "auto", "nonsense", [], [1], {}, 10**30, np.int64(2)]
+    [None, True, 0, -1, 2.5, float("nan"), float("inf"), "", "auto", "nonsense", [], [1], {}, -(10**30), np.int64(2)]
 )
 BOTH = st.sampled_from(["published", "released"])
 SEED = st.sampled_from([0, 7, np.int64(3), None, np.random.RandomState(0)])

@@ -106,7 +106,7 @@ def test_plain_python_writes_the_same_result_as_jupyter(book):
 
 def test_plain_python_needs_no_jupyter(book):
     """The protocol runs where papermill, Jupyter, faiss, pooch, psutil and Snakemake cannot be imported."""
-    imports = "from clustlib import experiments, records, results\ndisplay('what Jupyter shows', 1)\n"
+    imports = "from clustlib import jule, records, results\ndisplay('what Jupyter shows', 1)\n"
     write_notebook(book, "jule", "table-03", PARAMETERS, imports, FINISH)
     script = """
 import sys

@@ -135,8 +135,8 @@ def one_bright_pixel():
         (IMAGES.transpose(0, 2, 3, 1), "channels last: images.transpose"),
         (IMAGES[0, 0], "N, C, H, W"),
         (IMAGES[:0], "no images"),
-        ([["a"]], "array of numbers"),
-        (None, "array of numbers"),
+        ([["a"]], "must be numbers"),
+        (None, "must be numbers"),
     ],
 )
 def test_images_on_another_scale_or_of_another_shape_are_refused(images, message):

@@ -17,8 +17,7 @@ from clustlib._validation import check_images, check_parameters, choices, intege
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.features import FCAEFeatures, network_of
 from clustlib.dbc.linear_code import discriminant_encoder, has_linear_code, with_code
-from clustlib.dbc.minibatch import as_tensor, optimizer_of, over_all, settle_batch_norm, settling, shuffled
-from clustlib.dbc.options import TRAINING
+from clustlib.dbc.minibatch import TRAINING, as_tensor, optimizer_of, over_all, settle_batch_norm, settling, shuffled
 from clustlib.dbc.start import CHOICES, averaged, kmeans_start
 from clustlib.errors import UsageError
 from clustlib.kernels.boosting import NORMALISATIONS, boosted_target

@@ -18,6 +18,7 @@ from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.linear_code import whitened_encoder, with_code
 from clustlib.dbc.minibatch import (
     SCALINGS,
+    TRAINING,
     as_tensor,
     floats,
     optimizer_of,
@@ -26,7 +27,6 @@ from clustlib.dbc.minibatch import (
     shuffled,
 )
 from clustlib.dbc.network import CODES, FCAE, UNPOOLINGS
-from clustlib.dbc.options import TRAINING
 from clustlib.errors import UsageError
 from clustlib.saving import System, state_of, weights_of
 
@@ -35,7 +35,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
     """The codes of a fully convolutional auto-encoder. With k-means on them: the row FCAE-KMS.
 
     The paper names no optimiser, learning rate, batch size, number of epochs or scaling of the pixels: the defaults
-    here are this book's, and the page of the method tells what others gave.
+    here are this book's, and "How the settings were found" in the book tells what others gave.
 
     Parameters
     ----------

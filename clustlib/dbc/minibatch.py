@@ -1,5 +1,6 @@
 """What both stages of DBC share: images in memory, batches without a loader, optimisers by name."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -8,12 +9,23 @@ import numpy as np
 import torch
 from torch import nn
 
+from clustlib._validation import choices, integers, numbers
 from clustlib.errors import UsageError
 
 _WHOLE = 1024  # images to a batch where nothing is learnt
 _SETTLING = 10 * _WHOLE  # images that settle batch-norm statistics between epochs
 OPTIMIZERS = ("adam", "sgd")
 SCALINGS = ("pixels", "rms")
+TRAINING: dict[str, Any] = {  # what both stages take, in scikit-learn's terms
+    "epochs": [integers(0)],
+    "batch_size": [integers(2)],
+    "learning_rate": [numbers(0, closed="neither")],
+    "weight_decay": [numbers(0)],
+    "optimizer": [choices(*OPTIMIZERS)],
+    "random_state": ["random_state"],
+    "device": "no_validation",  # clustlib._device.resolve names what is wrong
+    "checkpoint": [str, os.PathLike, None],
+}
 
 
 def as_tensor(images: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -165,6 +165,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         return _NETWORKS[self.network](size, **options).to(self._device)  # type: ignore[arg-type]
 
     def _fit(self, source: ArrayImages | FolderImages, labels: np.ndarray | None, kept: Checkpoint) -> None:
+        state = kept.load(self._device)
+        if state is not None:
+            self._seed = state["seed"]  # where random_state is None, it is another one by now
         self.network_ = self._build(source.size)
         training = Classification(
             self.network_,
@@ -177,7 +180,6 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             batch_size=self.batch_size,
             seed=self._seed,
         )
-        state = kept.load(self._device)
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
         current = self._resume(training, state)
         bar = tqdm(range(len(self.history_), self.epochs), desc="DeepCluster epochs", disable=not self._shows())
@@ -222,6 +224,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             previous = None if entry is None or self._previous is None else torch.from_numpy(self._previous)
             kept.save(
                 {
+                    "seed": self._seed,
                     "training": training.state(),
                     "clusters": torch.from_numpy(found),
                     "previous": previous,

@@ -102,6 +102,11 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
             out[:, number] = softmax(X @ weights.T + offsets, axis=1)
         return out.reshape(len(X), -1)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # float32 for all
+        return tags
+
     def _spread_out(self, X: np.ndarray, squares: np.ndarray, random: np.random.RandomState) -> np.ndarray:
         """Of several random sets of samples the one with the largest sum of mutual distances."""
         best, furthest = np.empty(0, int), -1.0

@@ -146,7 +146,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
             check_n_clusters(self.n_clusters, len(features))
         self._load_network()
         X = unit_rows(self._activations(features))
-        path = None if self.checkpoint is None else Path(self.checkpoint)
+        path = Checkpoint(self.checkpoint, {}).path
         factors = path and path.with_name(f"{path.name}.factors")
         self.factorisation_ = GSNMF(**self._settings(), checkpoint=factors).fit(X)
         self.history_: list[dict[str, Any]] = [

@@ -102,17 +102,10 @@ def _checked(images: Any, size: int) -> np.ndarray:
 
 
 def _identity(images: np.ndarray, network: Any, size: int) -> str:
-    shaping: tuple[Any, ...] = (
-        type(network).__name__,
-        size,
-        images.shape,
-        images.dtype,
-        network.mean,
-        network.scale,
-        _RULE,
-    )
-    shaping += ("0..1",) if images.dtype.kind == "f" else ()
+    shaping = (type(network).__name__, size, images.shape, images.dtype, network.mean, network.scale, _RULE)
     total = hashlib.sha256(repr(shaping).encode())
+    if images.dtype.kind == "f":
+        total.update(b"0..1")  # and not 0..255
     total.update(np.ascontiguousarray(images).view(np.uint8).data)
     for value in network.state_dict().values():
         total.update(value.cpu().contiguous().numpy().tobytes())

@@ -133,6 +133,11 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
             parts = torch.from_numpy(np.array(X)).split(_WHOLE)
             return torch.cat([self.network_.encoder(part.to(where)).cpu() for part in parts]).numpy()
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # float32 for all
+        return tags
+
 
 def _epoch(network: Any, optimiser: Any, rows: Any, batch_size: int, drawn: Any) -> float:
     """One pass over the rows in random order; the mean cross-entropy a pixel."""

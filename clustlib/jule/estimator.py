@@ -221,6 +221,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
 
     def predict(self, images: Any) -> np.ndarray:
         """The clusters (N,) int64 of images as :meth:`transform` takes them, by their nearest fitted ones' features."""
+        check_is_fitted(self)
         return by_neighbours(self.embedding_, self.labels_, self.transform(images))
 
     def _begin(self, images: np.ndarray, merging: Merging, truth: np.ndarray | None) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def kmeans(
     ------
     ValueError : more clusters than rows, an unknown choice, NaN.
     """
-    check_integer("n_iter", n_iter, 1)
+    check_integer("n_iter", n_iter, 1, 2**31 - 1)
     check_integer("seed", seed, 0)
     if on_gpu(rows if isinstance(rows, Tensor) else device) and backend != "faiss":
         return _kmeans_on_gpu(rows, n_clusters, n_iter, seed, split, device)

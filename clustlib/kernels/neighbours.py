@@ -71,7 +71,7 @@ def knn(X: Any, k: int, *, backend: str = "auto", device: str = "auto") -> tuple
     ValueError
         NaN, infinite, empty or badly shaped input; ``k`` outside [1, N - 1]; an unknown backend.
     """
-    if on_gpu(X):
+    if on_gpu(getattr(X, "device", None)):
         from clustlib.kernels.torch_neighbours import nearest_neighbours
 
         found: Any = nearest_neighbours(X, k)
@@ -119,7 +119,7 @@ def affinity_graph(
         indices, d2 = X
         indices, d2 = _check_neighbours(indices, d2, n_neighbors)
     else:
-        if on_gpu(X):
+        if on_gpu(getattr(X, "device", None)):
             from clustlib.kernels.torch_neighbours import affinities
 
             edges: Any = affinities(X, n_neighbors, a, variant)

@@ -87,7 +87,9 @@ def _records() -> list[Record]:
     return [record for key in store.all_keys() if (record := store.read(key))]
 
 
-def _seen(tree: Path, records: Sequence[Record], known: Ledger, moved: Mapping[str, str]) -> list[Seen | None]:
+def _seen(
+    tree: Path, records: Sequence[Record], known: Ledger, moved: Mapping[str, str], rule: Path | None = None
+) -> list[Seen | None]:
     """What each record's run goes through in a tree, wherever its function stands there."""
 
     def places(record: Record) -> list[str]:
@@ -97,7 +99,7 @@ def _seen(tree: Path, records: Sequence[Record], known: Ledger, moved: Mapping[s
     gpu = [provenance.on_gpu(record.provenance) for record in records]
     runs = [(places(record), record.params, False) for record in records]
     runs += [(places(record), record.params, True) for record, there in zip(records, gpu) if there]
-    found = of_runs(tree, runs)
+    found = of_runs(tree, runs, rule)
     beyond = iter(found[len(records) :])
     pairs = [(on_cpu, next(beyond) if there else on_cpu) for on_cpu, there in zip(found, gpu)]
     return [Seen(on_cpu, there) if on_cpu and there else None for on_cpu, there in pairs]
@@ -150,6 +152,7 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
     records, known, moved = _records(), ledger(), dict(moved or {})
     with worktree(outcome.base) as tree:
         before, after = _seen(tree, records, known, {}), _seen(_paths.root(), records, known, moved)
+        rewritten = _rewritten(tree, records, known, before)
         changes = []
         for record, one, two in zip(records, before, after):
             if one and two is None:
@@ -157,8 +160,8 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
             elif one and two and one.there.mark != two.there.mark:
                 changes.append(Change(record, one, two))
         _judge(outcome, changes, tree)
-    if outcome.carried or moved:
-        outcome.entry = _entry(outcome, note, moved)
+    if outcome.carried or moved or rewritten:
+        outcome.entry = _entry(outcome, note, moved, rewritten)
         known.append(outcome.entry)
     return outcome
 
@@ -183,7 +186,17 @@ def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path) -> None:
             outcome.carried.append(change)
 
 
-def _entry(outcome: Outcome, note: str, moved: dict[str, str]) -> Entry:
+def _rewritten(tree: Path, records: Sequence[Record], known: Ledger, before: Sequence[Seen | None]) -> dict[str, str]:
+    """The marks of ``tree`` as it wrote them itself, and as they are written now, where that is not the same."""
+    files = [folder / "clustlib" / "sources.py" for folder in (tree, _paths.root())]
+    if not (tree / "clustlib" / "records" / "marks.py").is_file() or files[0].read_bytes() == files[1].read_bytes():
+        return {}
+    own = _seen(tree, records, known, {}, rule=tree)
+    pairs = {one.there.mark: two.there.mark for one, two in zip(own, before) if one and two}
+    return {mine: now for mine, now in pairs.items() if mine != now}
+
+
+def _entry(outcome: Outcome, note: str, moved: dict[str, str], rewritten: dict[str, str]) -> Entry:
     """The ledger's line for what was carried."""
     names = sorted({name.split(":")[1] for change in outcome.carried for name in change.definitions})
     told = f"changed: {', '.join(names[:8])}{' and others' if len(names) > 8 else ''}"
@@ -192,7 +205,7 @@ def _entry(outcome: Outcome, note: str, moved: dict[str, str]) -> Entry:
         note=note or (told if names else "run functions moved"),
         date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         commits=(outcome.base[:12], provenance.commit()),
-        marks={change.before.there.mark: change.after.there.mark for change in outcome.carried},
+        marks=rewritten | {change.before.there.mark: change.after.there.mark for change in outcome.carried},
         cpu_only=tuple(sorted({change.before.there.mark for change in outcome.carried if change.unseen})),
         runs=moved,
         witnesses=tuple(verdict.agreeing) if verdict else (),

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tqdm.auto import tqdm
+
 from clustlib.records.faults import Fault, changed_lines, faults, spans, statements_of
 from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, names
 
@@ -250,7 +252,10 @@ def judge(
     after = asked.outcomes(new, wanted)
     most = next(most for few, most in FAULTS.items() if len(changed) <= few)
     with ThreadPoolExecutor(runner.at_once) as pool:
-        trials = list(pool.map(lambda d: asked.trial(d, changed[d], after, most), changed))
+        made = pool.map(lambda d: asked.trial(d, changed[d], after, most), changed)
+        trials = list(
+            tqdm(made, desc="definitions tried on faults", total=len(changed), unit="definition", leave=False)
+        )
     for trial in trials:
         for witness in trial.witnesses:
             if witness not in differences and (difference := compare(before[witness], after[witness])):

@@ -55,10 +55,16 @@ def _behind(code: Any, places: Sequence[str], params: dict[str, Any], gpu: bool)
     return Behind(place, code.mark(roots, gpu), labels)
 
 
-def of_runs(tree: Path, runs: Sequence[tuple[Sequence[str], dict[str, Any], bool]]) -> list[Behind | None]:
-    """What each run (places, parameters, on a GPU) goes through in a checkout; None where it has no such function."""
+def of_runs(
+    tree: Path, runs: Sequence[tuple[Sequence[str], dict[str, Any], bool]], rule: Path | None = None
+) -> list[Behind | None]:
+    """What each run (places, parameters, on a GPU) goes through in a checkout; None where it has no such function.
+
+    ``rule`` is the checkout whose way to make marks is used; by default that of the running code.
+    """
+    script = Path(__file__).resolve() if rule is None else rule / "clustlib" / "records" / "marks.py"
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), str(tree)],
+        [sys.executable, str(script), str(tree)],
         input=json.dumps(runs),
         capture_output=True,
         text=True,

@@ -19,12 +19,13 @@ from witnesses import (
     jule_fits,
     linkage,
     measures,
+    own_images,
     runs,
     triplets,
 )
 
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
-    *(runs, deepcluster_runs, fcn_runs, downstream),
+    *(runs, deepcluster_runs, fcn_runs, downstream, own_images),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

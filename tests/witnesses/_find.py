@@ -12,15 +12,15 @@ _NOT_BEHIND_RECORDS = ("images", "plots", "published", "records", "reproduce")  
 
 
 @cache
-def _modules(name: str) -> list[str]:
-    """The modules whose text defines ``name`` at the top level, shortest path first."""
+def _modules(name: str, wanted: tuple[str, ...] = ()) -> list[str]:
+    """The modules whose text defines ``name`` at the top level, shortest path first; ``wanted`` rooms among them."""
     import clustlib
 
     root = Path(clustlib.__path__[0])
     defines = re.compile(rf"^(class|def|async def) {name}\b|^{name}(: .*)? = ", re.MULTILINE)
     found = []
     for path in sorted(root.rglob("*.py")):
-        if path.name == "equations.py" or path.relative_to(root).parts[0] in _NOT_BEHIND_RECORDS:
+        if path.name == "equations.py" or path.relative_to(root).parts[0] in set(_NOT_BEHIND_RECORDS) - set(wanted):
             continue
         if defines.search(path.read_text(encoding="utf-8")):
             parts = path.relative_to(root.parent).with_suffix("").parts
@@ -30,7 +30,7 @@ def _modules(name: str) -> list[str]:
 
 def home(name: str, *hints: str) -> Any:
     """The module that defines ``name``; where several do, the one whose path holds the most of the hints."""
-    modules = _modules(name)
+    modules = _modules(name, hints)
     if not modules:
         raise LookupError(f"clustlib defines no {name}")
     best = max(modules, key=lambda module: sum(hint in module for hint in hints))

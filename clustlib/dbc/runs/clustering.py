@@ -14,7 +14,7 @@ from clustlib.published.tables import choose
 
 METHODS = ("KMS", "FCAE-KMS", "DBC")
 STARTS = ("full", "half", "random")
-# the settings of figure 9, by the names of its curves; what is not said is the paper's own
+# the settings of figure 9, by the names of its curves; what is not said is our default
 CURVES: dict[str, dict[str, Any]] = {
     "alpha 1.5": {"alpha": 1.5},
     "alpha 2": {},
@@ -32,7 +32,7 @@ BINS = 20  # of the histograms of scores, between 0 and 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a data set is trained; chosen on reconstruction, see the method's page."""
+    """How a data set is trained; book/dbc/findings.md tells how that was chosen."""
 
     pretrain_epochs: int
     epochs: int
@@ -231,7 +231,7 @@ def cluster(
 def _kmeans_on_codes(
     images: datasets.ImageSet, dataset: str, seed: int, chosen: Recipe, device: str
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """K-means as the paper has it, and the scores of the other ways to start from the codes."""
+    """K-means on the whitened code, and the scores of the other ways to start from it."""
     from clustlib.dbc.estimator import DBC
     from clustlib.dbc.start import averaged, kmeans_start
 

@@ -1,0 +1,35 @@
+"""The number of clusters: the rule, its curve and the runs that compare it with others."""
+
+import numpy as np
+
+from witnesses._data import blobs, digits
+from witnesses._find import find, home
+from witnesses._sets import plain, refusals, registered
+
+
+def number_of_clusters() -> dict[str, np.ndarray]:
+    """Every cut of a tree on groups of very different sizes, doubles and points alone; the runs on digits."""
+    runs = home("count_clusters", "images")
+    found: dict[str, np.ndarray] = {}
+    estimate, lengths, mutual = find("estimate", "images"), find("description_lengths"), find("mutual_edges")
+    for name, rows in (("groups", blobs((25, 12, 8, 3, 1), 5)), ("few", blobs((4, 2), 3)), ("one", blobs((30,), 4))):
+        case = runs.prepared(rows, 1)
+        chosen = estimate(case.tree, case.neighbours)
+        found |= {
+            f"{name}.k": np.array([chosen.n_clusters, *chosen.alternatives]),
+            f"{name}.curve": chosen.description_length,
+            f"{name}.plain": lengths(case.tree, mutual(case.neighbours)),
+        }
+    with registered() as sets:
+        images, labels = digits((40, 30, 20, 12))
+        sets["digits"] = type(sets["digits"])(images, labels, "digits")
+        for method in ("Description length", "Planted partition", "Largest drop", "Silhouette", "Eigengap", "HDBSCAN"):
+            found |= plain(runs.count_clusters("digits", method, features="pixels"), method)
+        found |= plain(runs.count_clusters("digits", "Description length", features="pixels", size=60), "drawn")
+        found |= plain(runs.count_on_subsets("digits", features="pixels", draws=4, seed=2), "subsets")
+        found |= plain(runs.count_one_class("digits", features="pixels"), "one class")
+        found |= refusals(runs.count_clusters, [{"method": "x"}, {"size": 19}, {"features": "x"}], dataset="digits")
+    return found
+
+
+WITNESSES = {"number-of-clusters": number_of_clusters}
