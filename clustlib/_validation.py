@@ -74,7 +74,7 @@ def check_numbers(
     """The checks of :func:`check_features` on (n_samples, n_features) numbers, whose dtype stays what it is."""
     X = _as_array(X, estimator, reset, name)
     if len(X) < minimum:
-        raise UsageError(f"{name} needs at least {minimum} samples, got {len(X)}")
+        raise UsageError(f"{name} needs at least {minimum} samples, got {len(X)} sample{'s' * (len(X) != 1)}")
     if X.dtype.kind not in "fiub":
         raise NotNumbers(f"{name} must hold numbers, got dtype {X.dtype}")
     low, high = X.min(), X.max()  # NaN is passed on to the extremes, and no mask is made

@@ -170,7 +170,9 @@ def test_another_network_proves_nothing(paper):
 
 
 def test_a_row_whose_reading_nobody_declared_is_refused(paper, book):
-    (book / "book/published/jule/readings.yml").write_text("rows: [{methods: [B], reading: as written}]\n")
+    (book / "book/published/jule/readings.yml").write_text(
+        "rows: [{methods: [B], reading: as written}]\n", encoding="utf-8"
+    )
     with pytest.raises(UsageError, match=r"does not say which reading 'A' of table-99 is"):
         published.compare(cells(("mnist", "A", 0.5, 0)), paper, "table-99")
 
@@ -187,13 +189,13 @@ def test_a_row_whose_reading_nobody_declared_is_refused(paper, book):
 )
 def test_wrong_readings_are_refused(paper, book, row, message):
     text = READINGS[: READINGS.index("rows:")]
-    (book / "book/published/jule/readings.yml").write_text(f"{text}rows: [{row}]\n")
+    (book / "book/published/jule/readings.yml").write_text(f"{text}rows: [{row}]\n", encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         published.readings("jule")
 
 
 def test_constants_are_counted_apart_from_scores(paper, book):
-    (book / "book/published/jule/table-99.yml").write_text(f"{YML}constants: [A]\n")
+    (book / "book/published/jule/table-99.yml").write_text(f"{YML}constants: [A]\n", encoding="utf-8")
     found = published.compare(cells(("mnist", "A", 0.5, 0), ("mnist", "B", 0.6, 0)), paper, "table-99")
     counts = published.summary(found)
     assert counts["as printed"] == 1 and counts["reproduced"] == 1

@@ -37,7 +37,7 @@ except DataCorrupt as error:
     print(error, end="|")
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True, timeout=120, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     said, _, megabytes = done.stdout.partition("|")
     return said, int(megabytes or said)

@@ -90,7 +90,7 @@ def test_with_the_package_only_iec_is_excused(stub):
 def test_the_package_is_the_one_that_the_project_pins():
     root = Path(__file__).resolve().parent.parent
     extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert extras["peers"] == [dbc.runs.peers.PACKAGE]
+    assert dbc.runs.peers.PACKAGE in extras["peers"]
 
 
 @pytest.mark.parametrize("method", ["DCN", "DEC"])

@@ -250,7 +250,7 @@ class TestBaselines:
         np.testing.assert_allclose(found, expected, atol=0.02)
 
     def test_ensemble_projection_refuses(self):
-        with pytest.raises(ValueError, match="minimum of 30"):
+        with pytest.raises(ValueError, match="at least 30"):
             EnsembleProjection(2).fit(self.X[:10])
         with pytest.raises(ValueError, match="n_sets"):
             EnsembleProjection(0).fit(self.X)

@@ -85,7 +85,7 @@ def test_one_sample(linkage):
     model = GraphLinkage(1, linkage).fit([[1.0, 2.0]])
     np.testing.assert_array_equal(model.labels_, [0])
     assert model.n_leaves_ == 1 and len(model.children_) == 0
-    with pytest.raises(ValueError, match="samples"):
+    with pytest.raises(ValueError, match="more than the 1 sample"):
         GraphLinkage(2, linkage).fit([[1.0, 2.0]])
 
 

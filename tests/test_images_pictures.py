@@ -102,7 +102,7 @@ try:
 except Unreadable as error:
     print(error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, encoding="utf-8")
     *said, megabytes = done.stdout.split()
     assert " ".join(said).startswith("too many pixels: 13,000 x 13,000"), done.stderr
     assert int(megabytes) < 50

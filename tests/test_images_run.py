@@ -63,7 +63,7 @@ class TestOddFiles:
         assert tree_state(folder) == before
         rows = table(tmp_path / "out")
         assert {row["file"] for row in rows} == {name for name, what in expected.items() if what == READ}
-        skipped = json.loads((tmp_path / "out" / "run.json").read_text())["skipped"]
+        skipped = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["skipped"]
         assert {name: why.partition(":")[0] for name, why in skipped["list"].items()} == {
             name: what for name, what in expected.items() if what != READ
         }
@@ -166,9 +166,9 @@ class TestResult:
 
     @pytest.mark.parametrize("where", ["photos", "photos/inside", "photos/class-0", ".", "file", "other"])
     def test_a_place_that_cannot_be_is_refused_before_any_work(self, where, photos, tmp_path):
-        (tmp_path / "file").write_text("x")
+        (tmp_path / "file").write_text("x", encoding="utf-8")
         (tmp_path / "other").mkdir()
-        (tmp_path / "other" / "precious.txt").write_text("x")
+        (tmp_path / "other" / "precious.txt").write_text("x", encoding="utf-8")
         before = tree_state(tmp_path / "other"), tree_state(photos)
         with pytest.raises(UsageError):
             cluster_folder(photos, features="pixels", out=tmp_path / where)
@@ -183,7 +183,7 @@ class TestResult:
         cluster_folder(photos, features="pixels", clusters=2, out=tmp_path / "out", folders="link")
         cluster_folder(photos, features="pixels", clusters=5, out=tmp_path / "out")
         assert not (tmp_path / "out" / "clusters").exists()
-        assert json.loads((tmp_path / "out" / "run.json").read_text())["clusters"] == 5
+        assert json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["clusters"] == 5
         assert not list(tmp_path.glob(".out.*"))
 
     def test_a_failure_while_writing_leaves_the_earlier_result(self, photos, tmp_path, monkeypatch):
@@ -337,7 +337,7 @@ class TestCache:
         one = cluster_folder(photos, features="pixels", cache=tmp_path / "c.sqlite")
         (tmp_path / "c.sqlite").write_bytes(b"SQLite format 3\0" + os.urandom(5000))
         assert (cluster_folder(photos, features="pixels", cache=tmp_path / "c.sqlite").labels == one.labels).all()
-        (tmp_path / "file").write_text("x")
+        (tmp_path / "file").write_text("x", encoding="utf-8")
         assert (cluster_folder(photos, features="pixels", cache=tmp_path / "file" / "c").labels == one.labels).all()
         assert "nothing is kept" in capsys.readouterr().err
 
@@ -433,7 +433,9 @@ class TestPage:
         page = tmp_path / "out" / "index.html"
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--dump-dom"]
         options += [f"--user-data-dir={tmp_path / 'profile'}", "--disable-background-networking", "--disable-sync"]
-        done = subprocess.run([browser, *options, page.as_uri()], capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [browser, *options, page.as_uri()], capture_output=True, text=True, timeout=120, encoding="utf-8"
+        )
         assert done.stdout.count('class="card cluster"') == 4
         assert "With 3, clusters" in done.stdout
 

@@ -16,7 +16,7 @@ NAMES = [
 @pytest.mark.parametrize(("package", "name"), NAMES)
 def test_every_name_is_there_and_can_be_traced(package, name):
     assert getattr(importlib.import_module(package), name).__name__ == name
-    assert sources.closure([sources.Definition(package, name)])
+    assert sources.running().resolve(sources.Definition(package, name))
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -143,7 +143,7 @@ def test_a_figure_has_its_words_and_its_vector_graphic(tmp_path):
     first, second = (output["data"]["text/html"] for output in content["cells"][1]["outputs"])
     assert 'alt="a &quot;b&quot; &lt;c&gt;" width="100" height="50"' in first
     assert 'alt="Figure: The heading"' in second and "fig-01-2.png" in second
-    assert (tmp_path / "figures/jule/fig-01-1.svg").read_text() == "<svg/>"
+    assert (tmp_path / "figures/jule/fig-01-1.svg").read_text(encoding="utf-8") == "<svg/>"
     assert (tmp_path / "figures/jule/fig-01-2.png").read_bytes() == png.getvalue()
 
 
@@ -222,13 +222,13 @@ def test_the_repository_is_linked_only_where_its_address_is_filled_in():
 def test_notebooks_for_colab_install_first(book, tmp_path):
     (book / "notebooks/jule").mkdir()
     source = {"cells": [cell("# T"), cell("profile = 1", "code", ["parameters"], [])]}
-    (book / "notebooks/jule/table-01.ipynb").write_text(json.dumps(source))
+    (book / "notebooks/jule/table-01.ipynb").write_text(json.dumps(source), encoding="utf-8")
     with pytest.raises(UsageError, match="repository"):
         colab.write(tmp_path / "out")
     assert colab.address("jule/table-01") == ""
-    (book / "_config.yml").write_text("repository: {url: https://github.com/a/b}\n")
+    (book / "_config.yml").write_text("repository: {url: https://github.com/a/b}\n", encoding="utf-8")
     assert colab.write(tmp_path / "out") == 1
-    cells = json.loads((tmp_path / "out/notebooks/jule/table-01.ipynb").read_text())["cells"]
+    cells = json.loads((tmp_path / "out/notebooks/jule/table-01.ipynb").read_text(encoding="utf-8"))["cells"]
     assert cells[0] == source["cells"][0] and cells[2] == source["cells"][1]
     assert "git clone" in cells[1]["source"] and "https://github.com/a/b" in cells[1]["source"]
     assert colab.address("jule/table-01").endswith("/github/a/b/blob/colab/notebooks/jule/table-01.ipynb")
@@ -280,10 +280,10 @@ def test_a_record_names_the_lock_whose_versions_are_installed(book):
     assert provenance.environment()["lock"] == ""
     (book / "locks").mkdir()
     text = f"numpy=={provenance.versions()['numpy']} \\\n    --hash=sha256:00\n"
-    (book / "locks/cpu.txt").write_text(text)
+    (book / "locks/cpu.txt").write_text(text, encoding="utf-8")
     provenance.lock.cache_clear()
     assert provenance.environment()["lock"] == hashlib.sha256(text.encode()).hexdigest()[:16]
-    (book / "locks/cpu.txt").write_text(f"{text}torch==0.0.1\n")
+    (book / "locks/cpu.txt").write_text(f"{text}torch==0.0.1\n", encoding="utf-8")
     provenance.lock.cache_clear()
     assert provenance.environment()["lock"] == ""
     provenance.lock.cache_clear()
@@ -308,10 +308,10 @@ def test_the_download_is_the_source_notebook(book):
     html = book / "_build/html"
     for folder, text in (("notebooks/jule", "source"), ("_build/html/_sources/notebooks/jule", "executed")):
         (book / folder).mkdir(parents=True)
-        (book / folder / "table-01.ipynb").write_text(text)
-    (html / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=book/intro.html" />')
+        (book / folder / "table-01.ipynb").write_text(text, encoding="utf-8")
+    (html / "index.html").write_text('<meta http-equiv="Refresh" content="0; url=book/intro.html" />', encoding="utf-8")
     tidy.tidy(html)
-    index = (html / "index.html").read_text()
+    index = (html / "index.html").read_text(encoding="utf-8")
     assert "url=book/intro.html" in index and "<title>test</title>" in index and "favicon" in index
-    assert (html / "_sources/notebooks/jule/table-01.ipynb").read_text() == "source"
+    assert (html / "_sources/notebooks/jule/table-01.ipynb").read_text(encoding="utf-8") == "source"
     assert _paths.build("html") == html

@@ -86,12 +86,15 @@ def test_plain_text_counts(package):
 
 
 def test_loaders_and_lists_of_rows_do_not_count(package):
-    package("run.py", "from clustlib import datasets, rows\n\ndef fit(x):\n    return datasets.load(rows.ROWS[x])\n")
+    package(
+        "run.py",
+        "from clustlib import datasets\nfrom clustlib.jule import rows\n\ndef fit(x):\n    return datasets.load(rows.ROWS[x])\n",
+    )
     package("datasets.py", "def load(x):\n    return x\n")
-    package("rows.py", "ROWS = {}\n")
+    package("jule/rows.py", "ROWS = {}\n")
     before = mark()
     package("datasets.py", "def load(x):\n    return -x\n")
-    package("rows.py", "ROWS = {1: 2}\n")
+    package("jule/rows.py", "ROWS = {1: 2}\n")
     assert mark() == before
 
 

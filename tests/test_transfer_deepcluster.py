@@ -173,7 +173,7 @@ class TestFilters:
         assert found.shape == (7, round(256 / 24))
 
     def test_what_the_network_lacks(self):
-        with pytest.raises(UsageError, match="stages 0 to 4"):
+        with pytest.raises(UsageError, match="stage must be an integer from 0 to 4"):
             filters.exciting_images(tiny(), 5, [0], size=40, steps=1)
         with pytest.raises(UsageError, match="stage 0 has 4 filters"):
             filters.exciting_images(tiny(), 0, [99], size=40, steps=1)

@@ -226,7 +226,8 @@ class TestTable:
         assert cells["dataset"].tolist() == ["ytf (10k)->lfw"]
         cells.loc[1] = [jule.views.faces.STAND_IN, "OURS", "accuracy", 0.7, 0, 1.0, "cpu", None]
         found = jule.views.faces.compare(cells).set_index(["dataset", "method"])
-        assert found.loc[("ytf (10k)->lfw", "OURS"), ["ours", "verdict"]].tolist() == [0.7, "stand-in"]
+        assert found.loc[("ytf (10k)->lfw", "OURS †"), ["ours", "verdict"]].tolist() == [0.7, "ours"]
+        assert found.loc[("ytf (10k)->lfw", "OURS †"), "stand_in"] == jule.views.faces.STAND_IN
         assert found.loc[("ytf (20k)->lfw", "OURS"), "verdict"] == "not run"
 
     def test_the_stand_ins_name_is_that_of_its_runs(self):

@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,10 @@ def test_a_definition_whose_faults_go_unnoticed_is_not_carried(runner, tmp_path)
     old, renamed = _tree(tmp_path / "old", SUMS, blind), SUMS.replace("kept", "found")
     verdict = _judged(runner, old, _tree(tmp_path / "new", renamed, blind), "total")
     assert verdict.agreeing == ["sums"] and verdict.trials[0].missed and not verdict.trials[0].noticed
-    assert "no witness notices line 8: 0 -> 1; it needs data" in verdict.refused[Name("made_up.sums", "total")]
+    unseen = "line 11 changed and no witness executes it"
+    assert unseen in verdict.refused[Name("made_up.sums", "total")]
+    told = replace(verdict.trials[0], unseen=()).refusal
+    assert told and "no witness notices line 8: 0 -> 1; it needs data" in told
 
 
 def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path):

@@ -182,6 +182,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
             return self.features
         drawn = None if self.random_state is None else seed  # a seed of its own would make a killed fit another one
         features = FCAEFeatures(random_state=drawn) if self.features is None else clone(self.features)
+        Checkpoint(self.checkpoint, {})  # a place that cannot hold a fit is refused before any work
         if self.checkpoint is not None and features.checkpoint is None:
             features.set_params(checkpoint=Path(f"{self.checkpoint}.stage-1"))
         return features.set_params(device=self.device).fit(X)

@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from clustlib._validation import unit_rows
+from clustlib.compiled import njit
 from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, knn
 
@@ -63,7 +63,7 @@ def _nearest_of(rows: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.nd
     return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(d2, order, axis=1)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@njit(fastmath={"reassoc", "contract"})
 def _squared_distances(rows, heads):
     """From each row to the rows that ``heads`` (n, m) names, (n, m) float64."""
     found = np.empty(heads.shape)

@@ -203,7 +203,9 @@ def _compiled_from(package: Path) -> str:
 @cache
 def _catalogue(witnesses: Path, content: str) -> dict[str, str]:
     """The module within the folder that each witness is defined in, by the witness's name."""
-    done = subprocess.run([sys.executable, "-P", str(_WORKER), str(witnesses)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-P", str(_WORKER), str(witnesses)], capture_output=True, text=True, encoding="utf-8"
+    )
     if done.returncode:
         raise UsageError(f"the witnesses of {witnesses} cannot be listed: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout)  # type: ignore[no-any-return]

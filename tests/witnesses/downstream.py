@@ -268,16 +268,16 @@ def _write_kit(root: Path) -> Path:
             f"<xmax>{20 + 3 * j}</xmax><ymax>{25 + i}</ymax></bndbox></object>"
             for j in range(i % 3 + (i != 3))
         )
-        (root / f"Annotations/{name}.xml").write_text(f"<annotation>{objects}</annotation>")
+        (root / f"Annotations/{name}.xml").write_text(f"<annotation>{objects}</annotation>", encoding="utf-8")
         mask = np.zeros((40, 36), np.uint8)
         mask[4:20, 3:18], mask[19:21], mask[30:, :9] = 1 + i % 3, 255, 2
         Image.fromarray(mask).save(root / f"SegmentationClass/{name}.png")
     for part in ("trainval", "test", "train", "val"):
         for where in ("Main", "Segmentation"):
-            (root / f"ImageSets/{where}/{part}.txt").write_text("\n".join(names) + "\n")
+            (root / f"ImageSets/{where}/{part}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         for k, label in enumerate(listed):
             rows = [f"{name} {r.choice([-1, 0, 1]) if k < 4 else -1}" for name in names]
-            (root / f"ImageSets/Main/{label}_{part}.txt").write_text("\n".join(rows) + "\n")
+            (root / f"ImageSets/Main/{label}_{part}.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return root
 
 
