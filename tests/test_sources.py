@@ -88,7 +88,8 @@ def test_plain_text_counts(package):
 def test_loaders_and_lists_of_rows_do_not_count(package):
     package(
         "run.py",
-        "from clustlib import datasets\nfrom clustlib.jule import rows\n\ndef fit(x):\n    return datasets.load(rows.ROWS[x])\n",
+        "from clustlib import datasets\nfrom clustlib.jule import rows\n\n"
+        "def fit(x):\n    return datasets.load(rows.ROWS[x])\n",
     )
     package("datasets.py", "def load(x):\n    return x\n")
     package("jule/rows.py", "ROWS = {}\n")
