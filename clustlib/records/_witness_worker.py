@@ -225,12 +225,12 @@ class Server:
     """Takes jobs, a line of JSON each, from standard input; answers with a line when one has ended."""
 
     def __init__(self) -> None:
-        self.trees: dict[tuple[str, str], Tree] = {}
+        self.trees: dict[tuple[str, str, str], Tree] = {}
         self.running: dict[int, tuple[dict[str, Any], float]] = {}
 
     def start(self, job: dict[str, Any]) -> None:
         """Fork a child for a job."""
-        place = (job["tree"], job["package"])
+        place = (job["tree"], job["package"], job["content"])
         if place not in self.trees:
             self.trees[place] = Tree(Path(job["tree"]), job["package"])
         child = os.fork()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
-from clustlib.records.faults import Fault, changed_lines, faults, spans, statements_of
+from clustlib.records.faults import Fault, changed_lines, faults, spans, statements_of, targets
 from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, names
 
 # how many faults a definition is tried on, by how many definitions have changed
@@ -111,11 +111,17 @@ def _modules(tree: Path, package: str, content: str) -> dict[str, str]:
     return found
 
 
-def _mentions(statement: ast.stmt, name: str) -> bool:
-    return any(
-        (isinstance(node, ast.Name) and node.id == name) or (isinstance(node, ast.Attribute) and node.attr == name)
-        for node in ast.walk(statement)
-    )
+@cache
+def _parsed(text: str) -> tuple[tuple[ast.stmt, frozenset[str]], ...]:
+    """The top-level statements of a module's text but its imports, each with every name in it."""
+    statements = [s for s in ast.parse(text).body if not isinstance(s, (ast.Import, ast.ImportFrom))]
+    return tuple((statement, frozenset(_names(statement))) for statement in statements)
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            yield node.id if isinstance(node, ast.Name) else node.attr
 
 
 def _runs(statement: ast.stmt) -> bool:
@@ -123,20 +129,26 @@ def _runs(statement: ast.stmt) -> bool:
     return any(isinstance(node, (ast.FunctionDef, ast.Lambda)) for node in ast.walk(statement))
 
 
-def _readers(tree: Path, definition: Name, depth: int = 3) -> Iterator[tuple[str, tuple[int, int]]]:
+def _readers(
+    tree: Path, definition: Name, depth: int = 3, seen: set[str] | None = None
+) -> Iterator[tuple[str, tuple[int, int]]]:
     """Where the functions stand that read a constant, or another constant made of it: (module, first and last line)."""
+    seen = {definition.name} if seen is None else seen
     for module, text in modules(tree, definition.module.split(".")[0]).items():
         if definition.name not in text:
             continue
-        for statement in ast.parse(text).body:
-            if isinstance(statement, (ast.Import, ast.ImportFrom)) or not _mentions(statement, definition.name):
+        for statement, named in _parsed(text):
+            if definition.name not in named:
                 continue
             if _runs(statement):
                 yield module, (statement.lineno, statement.end_lineno or statement.lineno)
-            elif depth and isinstance(statement, (ast.Assign, ast.AnnAssign)):
-                for made in {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)} - {definition.name}:
-                    if isinstance(statement.value, ast.AST) and not _mentions(ast.Expr(statement.value), made):
-                        yield from _readers(tree, Name(module, made), depth - 1)
+                continue
+            value = getattr(statement, "value", None)  # of an assignment
+            if depth and isinstance(value, ast.expr) and definition.name in set(_names(value)):
+                made = targets(statement) - seen
+                seen |= made
+                for name in sorted(made):
+                    yield from _readers(tree, Name(module, name), depth - 1, seen)
 
 
 def covering(lines: Lines, tree: Path, definition: Name) -> list[str]:
@@ -222,7 +234,7 @@ class Judge:
         """The first witness whose bits a fault changes, or that it stops; None where none notices."""
         for witness in covering[:WITNESSES_A_FAULT]:
             usual = new[witness]
-            limit = 20 + 20 * usual.seconds
+            limit = 10 + 5 * usual.seconds
             job = self._job(self.new, witness, mutant=(module, fault.source), timeout=limit)
             if compare(usual, self.runner.run(job)):
                 return witness
