@@ -141,7 +141,8 @@ class Runner:
         out = Path(self._scratch.name) / f"{number}.npz"
         compiled = self.folder / "numba" / _compiled_from(job.tree / job.package) if job.jit else ""
         message = {
-            "id": number, "tree": str(job.tree), "package": job.package, "content": content_of(job.tree / job.package), "witnesses": str(job.witnesses),
+            "id": number, "tree": str(job.tree), "package": job.package, "witnesses": str(job.witnesses),
+            "content": content_of(job.tree / job.package),
             "name": job.name, "mutant": job.mutant, "trace": job.trace, "jit": job.jit, "timeout": job.timeout,
             "out": str(out), "compiled": str(compiled),
         }  # fmt: skip
