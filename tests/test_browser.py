@@ -18,7 +18,12 @@ QUIET = ["no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-b
 QUIET += ["disable-component-update", "disable-sync"]
 MEGABYTE = 1e6
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif("CLUSTLIB_HTML" not in os.environ, reason="walks a built book: CLUSTLIB_HTML=_build/html"),
+]
 
 # What is wider than its box and neither scrolls nor can be reached by keyboard; pictures whose text says nothing;
 # remains of progress bars; how far down the first result is.
