@@ -45,7 +45,7 @@ def verdict_table(found: list[Result]) -> Styler:
     pages = {f"{r.paper}/{table}": r for r in found if len(r.comparison) for table in r.comparison["table"].unique()}
     rows = []
     for paper in published.PAPERS:
-        own = counts[counts.index.str.startswith(f"{paper}/")]
+        own = counts[counts.index.astype(str).str.startswith(f"{paper}/")]
         rows += [
             {"paper": paper, "table": page_link(pages[name], str(name).partition("/")[2]), **_added_up(line)}
             for name, line in own.iterrows()
