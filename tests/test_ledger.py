@@ -50,6 +50,7 @@ def test_a_pair_that_no_gpu_has_seen_is_followed_on_request_only(path):
 
 def test_a_run_function_that_moved_is_found(path):
     book = filled(path)
+    assert book.place("m:f") == "n:f"
     book.append(entry({}, runs={"n:f": "o:g"}))
     assert book.place("m:f") == "o:g" and book.places("m:f") == ["m:f", "n:f", "o:g"]
     assert book.place("elsewhere:f") == "elsewhere:f"

@@ -95,7 +95,8 @@ class Ledger:
             lines.append(json.dumps({**content, "seal": before}, sort_keys=True, ensure_ascii=False))
         text = '{"entries": [\n' + "\n,".join(lines) + f'\n],\n"seal": "{before}"}}\n'
         _paths.write_atomically(self.path, text.encode())
-        self.__dict__.pop("_pairs", None)
+        for derived in ("_pairs", "_moves"):
+            self.__dict__.pop(derived, None)
 
     @cached_property
     def _pairs(self) -> dict[str, list[tuple[str, Entry, bool]]]:
