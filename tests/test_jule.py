@@ -173,6 +173,7 @@ def test_without_a_rescue_a_cluster_nobody_answers_takes_a_place_in_the_result()
         {"gamma": 1.0, "gradient": "released", "dampening": 0.9},
         {"criterion": "released", "update": "released_fast", "isolated": "released", "chains": "released"},
         {"negatives": "nearest", "n_negatives": 5, "criterion": "affinity", "isolated": "keep"},
+        {"negatives": "random", "margin": None},
         {"train_first": False, "train_last": True, "reset_rate": True},
         {"statistics": "batch", "init": "torch", "precision": "bfloat16"},
     ],
@@ -182,6 +183,17 @@ def test_every_switch_runs_and_changes_something(switches):
     model = JULE(10, **switches, **FAST).fit(DIGITS.images)
     assert len(set(model.labels_)) == 10
     assert not np.array_equal(model.embedding_, JULE(10, **FAST).fit(DIGITS.images).embedding_)
+
+
+@pytest.mark.parametrize("start, most", [("kmeans", 75), ("singletons", 300)])
+def test_other_starts_of_section_3_6(fitted, start, most):
+    first, again, other = (
+        JULE(10, start=start, random_state=seed, **FAST).fit(DIGITS.images, DIGITS.labels) for seed in (0, 0, 1)
+    )
+    assert 10 < first.history_[0]["n_clusters"] <= most
+    assert first.history_[0]["n_clusters"] != fitted.history_[0]["n_clusters"]
+    assert np.array_equal(first.labels_, again.labels_) and not np.array_equal(first.labels_, other.labels_)
+    assert len(np.unique(first.labels_)) == 10
 
 
 def test_training_last_learns_from_the_final_clusters():

@@ -58,10 +58,10 @@ class JULE(System, ClusterMixin, BaseEstimator):
         "released" cuts chains of nearest neighbours after 51 images in the initial clusters.
     gamma, margin : float
         Weight of the positive pair, 2 in the paper's Table 2 and 1 by default in JULE.torch; the margin is the
-        released code's (Eq. (11) has none).
-    negatives, n_negatives : {"random", "nearest"}, int
-        Where the negatives of a pair come from, and how many at most. The paper's text: the ``k_c`` nearest. Both
-        released codes: random ones of the batch, up to 20 in JULE.torch.
+        released code's. None: no hinge, as in Eq. (11).
+    negatives, n_negatives : {"spread", "random", "nearest"}, int
+        Where the negatives of a pair come from, and how many at most; see :func:`clustlib.kernels.sample_triplets`.
+        The paper's text: the ``k_c`` nearest. Both released codes: random ones of the batch, up to 20 in JULE.torch.
     gradient : {"exact", "released"}
         See :func:`clustlib.kernels.weighted_triplet_loss`.
     epochs : int
@@ -78,6 +78,9 @@ class JULE(System, ClusterMixin, BaseEstimator):
         the merge first in each period (False, True); the released code trains first and stops at the last merge.
     statistics : {"running", "batch"}
         Batch normalisation when features are extracted between merges; JULE.torch leaves it in training mode.
+    start : {"neighbours", "kmeans", "singletons"}
+        The initial clusters of section 3.6: chains of nearest neighbours as in the paper's experiments, k-means into a
+        quarter as many clusters as images (its other example, at its average size), or every image alone.
     init : {"released", "torch"}
         See :class:`clustlib.jule.network.JuleNet`.
     network : dict, optional
@@ -130,8 +133,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         small: Literal["throughout", "absorb", "keep"] = "throughout",
         chains: Literal["published", "released"] = "published",
         gamma: float = 2.0,
-        margin: float = 0.2,
-        negatives: Literal["random", "nearest"] = "random",
+        margin: float | None = 0.2,
+        negatives: Literal["spread", "random", "nearest"] = "spread",
         n_negatives: int = 20,
         gradient: Literal["exact", "released"] = "exact",
         epochs: int = 20,
@@ -144,6 +147,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         train_first: bool = True,
         train_last: bool = False,
         statistics: Literal["running", "batch"] = "running",
+        start: Literal["neighbours", "kmeans", "singletons"] = "neighbours",
         init: Literal["released", "torch"] = "released",
         network: dict[str, Any] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
@@ -178,6 +182,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         self.train_first = train_first
         self.train_last = train_last
         self.statistics = statistics
+        self.start = start
         self.init = init
         self.network = network
         self.precision = precision
@@ -196,7 +201,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         images = check_images(images, self.n_clusters, minimum=3, scaled=self.scaled)
         truth = check_truth(y, len(images))
         kept = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
-        training, merging = self._training(images, seed=seed_of(self.random_state)), self._merging()
+        seed = seed_of(self.random_state)
+        training, merging = self._training(images, seed=seed), self._merging(seed)
         state = kept.load()
         if state is None:
             state = self._begin(images, merging, truth)
@@ -229,7 +235,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         started = time.perf_counter()
         pixels = unit_rows(images)
         graph = merging.graph(pixels)
-        labels = merging.initial(graph)
+        labels = merging.start_from(graph, pixels)
         seconds = time.perf_counter() - started
         found = int(labels.max()) + 1
         if self.n_clusters is not None and found < self.n_clusters:
@@ -303,7 +309,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         features = training.features()
         state["feature_seconds"] = time.perf_counter() - started
         graph = merging.graph(features)
-        initial = merging.initial(graph)
+        initial = merging.start_from(graph, features)
         middle = time.perf_counter()
         self.merge_tree_ = merging.tree(graph, initial, features, self.n_clusters or 2)
         ended = time.perf_counter()
@@ -355,10 +361,11 @@ class JULE(System, ClusterMixin, BaseEstimator):
 
         return JuleNet(*shape, init=self.init, generator=generator, **(self.network or {}))
 
-    def _merging(self) -> Merging:
+    def _merging(self, seed: int = 0) -> Merging:
         return Merging(
             n_neighbors=self.n_neighbors, a=self.a, criterion=self.criterion, k_c=self.k_c, weight=self.weight,
-            update=self.update, isolated=self.isolated, chains=self.chains, device=self.device,
+            update=self.update, isolated=self.isolated, chains=self.chains, device=self.device, start=self.start,
+            seed=seed,
         )  # fmt: skip
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

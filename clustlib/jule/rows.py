@@ -37,6 +37,30 @@ DETERMINISTIC = tuple(label for label, row in ROWS.items() if not row.random)
 OURS = ("OURS-SF", "OURS-RC")  # the read-outs of JULE
 # Section 4.1.2: eta is 0.2 for faces and 0.9 for all else
 UNROLLING = dict.fromkeys(("umist", "umist-112x92", "frgc", "cmu-pie", "ytf", "olivetti"), 0.2)
+# The text and nothing else: Eq. (11) has no hinge, its negatives are K_c nearest images, the rate begins anew in each
+# period, Algorithm 1 merges before it trains, and nothing is said of clusters without affinity or of a few images
+AS_WRITTEN: dict[str, Any] = {
+    "margin": None,
+    "negatives": "nearest",
+    "n_negatives": 5,
+    "reset_rate": True,
+    "train_first": False,
+    "train_last": True,
+    "isolated": "keep",
+    "small": "keep",
+}
+ALL_RELEASED: dict[str, Any] = {
+    "gamma": 1.0,
+    "gradient": "released",
+    "dampening": 0.9,
+    "criterion": "released",
+    "update": "released_fast",
+    "isolated": "released",
+    "small": "keep",
+    "chains": "released",
+    "statistics": "batch",
+}
+AS_RELEASED = {**ALL_RELEASED, "negatives": "random"}
 # What is said otherwise, or done otherwise in the released code: one switch at a time
 JULE_VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -59,15 +83,25 @@ JULE_VARIANTS: dict[str, dict[str, Any]] = {
     "algorithm-1": {"train_first": False, "train_last": True},
     "train-last": {"train_last": True},
     "torch-init": {"init": "torch"},
-    "all-released": {
-        "gamma": 1.0,
-        "gradient": "released",
-        "dampening": 0.9,
-        "criterion": "released",
-        "update": "released_fast",
-        "isolated": "released",
-        "small": "keep",
-        "chains": "released",
-        "statistics": "batch",
-    },
+    "random-negatives": {"negatives": "random"},
+    "kmeans-start": {"start": "kmeans"},
+    "singletons-start": {"start": "singletons"},
+    "damped-small-kept": {"dampening": 0.9, "small": "keep"},
+    "all-released": ALL_RELEASED,
+    "as-released": AS_RELEASED,
+    "as-written": AS_WRITTEN,
+    # one element of the released code put into the text
+    "written-with-margin": {**AS_WRITTEN, "margin": 0.2},
+    "written-with-random-negatives": {**AS_WRITTEN, "negatives": "random", "n_negatives": 20},
+    "written-trained-first": {**AS_WRITTEN, "train_first": True, "train_last": False},
+    "written-rate-not-reset": {**AS_WRITTEN, "reset_rate": False},
+    "written-with-damped-momentum": {**AS_WRITTEN, "dampening": 0.9},
+    "written-with-released-gradient": {**AS_WRITTEN, "gamma": 1.0, "gradient": "released"},
+    # one element of the text put into the released code
+    "released-without-margin": {**AS_RELEASED, "margin": None},
+    "released-with-nearest-negatives": {**AS_RELEASED, "negatives": "nearest", "n_negatives": 5},
+    "released-with-plain-momentum": {**AS_RELEASED, "dampening": 0.0},
+    "released-with-exact-gradient": {**AS_RELEASED, "gamma": 2.0, "gradient": "exact"},
+    "released-with-exact-merges": {**AS_RELEASED, "criterion": "local", "update": "exact"},
+    "released-with-running-statistics": {**AS_RELEASED, "statistics": "running"},
 }

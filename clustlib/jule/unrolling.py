@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters
+from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, kmeans
+
+_INITIAL_SIZE = 4  # images in an initial cluster, on average, section 3.6
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Merging:
     isolated: str
     chains: str
     device: str
+    start: str = "neighbours"
+    seed: int = 0
 
     def graph(self, features: np.ndarray) -> KnnGraph:
         """Eq. (4); among few samples all others are neighbours."""
@@ -31,6 +35,16 @@ class Merging:
     def initial(self, graph: KnnGraph) -> np.ndarray:
         """Initial clusters (N,) int64."""
         return initial_clusters(graph, variant=self.chains).astype(np.int64)
+
+    def start_from(self, graph: KnnGraph, features: np.ndarray) -> np.ndarray:
+        """What merging begins with, (N,) int64: the initial clusters, or another start of section 3.6."""
+        if self.start == "neighbours":
+            return self.initial(graph)
+        n = len(features)
+        if self.start == "singletons":
+            return np.arange(n)
+        fit = kmeans(features, math.ceil(n / _INITIAL_SIZE), seed=self.seed)
+        return np.unique(fit.labels, return_inverse=True)[1]  # k-means may leave clusters empty
 
     def tree(self, graph: KnnGraph, labels: np.ndarray, features: np.ndarray, n_clusters: int) -> MergeTree:
         """The merges that follow from ``labels``, greedily by Eq. (7), down to one cluster."""

@@ -27,7 +27,8 @@ def triplets() -> dict[str, np.ndarray]:
         for n in (1, 2, 20):
             for kind in ("random", "nearest"):
                 drawn = torch.Generator().manual_seed(n)
-                got = sample(labels, n, negatives=kind, distances=distances(x, x), generator=drawn)
+                how = {"negatives": kind} if kind == "nearest" else {}
+                got = sample(labels, n, distances=distances(x, x), generator=drawn, **how)
                 key = f"{name}.{n}.{kind}"
                 found |= {f"{key}.{part}": getattr(got, part).numpy() for part in ("anchor", "positive", "negative")}
                 found[f"{key}.length"] = np.array(len(got))
