@@ -62,7 +62,7 @@ ALL_RELEASED: dict[str, Any] = {
 }
 AS_RELEASED = {**ALL_RELEASED, "negatives": "random"}
 # What is said otherwise, or done otherwise in the released code: one switch at a time
-JULE_VARIANTS: dict[str, dict[str, Any]] = {
+SWITCHES: dict[str, dict[str, Any]] = {
     "default": {},
     "gamma-1": {"gamma": 1.0},
     "no-margin": {"margin": 0.0},
@@ -88,20 +88,28 @@ JULE_VARIANTS: dict[str, dict[str, Any]] = {
     "singletons-start": {"start": "singletons"},
     "damped-small-kept": {"dampening": 0.9, "small": "keep"},
     "all-released": ALL_RELEASED,
-    "as-released": AS_RELEASED,
-    "as-written": AS_WRITTEN,
-    # one element of the released code put into the text
-    "written-with-margin": {**AS_WRITTEN, "margin": 0.2},
-    "written-with-random-negatives": {**AS_WRITTEN, "negatives": "random", "n_negatives": 20},
-    "written-trained-first": {**AS_WRITTEN, "train_first": True, "train_last": False},
-    "written-rate-not-reset": {**AS_WRITTEN, "reset_rate": False},
-    "written-with-damped-momentum": {**AS_WRITTEN, "dampening": 0.9},
-    "written-with-released-gradient": {**AS_WRITTEN, "gamma": 1.0, "gradient": "released"},
-    # one element of the text put into the released code
-    "released-without-margin": {**AS_RELEASED, "margin": None},
-    "released-with-nearest-negatives": {**AS_RELEASED, "negatives": "nearest", "n_negatives": 5},
-    "released-with-plain-momentum": {**AS_RELEASED, "dampening": 0.0},
-    "released-with-exact-gradient": {**AS_RELEASED, "gamma": 2.0, "gradient": "exact"},
-    "released-with-exact-merges": {**AS_RELEASED, "criterion": "local", "update": "exact"},
-    "released-with-running-statistics": {**AS_RELEASED, "statistics": "running"},
+}
+READINGS: dict[str, dict[str, Any]] = {"as-written": AS_WRITTEN, "as-released": AS_RELEASED}
+# the text with one element of the released code, and the released code with one of the text
+INTO_THE_TEXT: dict[str, dict[str, Any]] = {
+    "written-with-margin": {"margin": 0.2},
+    "written-with-random-negatives": {"negatives": "random", "n_negatives": 20},
+    "written-trained-first": {"train_first": True, "train_last": False},
+    "written-rate-not-reset": {"reset_rate": False},
+    "written-with-damped-momentum": {"dampening": 0.9},
+    "written-with-released-gradient": {"gamma": 1.0, "gradient": "released"},
+}
+INTO_THE_CODE: dict[str, dict[str, Any]] = {
+    "released-without-margin": {"margin": None},
+    "released-with-nearest-negatives": {"negatives": "nearest", "n_negatives": 5},
+    "released-with-plain-momentum": {"dampening": 0.0},
+    "released-with-exact-gradient": {"gamma": 2.0, "gradient": "exact"},
+    "released-with-exact-merges": {"criterion": "local", "update": "exact"},
+    "released-with-running-statistics": {"statistics": "running"},
+}
+JULE_VARIANTS = {
+    **SWITCHES,
+    **READINGS,
+    **{name: {**AS_WRITTEN, **element} for name, element in INTO_THE_TEXT.items()},
+    **{name: {**AS_RELEASED, **element} for name, element in INTO_THE_CODE.items()},
 }
