@@ -185,6 +185,11 @@ def test_every_switch_runs_and_changes_something(switches):
     assert not np.array_equal(model.embedding_, JULE(10, **FAST).fit(DIGITS.images).embedding_)
 
 
+def test_a_fit_of_too_few_steps_says_so():
+    with pytest.warns(UserWarning, match="takes 9 steps in all; more epochs or a smaller unrolling_rate"):
+        JULE(10, **FAST).fit(DIGITS.images)
+
+
 @pytest.mark.parametrize("start, most", [("kmeans", 75), ("singletons", 300)])
 def test_other_starts_of_section_3_6(fitted, start, most):
     first, again, other = (

@@ -16,7 +16,7 @@ from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
 from clustlib.jule.fit_state import noted, packed, unpacked
 from clustlib.jule.parameters import CONSTRAINTS
-from clustlib.jule.unrolling import Merging, clusters_after, cut
+from clustlib.jule.unrolling import Merging, clusters_after, cut, warn_of_few_steps
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 
@@ -240,6 +240,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         found = int(labels.max()) + 1
         if self.n_clusters is not None and found < self.n_clusters:
             raise UsageError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
+        steps = self.epochs * -(-len(images) // self.batch_size)
+        warn_of_few_steps(found, self.n_clusters or 2, self.unrolling_rate, steps)
         state: dict[str, Any] = {
             "period": 0, "epoch": 0, "n_clusters": found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
             "seconds": 0.0, "done": False,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, kmeans
 
+_FEW_STEPS = 150  # of 100 images each; at fewer the labels are those of the first features
 _INITIAL_SIZE = 4  # images in an initial cluster, on average, section 3.6
 
 
@@ -65,6 +67,16 @@ def clusters_after(n_clusters: int, unrolling_rate: float, target: int) -> int:
     """Clusters left of ``n_clusters`` after a period's ``ceil(eta n_c)`` merges, section 3.6; not below ``target``."""
     merges = math.ceil(unrolling_rate * n_clusters - 1e-9)  # 0.2 * 15 is a little more than 3 in binary
     return max(target, n_clusters - merges)
+
+
+def warn_of_few_steps(n_clusters: int, target: int, unrolling_rate: float, steps: int) -> None:
+    """Say so where a fit of ``steps`` steps of SGD a period has too few in all to learn anything."""
+    periods = 0
+    while n_clusters > target:
+        n_clusters, periods = clusters_after(n_clusters, unrolling_rate, target), periods + 1
+    if 0 < periods * steps < _FEW_STEPS:
+        said = f"the network takes {periods * steps} steps in all; more epochs or a smaller unrolling_rate give it more"
+        warnings.warn(said, stacklevel=4)
 
 
 def cut(tree: MergeTree, n_clusters: int, features: np.ndarray, small: int) -> np.ndarray:
