@@ -178,14 +178,28 @@ def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path)
     assert judge(tree, new, changed, runner=runner).carried == list(changed)
 
 
-def test_compiled_code_is_kept_by_what_it_was_compiled_from(runner, tmp_path):
-    text = "from numba import njit\n\n\n@njit(cache=True)\ndef total(values):\n    return values[0] + values[1]\n\n\n"
-    text += "def twice(values):\n    return 2\n"
-    asked = WITNESS.replace("total([1, 2, 3, 4, 5]), total([-1, 9])", "total(np.array([1, 5]))")
-    one, two = _tree(tmp_path / "one", text, asked), _tree(tmp_path / "two", text.replace("+", "*"), asked)
-    found = [runner.run(_job(tree, jit=True)).arrays["total"].tolist() for tree in (one, two)]
-    assert found == [[6], [5]] and len(list((runner.folder / "numba").iterdir())) == 2
-    assert not list(tmp_path.rglob("*.nbi"))
+def test_compiled_code_is_that_of_the_tree_that_is_asked(runner, tmp_path):
+    inner = "from clustlib.compiled import njit\n\n\n@njit()\ndef total(values):\n    return values[0] + values[1]\n"
+    outer = "from clustlib.compiled import njit\nfrom clustlib.inner import total\n\n\n"
+    outer += "@njit()\ndef twice(values):\n    return 2 * total(values)\n"
+    asked = "import numpy as np\n\n\ndef sums():\n    from clustlib.outer import twice\n\n"
+    asked += '    return {"twice": np.array(twice(np.array([1, 5])))}\n\n\nWITNESSES = {"sums": sums}\n'
+
+    def tree(name: str, inner: str) -> Path:
+        package = tmp_path / name / "clustlib"
+        package.mkdir(parents=True)
+        for module in ("compiled.py", "sources.py"):
+            shutil.copy(ROOT / "clustlib" / module, package)
+        for module, text in (("__init__", ""), ("inner", inner), ("outer", outer)):
+            (package / f"{module}.py").write_text(text, encoding="utf-8")
+        (tmp_path / name / "tests/witnesses").mkdir(parents=True)
+        (tmp_path / name / "tests/witnesses/__init__.py").write_text(asked, encoding="utf-8")
+        return tmp_path / name
+
+    trees = tree("one", inner), tree("two", inner.replace("+", "*"))
+    found = [outputs(one, ["sums"], jit=True, runner=runner)["sums"].arrays["twice"].item() for one in trees]
+    assert found == [12, 10]
+    assert list((runner.folder / "numba").rglob("*.nbi")) and not list(tmp_path.rglob("*.nbi"))
 
 
 def test_differences_are_told_where_they_begin():

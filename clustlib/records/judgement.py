@@ -1,6 +1,7 @@
 """Whether changed definitions compute what they computed: by witnesses that would notice if they did not."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, 
 # how many faults a definition is tried on, by how many definitions have changed
 FAULTS = {8: 6, 60: 3, 10**9: 1}
 WITNESSES_A_FAULT = 6  # that may miss a fault before it counts as not noticed
+_COMPILED = re.compile(r"^(from|import) (numba|clustlib\.compiled)\b", re.MULTILINE)
 Lines = Mapping[str, Mapping[str, Sequence[int]]]  # by witness, by module
 
 
@@ -198,7 +200,7 @@ class Judge:
         wanted = sorted({witness for found in covered.values() for witness in found})
         new = self.outcomes(self.new, wanted)
         pairs = [(witness, old[witness], new[witness]) for witness in wanted]
-        compiled = [d for d in covered if "numba" in (_source(self.new, d.module) or "")]
+        compiled = [d for d in covered if _COMPILED.search(_source(self.new, d.module) or "")]
         again = sorted({witness for definition in compiled for witness in covered[definition]})
         if again:
             before, after = (self.outcomes(tree, again, jit=True) for tree in (self.old, self.new))

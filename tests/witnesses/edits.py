@@ -1,19 +1,22 @@
-"""Edits of the code, harmless ones and faults, each judged by ``carry`` in a copy of this checkout.
+"""Edits of the code, harmless ones and faults: does ``make witness`` judge them as it should?
 
-``python tests/witnesses/edits.py [NAME ...]``: all of them, or those named. A harmless edit must leave every record
-fresh and no record file changed; a fault must be refused with the run functions that it concerns. The copy is a clone
-of the last commit in a temporary folder: neither this checkout's code nor its ledger is touched. Says of each edit
-what became of it and how long that took, and ends with 1 where one was not judged as it should be.
+``python tests/witnesses/edits.py [NAME ...]``: all of them, or those named. A harmless edit is made in a copy of this
+checkout (a clone of the last commit in a temporary folder: neither the code here nor its ledger is touched) and judged
+by ``carry``: it must leave every record fresh and no record file changed. A fault must be noticed by the witnesses that
+go through the definition it is in, which takes seconds; with ``--carry`` it is judged in the copy too, and must be
+refused with the run functions that it concerns. Ends with 1 where an edit was not judged as it should be.
 """
 
 import argparse
+import ast
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,15 +40,21 @@ def inside(text: str, name: str) -> tuple[int, int]:
     return start.start(), start.start() + end.start() if end else len(text)
 
 
-def apply(tree: Path, edit: Edit) -> None:
-    """Make one change; a text that is not there, or that would not change, is an error."""
+def apply(tree: Path, edit: Edit) -> str:
+    """Make one change and return the text before; one that is not there, or that would not change, is an error."""
     path = tree / "clustlib" / edit.file
-    text = path.read_text(encoding="utf-8")
+    before = path.read_text(encoding="utf-8")
+    path.write_text(edited(before, edit), encoding="utf-8")
+    return before
+
+
+def edited(text: str, edit: Edit) -> str:
+    """A file's text with the change made."""
     low, high = inside(text, edit.within) if edit.within else (0, len(text))
     word = r"\b" if edit.before.isidentifier() else ""
     changed = re.sub(f"{word}{re.escape(edit.before)}{word}", edit.after, text[low:high])
     assert changed != text[low:high], f"{edit.file} has no {edit.before}"
-    path.write_text(text[:low] + changed + text[high:], encoding="utf-8")
+    return text[:low] + changed + text[high:]
 
 
 def moved_module(tree: Path) -> None:
@@ -194,31 +203,63 @@ def fault_of(lines: list[str], harmless: bool, tree: Path, written: list[str]) -
     return stale(tree) or (f"refused: {refused(lines)[:3]}" if refused(lines) else "")
 
 
+def in_a_copy(names: list[str], tree: Path) -> Iterator[tuple[str, str, str]]:
+    """Each edit judged by carry in a copy: its name, what came of it, and what is wrong with that."""
+    if not tree.exists():
+        git(ROOT, "clone", "--quiet", str(ROOT), str(tree))
+        run(tree, sys.executable, "-m", "clustlib.records", "carry")
+        git(tree, "commit", "--quiet", "--allow-empty", "-am", "as it is")
+    for name in names:
+        lines, written, seconds = judged(tree, (HARMLESS | FAULTS)[name])
+        functions = refused(lines)
+        told = f"{len(functions)} run functions refused: {', '.join(functions)}" if functions else lines[-1]
+        yield name, f"{told} ({seconds:.0f} s)", fault_of(lines, name in HARMLESS, tree, written)
+        git(tree, "reset", "--quiet", "--hard")
+        git(tree, "clean", "--quiet", "-fd", "clustlib")
+
+
+def by_witnesses(names: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Each fault put before the witnesses alone: its name, which one noticed what, and "" or that none did."""
+    from clustlib.records import witness
+    from clustlib.records.faults import targets
+    from clustlib.records.judgement import Judge, Name, covering
+
+    folder = ROOT / "tests" / "witnesses"
+    with witness.Runner() as runner:
+        judge = Judge(runner, ROOT, ROOT, folder)
+        usual = judge.outcomes(ROOT, witness.names(folder))
+        lines = {name: outcome.lines for name, outcome in usual.items()}
+        for name in names:
+            module = "clustlib." + FAULTS[name].file.removesuffix(".py").replace("/", ".")
+            before = (ROOT / "clustlib" / FAULTS[name].file).read_text(encoding="utf-8")
+            after = edited(before, FAULTS[name])
+            kept = {ast.unparse(statement) for statement in ast.parse(before).body}
+            other = [s for s in ast.parse(after).body if ast.unparse(s) not in kept]
+            (own,) = targets(other[0])
+            for asked in covering(lines, ROOT, Name(module, own)):
+                job = witness.Job(ROOT, folder, asked, mutant=(module, after))
+                if difference := witness.compare(usual[asked], runner.run(job)):
+                    yield name, f"{module}:{own}, {asked}: {difference}", ""
+                    break
+            else:
+                yield name, f"{module}:{own}", "NOT NOTICED"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--carry", action="store_true", help="judge the faults in a copy too")
     parser.add_argument("--tree", type=Path, help="a copy to use again, or to make here")
     given = parser.parse_args()
-    wanted = {name: edit for name, edit in (HARMLESS | FAULTS).items() if not given.names or name in given.names}
+    wanted = [name for name in HARMLESS | FAULTS if not given.names or name in given.names]
+    quick = [name for name in wanted if name in FAULTS and not given.carry]
+    whole = [name for name in wanted if name not in quick]
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        tree = given.tree or Path(folder) / "copy"
-        if not tree.exists():
-            git(ROOT, "clone", "--quiet", str(ROOT), str(tree))
-            run(tree, sys.executable, "-m", "clustlib.records", "carry")
-            git(tree, "commit", "--quiet", "--allow-empty", "-am", "as it is")
-        for name, edit in wanted.items():
-            lines, written, seconds = judged(tree, edit)
-            fault = fault_of(lines, name in HARMLESS, tree, written)
+        copied = in_a_copy(whole, given.tree or Path(folder) / "copy")
+        for name, told, fault in chain(by_witnesses(quick) if quick else (), copied if whole else ()):
             wrong += bool(fault)
-            told = fault or (
-                f"refused: {len(refused(lines))} run functions" if refused(lines) else lines[-1] if lines else ""
-            )
-            print(f"{name}: {told} ({seconds:.0f} s)", flush=True)
-            if fault:
-                print("\n".join(f"    {line}" for line in lines), flush=True)
-            git(tree, "reset", "--quiet", "--hard")
-            git(tree, "clean", "--quiet", "-fd", "clustlib")
+            print(f"{name}: {fault or 'as it should be'}; {told}", flush=True)
     return int(wrong > 0)
 
 
