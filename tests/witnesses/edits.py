@@ -151,7 +151,7 @@ FAULTS: dict[str, Edit] = {
     "whitening": Edit(
         "kernels/whitening.py", "moments.scatter / moments.count)", "moments.scatter / (moments.count - 1))"
     ),
-    "merging": Edit("kernels/linkage/gdl.py", "lo == low and hi < high", "lo == low and hi > high"),
+    "merging": Edit("kernels/linkage/gdl.py", "flow[contact, 0] * boundary", "flow[contact, 0] + boundary"),
     "merging, its rows": Edit("kernels/linkage/rows.py", "rows.high[c] <= rows.high[d]", "rows.high[c] > rows.high[d]"),
     "periods": Edit("jule/unrolling.py", "n_clusters - 1e-9", "n_clusters"),
     "DBC's training": Edit("dbc/minibatch.py", "if len(index) > 1:", "if len(index) > 0:"),
