@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clustlib.records import witness
+from clustlib.records import judgement, witness
 from clustlib.records.faults import changed_lines, faults
 from clustlib.records.judgement import Name, covering, judge
 from clustlib.records.witness import Job, Outcome, Runner, compare, outputs
@@ -164,6 +164,26 @@ def test_a_definition_whose_faults_go_unnoticed_is_not_carried(runner, tmp_path)
     assert unseen in verdict.refused[Name("made_up.sums", "total")]
     told = replace(verdict.trials[0], unseen=()).refusal
     assert told and "no witness notices line 8: 0 -> 1; it needs data" in told
+
+
+def test_more_faults_are_tried_before_a_definition_is_refused(runner, tree, monkeypatch):
+    monkeypatch.setattr(judgement, "FAULTS", {10**9: 1})
+    asked, tried = judgement.Judge(runner, tree, tree, tree / "tests" / "witnesses", "made_up"), []
+
+    def notices(self, fault, *_):
+        tried.append(fault)
+        return "sums" if len(tried) == 3 else None
+
+    monkeypatch.setattr(judgement.Judge, "notices", notices)
+    total = Name("made_up.sums", "total")
+    trial = asked.trial(total, total, asked.outcomes(tree, ["sums"]), most=1)
+    assert len(trial.noticed) == 1 and len(trial.missed) == 2 and trial.refusal is None
+
+
+def test_no_fault_is_tried_where_the_bits_differ(runner, tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(judgement.Judge, "notices", lambda *_: pytest.fail("it is refused in any case"))
+    verdict = _judged(runner, tree, _tree(tmp_path / "new", SUMS.replace("kept = 0", "kept = 1")), "total")
+    assert Name("made_up.sums", "total") in verdict.refused
 
 
 def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path):
