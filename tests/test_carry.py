@@ -37,7 +37,7 @@ def judged(tmp_path, monkeypatch):
         monkeypatch.setattr(carrying, "ledger", lambda: Ledger(tmp_path / "equivalences.json"))
         revisions = iter((before, after))
         monkeypatch.setattr(carrying, "_seen", lambda *_: next(revisions))
-        monkeypatch.setattr(carrying, "_rewritten", lambda *_: {})
+        monkeypatch.setattr(carrying, "_writes_other_marks", lambda tree: False)
         asked = []
 
         def judge(old, new, changed, runner):

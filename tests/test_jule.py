@@ -14,7 +14,7 @@ from clustlib import JULE, datasets, metrics
 from clustlib._validation import unit_rows
 from clustlib.errors import UsageError
 from clustlib.jule.fit_state import principal_components
-from clustlib.jule.unrolling import clusters_after, cut, standing_out
+from clustlib.jule.unrolling import clusters_after, cut
 from clustlib.kernels import KnnGraph, MergeTree, graph_linkage, initial_clusters
 
 DIGITS = datasets.load("digits").take(300, 0)
@@ -113,14 +113,6 @@ def test_the_number_of_clusters_can_be_left_open():
     model = JULE(**FAST).fit(images)
     assert model.n_clusters_ == 4 and metrics.accuracy(y, model.labels_) == 1
     assert model.labels_at(7).max() == 6
-
-
-def test_the_number_that_stands_out():
-    children = np.array([[0, 1], [2, 3], [4, 5], [6, 7]])
-    tree = MergeTree(np.arange(5, dtype=np.int32), children, np.array([0.9, 0.8, 0.1, 0.09]), np.array([2, 2, 3, 5]))
-    assert standing_out(tree) == 3  # after the second of four merges
-    nothing_left = MergeTree(tree.initial, children, np.array([0.9, 0.8, 0.7, 0.0]), tree.sizes)
-    assert standing_out(nothing_left) == 2
 
 
 def test_small_clusters_take_no_place_in_the_result():

@@ -109,18 +109,3 @@ def _joined(labels: np.ndarray, sizes: np.ndarray, large: np.ndarray, features: 
     nearest = (norm2 - 2 * centroids @ centroids[large].T).argmin(axis=1)
     nearest[large] = np.arange(len(large))
     return nearest[labels].astype(np.int64)
-
-
-def standing_out(tree: MergeTree) -> int:
-    """The number of clusters, at least 2, that stands out in a merge tree.
-
-    It is where the affinity of the last merge is largest against that of any merge after it; where no affinity is
-    left, at once. A tree of one or two leaves gives their number.
-    """
-    heights = tree.heights
-    if len(heights) < 2:
-        return tree.n_leaves
-    later = np.maximum.accumulate(heights[::-1])[::-1][1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(heights[:-1] > 0, heights[:-1] / later, 0)
-    return int(tree.n_leaves - 1 - np.argmax(ratio))

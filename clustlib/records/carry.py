@@ -120,23 +120,42 @@ def _was(name: str, before: Behind, after: Behind) -> str | None:
     return next((other for other in gone if other.split(":")[0] == module), gone[0] if gone else None)
 
 
-def all_fresh(revision: str) -> bool:
-    """Whether the ledger carries every record that a revision had to that revision's code."""
-    with worktree(revision) as tree:
-        had = [record for record in _records() if (tree / "book/records" / f"{record.key}.json").is_file()]
-        found = _seen(tree, had, ledger(), {})
-    return all(
-        seen is not None and ledger().chain(record.sources, seen.there.mark, cpu_only=True) is not None
-        for record, seen in zip(had, found)
-    )
+class Base(NamedTuple):
+    """The commit that is judged against, a checkout of it, and what each record's run goes through there."""
+
+    commit: str
+    tree: Path
+    seen: list[Seen | None]
+    own: list[Seen | None]  # the same with marks as that commit wrote them
 
 
-def base_revision() -> str:
-    """The last commit whose records were all fresh. Raises :class:`UsageError` where the last 50 hold none."""
-    for commit in _git("log", "--format=%H", "-50", "--", "clustlib", "book/records/equivalences.json").split():
-        if all_fresh(commit):
-            return commit
+@contextlib.contextmanager
+def _base(revision: str, records: Sequence[Record], known: Ledger) -> Iterator[Base]:
+    """A revision, or with "" the last commit whose records were all fresh.
+
+    Raises :class:`UsageError` where the last 50 hold none.
+    """
+    changes = ("--", "clustlib", "book/records/equivalences.json")
+    for commit in [revision] if revision else _git("log", "--format=%H", "-50", *changes).split():
+        with worktree(commit) as tree:
+            seen = _seen(tree, records, known, {})
+            own = _seen(tree, records, known, {}, rule=tree) if _writes_other_marks(tree) else seen
+            if revision or _all_fresh(tree, records, known, own):
+                yield Base(_git("rev-parse", commit), tree, seen, own)
+                return
     raise UsageError("no commit of the last 50 whose records were all fresh; name one with --from")
+
+
+def _all_fresh(tree: Path, records: Sequence[Record], known: Ledger, seen: Sequence[Seen | None]) -> bool:
+    """Whether the ledger carries every record that a checkout had to that checkout's code."""
+    had = [(r, s) for r, s in zip(records, seen) if (tree / "book/records" / f"{r.key}.json").is_file()]
+    return all(s is not None and known.chain(r.sources, s.there.mark, cpu_only=True) is not None for r, s in had)
+
+
+def _writes_other_marks(tree: Path) -> bool:
+    """Whether a checkout made its marks by another rule than the working tree's."""
+    one, two = (folder / "clustlib" / "sources.py" for folder in (tree, _paths.root()))
+    return (tree / "clustlib" / "records" / "marks.py").is_file() and one.read_bytes() != two.read_bytes()
 
 
 def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None) -> Outcome:
@@ -148,18 +167,18 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
     note : what changed, for the ledger's pages; by default the names of the definitions.
     moved : run functions that stand elsewhere now, {"module:name" before: "module:name" now}.
     """
-    outcome = Outcome(_git("rev-parse", base) if base else base_revision())
     records, known, moved = _records(), ledger(), dict(moved or {})
-    with worktree(outcome.base) as tree:
-        before, after = _seen(tree, records, known, {}), _seen(_paths.root(), records, known, moved)
-        rewritten = _rewritten(tree, records, known, before)
+    with _base(base, records, known) as found:
+        outcome, after = Outcome(found.commit), _seen(_paths.root(), records, known, moved)
+        pairs = {one.there.mark: two.there.mark for one, two in zip(found.own, found.seen) if one and two}
+        rewritten = {mine: now for mine, now in pairs.items() if mine != now}
         changes = []
-        for record, one, two in zip(records, before, after):
+        for record, one, two in zip(records, found.seen, after):
             if one and two is None:
                 outcome.refused[one.on_cpu.place] = ["this run function is gone: say where it is with --moved OLD=NEW"]
             elif one and two and one.there.mark != two.there.mark:
                 changes.append(Change(record, one, two))
-        _judge(outcome, changes, tree)
+        _judge(outcome, changes, found.tree)
     if outcome.carried or moved or rewritten:
         outcome.entry = _entry(outcome, note, moved, rewritten)
         known.append(outcome.entry)
@@ -184,16 +203,6 @@ def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path) -> None:
             said.extend(line for line in why if line not in said)
         else:
             outcome.carried.append(change)
-
-
-def _rewritten(tree: Path, records: Sequence[Record], known: Ledger, before: Sequence[Seen | None]) -> dict[str, str]:
-    """The marks of ``tree`` as it wrote them itself, and as they are written now, where that is not the same."""
-    files = [folder / "clustlib" / "sources.py" for folder in (tree, _paths.root())]
-    if not (tree / "clustlib" / "records" / "marks.py").is_file() or files[0].read_bytes() == files[1].read_bytes():
-        return {}
-    own = _seen(tree, records, known, {}, rule=tree)
-    pairs = {one.there.mark: two.there.mark for one, two in zip(own, before) if one and two}
-    return {mine: now for mine, now in pairs.items() if mine != now}
 
 
 def _entry(outcome: Outcome, note: str, moved: dict[str, str], rewritten: dict[str, str]) -> Entry:

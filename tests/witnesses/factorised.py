@@ -166,6 +166,7 @@ def factorised_network() -> dict[str, np.ndarray]:
         with holding(home("to_input"), _SAVE_EVERY=8, _BATCH=4):
             found["noted"] = np.array(extract(images, network, size=32, device="cpu", cache="noted"))
         cases = {
+            "rank": ((images[0], network), {}),
             "channels": ((images[:, :2], network), {}),
             "none": ((images[:0], network), {}),
             "31": ((images, network), {"size": 31}),

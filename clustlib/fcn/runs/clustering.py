@@ -148,6 +148,7 @@ def embed_features(
 
 def unit_features(made: dict[str, np.ndarray]) -> np.ndarray:
     """The l2-normalised rows of the part that is clustered (section 4.3); a row of zeros stays."""
+    # lengths in the features' own precision: those of unit_rows, in float64, round the records' rows otherwise
     features = made.get("cluster", made["learn"])
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.ascontiguousarray(features / np.where(lengths == 0, 1, lengths), dtype=np.float32)
