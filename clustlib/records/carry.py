@@ -4,14 +4,19 @@ Between a revision whose records were all fresh and the working tree, the runs w
 definitions that changed behind them. Witnesses (:mod:`clustlib.records.witness`) run both revisions on this machine.
 A run is carried where every definition that changed behind it gives the same bits in every witness that runs it, and
 where the witnesses would have noticed a fault in it. What is carried becomes one line of the ledger.
+
+Records that are younger than that revision, or come from another branch, are judged against the commit that they were
+made at; a definition that has been judged already, from the same text to the same, is not judged again.
 """
 
 import contextlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +66,7 @@ class Outcome:
     refused: dict[str, list[str]] = field(default_factory=dict)  # run function -> why
     verdict: Verdict | None = None
     entry: Entry | None = None  # the ledger's new line
+    later: list["Outcome"] = field(default_factory=list)  # of the commits that younger records were made at
 
 
 def _git(*arguments: str) -> str:
@@ -168,36 +174,102 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
     moved : run functions that stand elsewhere now, {"module:name" before: "module:name" now}.
     """
     records, known, moved = _records(), ledger(), dict(moved or {})
+    after, judged = _seen(_paths.root(), records, known, moved), _Judged()
     with _base(base, records, known) as found:
-        outcome, after = Outcome(found.commit), _seen(_paths.root(), records, known, moved)
-        pairs = {one.there.mark: two.there.mark for one, two in zip(found.own, found.seen) if one and two}
-        rewritten = {mine: now for mine, now in pairs.items() if mine != now}
-        changes = []
-        for record, one, two in zip(records, found.seen, after):
-            if one and two is None:
-                outcome.refused[one.on_cpu.place] = ["this run function is gone: say where it is with --moved OLD=NEW"]
-            elif one and two and one.there.mark != two.there.mark:
-                changes.append(Change(record, one, two))
-        _judge(outcome, changes, found.tree)
+        outcome = _against(found, list(zip(records, after)), known, note, moved, judged)
+    tried = {outcome.base[:12]}
+    while left := _left(records, after, known, tried):
+        commit = left[0][0].provenance["commit"]
+        tried.add(commit)
+        with _base(commit, [record for record, _ in left], known) as found:
+            fresh = [one is not None and _fresh(record, one, known) for (record, _), one in zip(left, found.own)]
+            there = Base(found.commit, found.tree, *(list(compress(seen, fresh)) for seen in (found.seen, found.own)))
+            outcome.later.append(_against(there, list(compress(left, fresh)), known, note, {}, judged))
+    return outcome
+
+
+def _fresh(record: Record, seen: Seen, known: Ledger) -> bool:
+    return known.chain(record.sources, seen.there.mark, cpu_only=True) is not None
+
+
+def _left(
+    records: Sequence[Record], after: Sequence[Seen | None], known: Ledger, tried: Collection[str]
+) -> list[tuple[Record, Seen | None]]:
+    """The records that nothing carries yet and whose own commit has not been tried, those of the last day first."""
+    stale: list[tuple[Record, Seen | None]] = [
+        (r, two) for r, two in zip(records, after) if two is not None and not _fresh(r, two, known)
+    ]
+    known_at = [(r, two) for r, two in stale if _is_commit(r.provenance.get("commit", ""))]
+    ordered = sorted(known_at, key=lambda pair: pair[0].provenance["started"], reverse=True)
+    first = next((i for i, (r, _) in enumerate(ordered) if r.provenance["commit"] not in tried), None)
+    return [] if first is None else ordered[first:]
+
+
+@cache
+def _is_commit(name: str) -> bool:
+    """Whether a record's commit is in this repository; one that says ``+`` was made by other code than the commit's."""
+    return bool(name) and not name.endswith("+") and _succeeds("cat-file", "-e", f"{name}^{{commit}}")
+
+
+def _succeeds(*arguments: str) -> bool:
+    return not subprocess.run(["git", "-C", str(_paths.root()), *arguments], capture_output=True).returncode
+
+
+def _against(
+    found: Base,
+    pairs: Sequence[tuple[Record, Seen | None]],
+    known: Ledger,
+    note: str,
+    moved: dict[str, str],
+    judged: "_Judged",
+) -> Outcome:
+    """Judge the working tree against one commit, for records with what they go through today."""
+    outcome = Outcome(found.commit)
+    marks = {one.there.mark: two.there.mark for one, two in zip(found.own, found.seen) if one and two}
+    rewritten = {mine: now for mine, now in marks.items() if mine != now}
+    changes = []
+    for (record, two), one in zip(pairs, found.seen):
+        if one and two is None:
+            outcome.refused[one.on_cpu.place] = ["this run function is gone: say where it is with --moved OLD=NEW"]
+        elif one and two and one.there.mark != two.there.mark:
+            changes.append(Change(record, one, two))
+    _judge(outcome, changes, found.tree, judged)
     if outcome.carried or moved or rewritten:
         outcome.entry = _entry(outcome, note, moved, rewritten)
         known.append(outcome.entry)
     return outcome
 
 
-def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path) -> None:
+class _Judged(dict[tuple[str, str, str], str | None]):
+    """Why a definition was refused or None, by its name, its text before and its text now."""
+
+    def key(self, name: str, change: Change) -> tuple[str, str, str]:
+        """Of a changed definition behind a run; where its text is the same, with what its names stand for."""
+        was = _was(name, change.before.on_cpu, change.after.on_cpu)
+        before, now = change.before.on_cpu.labels.get(was or "", ("", "")), change.after.on_cpu.labels[name]
+        same = int(before[0] == now[0])
+        return name, before[same], now[same]
+
+
+def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path, judged: _Judged) -> None:
     """Let the witnesses judge what changed on the CPU's way, and sort the runs into carried and refused."""
     changed: dict[Name, Name | None] = {}
+    asked: dict[str, tuple[str, str, str]] = {}
     for change in changes:
         for name in change.definitions:
-            found = _was(name, change.before.on_cpu, change.after.on_cpu)
-            changed[Name(*name.split(":"))] = found and Name(*found.split(":"))  # type: ignore[assignment]
+            key = judged.key(name, change)
+            if key not in judged:
+                found = _was(name, change.before.on_cpu, change.after.on_cpu)
+                changed[Name(*name.split(":"))] = found and Name(*found.split(":"))  # type: ignore[assignment]
+                asked[name] = key
     if changed:
         with Runner() as runner:
             outcome.verdict = judge(tree, _paths.root(), changed, runner=runner)
     refused = {str(name): why for name, why in outcome.verdict.refused.items()} if outcome.verdict else {}
+    judged.update({key: refused.get(name) for name, key in asked.items()})
     for change in changes:
-        why = [refused[name] for name in sorted(change.definitions) if name in refused]
+        found_wanting = [judged[judged.key(name, change)] for name in sorted(change.definitions)]
+        why = [reason for reason in found_wanting if reason]
         if why:
             said = outcome.refused.setdefault(change.after.on_cpu.place, [])
             said.extend(line for line in why if line not in said)

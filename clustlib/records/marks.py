@@ -44,12 +44,18 @@ def _function(places: Sequence[str]) -> Any:
 
 
 def _roots(places: Sequence[str], params: dict[str, Any]) -> tuple[str, ...] | None:
-    """Where a run begins: its function's place, then what its parameters choose; None where there is no function."""
+    """Where a run begins: its function's place, then what its parameters choose.
+
+    None where this tree has no such function, or one that does not know a choice that is younger than it.
+    """
     fn = _function(places)
     if fn is None:
         return None
     uses = getattr(fn, "uses", None)
-    return (f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ()))
+    try:
+        return (f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ()))
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _behind(code: Any, roots: tuple[str, ...], gpu: bool) -> Behind:
