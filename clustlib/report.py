@@ -99,7 +99,7 @@ def verdicts(
 
 @cache
 def _saved_verdicts(paper: str, profile: str, _state: tuple) -> list[Verdict]:
-    """The dashboard asks three times for what takes seconds; ``_state`` tells whether a result has changed meanwhile."""
+    """Kept, since the dashboard asks three times; ``_state`` tells whether a result has changed meanwhile."""
     return _evaluated(paper, profile, {}, None)
 
 
