@@ -33,7 +33,7 @@ CONSTRAINTS: dict[str, Any] = {
     "forget_factor": [numbers(0, 1, closed="both")],
     "max_iter": [integers(1)],
     "tol": [numbers(0)],
-    "transform_iter": [integers(1)],
+    "transform_iter": [integers(0)],
     "products": [choices("float32", "bfloat16")],
     "random_state": ["random_state"],
     "device": "no_validation",  # clustlib._device.resolve names what is wrong
@@ -74,7 +74,7 @@ class GSNMF(TransformerMixin, BaseEstimator):
     tol : float
         Stop when the objective's relative change over a pass is below it; 0 never stops early.
     transform_iter : int
-        Updates of H in ``transform``; the paper does not say.
+        Updates of H in ``transform``, which begins at X Wᵀ; the paper does not say. 0 leaves X Wᵀ.
     products : {"float32", "bfloat16"}
         bfloat16 rounds the factors of every matrix product: faster where the processor has units for it.
     random_state : int, RandomState or None
@@ -164,7 +164,7 @@ class GSNMF(TransformerMixin, BaseEstimator):
         return self.embedding_
 
     def transform(self, X: Any) -> np.ndarray:
-        """H (n_samples, n_components) of new samples: ``transform_iter`` updates of Eq. (6) with W fixed.
+        """H (n_samples, n_components) of new samples: ``transform_iter`` updates of Eq. (6) with W fixed, or none.
 
         The start is X Wᵀ: where it is zero, zero is the best coefficient.
         """

@@ -39,28 +39,43 @@ def cluster_features(dataset: str, method: str, seed: int = 0, **settings: Any) 
     made = records.artifact(represent, **params)
     features = unit_features(made)
     truth = protocol.split(dataset, params["n_images"], params["n_learn"]).cluster.labels
-    n_clusters = len(np.unique(truth))
+    history = made["history"]
+    return {
+        **clustered_both_ways(features, truth, seed, params["device"]),
+        "zeros": zeros(features),
+        "dimension": features.shape[1],
+        "training_seconds": float(made["seconds"]),
+        "objective": float(history[-1]) if len(history) else 0.0,
+        "history": history.astype(np.float32),
+    }
+
+
+def clustered_both_ways(features: np.ndarray, truth: np.ndarray, seed: int, device: str) -> dict[str, Any]:
+    """k-means and spectral clustering of features (N, L) into as many clusters as ``truth`` (N,) has classes.
+
+    Returns
+    -------
+    accuracy, nmi and labels (N,) uint8, each with the clustering's name behind it.
+    """
     from clustlib.cluster.kmeans import KMeans
     from clustlib.cluster.spectral import SpectralNJW
 
+    n_clusters = len(np.unique(truth))
     models: dict[str, Any] = {
         "kmeans": KMeans(n_clusters, n_init=10, random_state=seed),
-        "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=params["device"]),
+        "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=device),
     }
     out: dict[str, Any] = {}
     for name, model in models.items():
         labels = model.fit(features).labels_
         out |= _scores(truth, labels, name)
         out[f"labels_{name}"] = compact(labels)
-    history = made["history"]
-    return {
-        **out,
-        "zeros": float((np.abs(features) < 1e-6).mean()),
-        "dimension": features.shape[1],
-        "training_seconds": float(made["seconds"]),
-        "objective": float(history[-1]) if len(history) else 0.0,
-        "history": history.astype(np.float32),
-    }
+    return out
+
+
+def zeros(features: np.ndarray) -> float:
+    """The share of features within 1e-6 of 0."""
+    return float((np.abs(features) < 1e-6).mean())
 
 
 def _scores(truth: np.ndarray, labels: np.ndarray, name: str) -> dict[str, float]:
@@ -147,8 +162,12 @@ def embed_features(
 
 
 def unit_features(made: dict[str, np.ndarray]) -> np.ndarray:
-    """The l2-normalised rows of the part that is clustered (section 4.3); a row of zeros stays."""
-    features = made.get("cluster", made["learn"])
+    """The l2-normalised rows of the part that is clustered (section 4.3)."""
+    return unit(made.get("cluster", made["learn"]))
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Features with rows of length 1, float32; a row of zeros stays."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.ascontiguousarray(features / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
