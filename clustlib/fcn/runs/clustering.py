@@ -11,6 +11,7 @@ from clustlib.errors import UsageError
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN
 from clustlib.fcn.runs.representations import METHODS, represent, settings_of
+from clustlib.fcn.weight_files import NETWORKS
 from clustlib.metrics import compact
 from clustlib.published.tables import choose
 from clustlib.records.runs import taking
@@ -177,8 +178,8 @@ def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
     choose("data set", dataset, datasets.names())
     choose("method", method, METHODS)
     check_seed(seed)
-    if settings.get("cnn", STAND_IN_CNN) not in ("efficientnet-lite0", "vgg16", "pixels"):
-        raise UsageError(f"cnn must be efficientnet-lite0, vgg16 or pixels, got {settings['cnn']!r}")
+    if settings.get("cnn", STAND_IN_CNN) not in (*NETWORKS, "pixels"):
+        raise UsageError(f"cnn must be {', '.join(NETWORKS)} or pixels, got {settings['cnn']!r}")
     for name in ("n_components", "max_iter", "transform_iter", "epochs"):
         check_integer(name, settings.get(name, 1), 1)
     check_integer("n_points", settings.get("n_points", 1000), 11)  # each has ten neighbours in the plane
