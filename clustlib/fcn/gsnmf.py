@@ -74,8 +74,8 @@ class GSNMF(TransformerMixin, BaseEstimator):
     tol : float
         Stop when the objective's relative change over a pass is below it; 0 never stops early.
     transform_iter : int
-        Updates of H in ``transform``, which begins at X Wᵀ; the paper does not say, and the tables take 50. 0 leaves X Wᵀ.
-        The fewer, the more components a new image uses: see the book's page on encoding.
+        Updates of H in ``transform``, which begins at X Wᵀ; the paper does not say, and the tables take 50. 0
+        leaves X Wᵀ. The fewer, the more components a new image uses: see the book's page on encoding.
     products : {"float32", "bfloat16"}
         bfloat16 rounds the factors of every matrix product: faster where the processor has units for it.
     random_state : int, RandomState or None

@@ -98,7 +98,6 @@ def group_sparse_nmf() -> dict[str, np.ndarray]:
         {"n_components": 0},
         {"n_components": 1},
         {"max_iter": 0},
-        {"transform_iter": 0},
         {"batch_size": 0},
         {"batch_size": 1},
         {"forget_factor": 1.01},
