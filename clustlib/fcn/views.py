@@ -1,12 +1,13 @@
 """The FCN paper's pages: our cells beside the paper's, which network made them, and what each choice measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from clustlib import published, records
 from clustlib.fcn.runs.clustering import cluster_features
+from clustlib.fcn.weight_files import FILES
 from clustlib.records.runs import bind
 
 METRICS = ["accuracy_kmeans", "nmi_kmeans", "accuracy_sc", "nmi_sc"]
@@ -55,3 +56,41 @@ def choices(profile: str = "paper") -> pd.DataFrame:
     )
     departing = means.loc[means["departs"], "data set"].unique()
     return means[means["data set"].isin(departing)].drop(columns="departs")
+
+
+def by_updates(
+    coded: Mapping[str, Any],
+    plain: Mapping[str, Any],
+    updates: str,
+    by_network: bool = False,
+    metrics: Sequence[str] = METRICS,
+) -> pd.DataFrame:
+    """Cells of grids of ``encode_features``, and of ``cluster_features`` for what no updates code, by row names.
+
+    Metrics end in ``_after_n``; a ``plain`` row has the same value after every number, so that rows compare. With
+    ``by_network`` a data set is named with the network that it was seen through.
+    """
+    ends = [f"_after_{number}" for number in updates.split()]
+    frames = []
+    for rows, ending in ((plain, False), (coded, True)):
+        stored = {f"{metric}{end}": f"{metric}{end}" if ending else metric for end in ends for metric in metrics}
+        for name, runs in rows.items():
+            called = [_called(outcome.params, by_network) for outcome in runs for _ in stored]
+            frames.append(runs.cells(**stored).assign(dataset=called, method=name))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _called(params: Mapping[str, Any], by_network: bool) -> str:
+    """A run's data set, in brackets the network and how many images were taken of it."""
+    images, cnn = params.get("n_images"), params["cnn"]
+    network = (FILES[cnn].title if cnn in FILES else cnn) if by_network else ""
+    beside = ", ".join(filter(None, (network, f"{images:,} images" if images else "")))
+    return f"{params['dataset']} ({beside})" if beside else params["dataset"]
+
+
+def scores_by_updates(cells: pd.DataFrame, metric: str, updates: str) -> pd.DataFrame:
+    """Means over seeds of one metric: a row per data set and row name, a column per number of updates."""
+    wanted = {f"{metric}_after_{n}": f"after {n}" for n in updates.split()}
+    shown = cells[cells["metric"].isin(wanted)].dropna(subset=["value"])
+    wide = shown.pivot_table(index=["dataset", "method"], columns="metric", values="value", sort=False)
+    return wide.reindex(columns=list(wanted)).rename(columns=wanted)

@@ -1,5 +1,6 @@
 """How many updates a new image gets, from none (X Wᵀ) on: one basis, its coefficients after every number of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -89,3 +90,13 @@ def _check(dataset: str, method: str, seed: int = 0, updates: str = UPDATES, **_
 
 
 encode_features.check = _check  # type: ignore[attr-defined]
+
+
+def by_dataset(
+    datasets: list[str], images_at_most: Mapping[str, int], fn: Any = encode_features, **settings: Any
+) -> Any:
+    """``records.grid`` over data sets, each with all its images or as many, taken at random, as it is allowed."""
+    runs = records.Runs()
+    for name in datasets:
+        runs += records.grid(fn, dataset=name, n_images=images_at_most.get(name), **settings)
+    return runs
