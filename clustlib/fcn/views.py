@@ -94,3 +94,10 @@ def scores_by_updates(cells: pd.DataFrame, metric: str, updates: str) -> pd.Data
     shown = cells[cells["metric"].isin(wanted)].dropna(subset=["value"])
     wide = shown.pivot_table(index=["dataset", "method"], columns="metric", values="value", sort=False)
     return wide.reindex(columns=list(wanted)).rename(columns=wanted)
+
+
+def gains_by_network(cells: pd.DataFrame, metric: str, updates: str, method: str, over: str) -> pd.DataFrame:
+    """A row's mean score less another's, averaged over data sets: a row per network, a column per number of updates."""
+    means = scores_by_updates(cells, metric, updates)
+    gained = means.xs(method, level="method") - means.xs(over, level="method")
+    return gained.groupby(gained.index.str.extract(r"\((.*?)[,)]", expand=False), sort=False).mean()
