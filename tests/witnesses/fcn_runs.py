@@ -119,6 +119,33 @@ def _ensembles() -> dict[str, np.ndarray]:
         return plain(made, "ensemble")
 
 
+def fcn_questions() -> dict[str, np.ndarray]:
+    """FCN's coding of new images by number of updates, and the estimator with its defaults on a folder's images."""
+    from witnesses.factorised import _tiny_network
+
+    found: dict[str, np.ndarray] = {}
+    tiny = _tiny_network()
+    with (
+        registered(),
+        holding(home("pretrained"), pretrained=lambda *_, **__: tiny()),
+        holding(home("FCN"), pretrained=lambda *_, **__: tiny()),
+    ):
+        encode, folder = find("encode_features"), find("cluster_a_folder")
+        how = {"cnn": "pixels", "n_components": 4, "max_iter": 3, "device": "cpu"}
+        for method in find("PENALTIES", "fcn"):
+            found |= plain(encode("parted", method, 1, updates="0 1 4", **how), method)
+        found |= plain(encode("digits", "NMF-FCN", 2, updates="2", init="random", n_images=22, **how), "random")
+        found |= plain(folder("digits", 1, n_classes=3, n_per_class=4, size=32, device="cpu"), "folder")
+        asked = {"n_components": 3, "init": "random", "transform_iter": 2, "max_iter": 4}
+        found |= plain(folder("flowers-17", n_images=20, size=32, device="cpu", **asked), "asked")
+        bad = [{"dataset": "x"}, {"method": "x"}, {"seed": -1}, {"updates": "1 x"}, {"updates": ""}]
+        found |= refusals(encode, bad, dataset="digits", method="NMF-FCN")
+        bad = [{"dataset": "x"}, {"seed": -1}, {"transform_iter": -1}]
+        found |= {f"folder.{name}": value for name, value in refusals(folder, bad, dataset="digits").items()}
+    return found
+
+
 WITNESSES = {
     "fcn-runs": fcn_runs,
+    "fcn-questions": fcn_questions,
 }
