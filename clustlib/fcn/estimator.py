@@ -171,7 +171,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
             self._fine_tune(features, path)
         self.embedding_ = self.transform_features(features)
         if self.n_clusters is not None:
-            self._cluster(X)
+            self._cluster(X, self.n_clusters)
         return self
 
     def _length(self, X: np.ndarray) -> int:
@@ -186,12 +186,12 @@ class FCN(System, TransformerMixin, BaseEstimator):
             )
         return self.n_components
 
-    def _cluster(self, activations: np.ndarray) -> None:
+    def _cluster(self, activations: np.ndarray, n_clusters: int) -> None:
         """k-means on the activations as they are and on the coefficients, whose clusters are kept."""
         from clustlib.cluster.kmeans import KMeans
 
         for name, rows in {"activations": activations, "coefficients": unit_rows(self.embedding_)}.items():
-            found = KMeans(self.n_clusters, random_state=self.random_state).fit(rows)
+            found = KMeans(n_clusters, random_state=self.random_state).fit(rows)
             labels, inertia = found.labels_, float(found.inertia_)
             self.history_.append({"stage": "cluster", "of": name, "labels": labels, "inertia": inertia})
         self.labels_, self.cluster_centers_ = found.labels_, found.cluster_centers_

@@ -17,6 +17,7 @@ from clustlib.published.tables import choose
 from clustlib.records.runs import taking
 
 CLUSTERINGS = ("kmeans", "sc")
+SHARES_OF_K = (0.5, 0.75, 1.25, 1.5, 2.0)
 SC_SCALE = 0.5  # bandwidth of the spectral clustering in mean squared distances; the paper gives none
 
 
@@ -51,8 +52,30 @@ def cluster_features(dataset: str, method: str, seed: int = 0, **settings: Any) 
     }
 
 
-def clustered_both_ways(features: np.ndarray, truth: np.ndarray, seed: int, device: str) -> dict[str, Any]:
-    """k-means and spectral clustering of features (N, L) into as many clusters as ``truth`` (N,) has classes.
+@taking(represent)
+def cluster_into_k(dataset: str, method: str, seed: int = 0, **settings: Any) -> dict[str, float]:
+    """:func:`cluster_features` with other numbers of clusters than there are classes (section 4.3).
+
+    Returns
+    -------
+    accuracy and nmi of both clusterings, with ``_at_f`` behind each name for a number of clusters that is f times that
+    of the classes, f in ``SHARES_OF_K``. For the accuracy a class has at most one cluster, and a cluster one class.
+    """
+    params = settings_of(dataset, method, seed=seed, **settings)
+    features = unit_features(records.artifact(represent, **params))
+    truth = protocol.split(dataset, params["n_images"], params["n_learn"]).cluster.labels
+    out: dict[str, float] = {}
+    for share in SHARES_OF_K:
+        k = max(2, round(share * len(np.unique(truth))))
+        scores = clustered_both_ways(features, truth, seed, params["device"], k)
+        out |= {f"{name}_at_{share:g}": v for name, v in scores.items() if not isinstance(v, np.ndarray)}
+    return out
+
+
+def clustered_both_ways(
+    features: np.ndarray, truth: np.ndarray, seed: int, device: str, n_clusters: int | None = None
+) -> dict[str, Any]:
+    """k-means and spectral clustering of features (N, L), by default into as many clusters as ``truth`` has classes.
 
     Returns
     -------
@@ -61,7 +84,7 @@ def clustered_both_ways(features: np.ndarray, truth: np.ndarray, seed: int, devi
     from clustlib.cluster.kmeans import KMeans
     from clustlib.cluster.spectral import SpectralNJW
 
-    n_clusters = len(np.unique(truth))
+    n_clusters = n_clusters or len(np.unique(truth))
     models: dict[str, Any] = {
         "kmeans": KMeans(n_clusters, n_init=10, random_state=seed),
         "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=device),
@@ -193,7 +216,7 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return [METHODS[params["method"]]]
 
 
-_RUNS: list[Any] = [cluster_features, classify_features, embed_features]
+_RUNS: list[Any] = [cluster_features, cluster_into_k, classify_features, embed_features]
 for _run in _RUNS:
     _run.check, _run.uses = _check, _uses
 

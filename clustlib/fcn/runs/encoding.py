@@ -43,7 +43,8 @@ def codes(
 
     split, (l1, l2) = protocol.split(dataset, n_images), PENALTIES[method]
     learn, other = (unit_rows(protocol.features(p, cnn, size, device=device)) for p in (split.learn, split.cluster))
-    model = GSNMF(n_components, l1=l1, l2=l2, init=init, max_iter=max_iter, random_state=seed, device=device).fit(learn)
+    how: dict[str, Any] = {"l1": l1, "l2": l2, "init": init, "max_iter": max_iter, "random_state": seed}
+    model = GSNMF(n_components, **how, device=device).fit(learn)
     return {f"after_{number}": model.set_params(transform_iter=number).transform(other) for number in _numbers(updates)}
 
 
