@@ -101,3 +101,30 @@ def gains_by_network(cells: pd.DataFrame, metric: str, updates: str, method: str
     means = scores_by_updates(cells, metric, updates)
     gained = means.xs(method, level="method") - means.xs(over, level="method")
     return gained.groupby(gained.index.str.extract(r"\((.*?)[,)]", expand=False), sort=False).mean()
+
+
+def folders(runs: Any) -> pd.DataFrame:
+    """Cells of ``cluster_a_folder``: FCN and k-means on the activations; a part of a set named with its images."""
+    frames = []
+    for name, end in {"FCN(k)": "", "k-means on the activations": "_activations"}.items():
+        stored = {metric: f"{metric}{end}" for metric in ("accuracy", "nmi")}
+        called = [_folder(outcome) for outcome in runs for _ in stored]
+        frames.append(runs.cells(**stored).assign(dataset=called, method=name))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _folder(outcome: Any) -> str:
+    params = outcome.params
+    few = params.get("n_classes") and params.get("n_per_class")
+    return f"{params['dataset']} ({params['n_classes'] * params['n_per_class']} images)" if few else params["dataset"]
+
+
+def gains_of_settings(runs: Mapping[tuple[str, int], Any]) -> pd.DataFrame:
+    """Accuracy of FCN less that of the activations: a row per start and number of updates, a column per data set."""
+    rows = []
+    for (start, number), found in runs.items():
+        cells = folders(found).query("metric == 'accuracy'")
+        means = cells.pivot_table(index="dataset", columns="method", values="value", sort=False)
+        gained = means.get("FCN(k)", pd.Series(dtype=float)) - means.get("k-means on the activations", 0)
+        rows.append({"start": start, "updates": number, **gained, "mean": gained.mean()})
+    return pd.DataFrame(rows).set_index(["start", "updates"])
