@@ -203,8 +203,9 @@ def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
     check_seed(seed)
     if settings.get("cnn", STAND_IN_CNN) not in (*NETWORKS, "pixels"):
         raise UsageError(f"cnn must be {', '.join(NETWORKS)} or pixels, got {settings['cnn']!r}")
-    for name in ("n_components", "max_iter", "transform_iter", "epochs"):
+    for name in ("n_components", "max_iter", "epochs"):
         check_integer(name, settings.get(name, 1), 1)
+    check_integer("transform_iter", settings.get("transform_iter", 0), 0)
     check_integer("n_points", settings.get("n_points", 1000), 11)  # each has ten neighbours in the plane
     for name in ("l1", "l2", "l21"):
         if settings.get(name, 0) < 0:
