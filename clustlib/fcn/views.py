@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from clustlib import published, records
-from clustlib.fcn.runs.clustering import cluster_features
+from clustlib.fcn.runs.clustering import SHARES_OF_K, cluster_features
 from clustlib.fcn.weight_files import FILES
 from clustlib.records.runs import bind
 
@@ -128,3 +128,23 @@ def gains_of_settings(runs: Mapping[tuple[str, int], Any]) -> pd.DataFrame:
         gained = means.get("FCN(k)", pd.Series(dtype=float)) - means.get("k-means on the activations", 0)
         rows.append({"start": start, "updates": number, **gained, "mean": gained.mean()})
     return pd.DataFrame(rows).set_index(["start", "updates"])
+
+
+def penalties(runs: Any) -> pd.DataFrame:
+    """Cells of runs with different penalties, a method each, and the weights in columns l1 and l2."""
+    cells = runs.cells(accuracy_kmeans="accuracy_kmeans", nmi_kmeans="nmi_kmeans")
+    pairs = [(outcome.params["l1"], outcome.params["l2"]) for outcome in runs for _ in range(2)]
+    called = ["paper setting" if pair == (0.05, 0.02) else f"l1 {pair[0]:g}, l2 {pair[1]:g}" for pair in pairs]
+    return cells.assign(method=called, l1=[l1 for l1, _ in pairs], l2=[l2 for _, l2 in pairs])
+
+
+def into_k(runs: Mapping[str, Any]) -> pd.DataFrame:
+    """Cells of grids of ``cluster_into_k``; metrics end in the number of clusters over that of the classes."""
+    stored = [f"{metric}_at_{share:g}" for share in SHARES_OF_K for metric in METRICS]
+    return cells_of_settings(runs, **dict(zip(stored, stored)))
+
+
+def by_setting(runs: Any, name: str) -> pd.DataFrame:
+    """Accuracy of k-means, means over seeds: a row per method and value of one setting, a column per data set."""
+    cells = runs.cells(accuracy="accuracy_kmeans").assign(setting=name, at=[str(o.params[name]) for o in runs])
+    return cells.pivot_table("value", ["method", "setting", "at"], "dataset", sort=False)
