@@ -34,7 +34,7 @@ def images() -> np.ndarray:
 def small(**settings) -> FCN:
     """An FCN that takes a second: random weights, tiny images, few components."""
     wanted = {"weights": "random", "size": 32, "n_components": 6, "max_iter": 5, "tol": 0, "transform_iter": 10}
-    return FCN(**{**wanted, "batch_size": 8, "epochs": 3, "random_state": 0, **settings})
+    return FCN(**{**wanted, "init": "nndsvd", "batch_size": 8, "epochs": 3, "random_state": 0, **settings})
 
 
 class TestNetworks:
@@ -257,7 +257,7 @@ class TestFCN:
         from clustlib._validation import unit_rows
         from clustlib.cluster.kmeans import KMeans
 
-        model = small(n_clusters=3).fit(images)
+        model = small(n_clusters=3, compare="coefficients").fit(images)
         of = {line["of"]: line for line in model.history_ if line["stage"] == "cluster"}
         plain = KMeans(3, random_state=0).fit(unit_rows(extract(images, network, size=32)))
         np.testing.assert_array_equal(of["activations"]["labels"], plain.labels_)
@@ -265,6 +265,17 @@ class TestFCN:
         np.testing.assert_array_equal(of["coefficients"]["labels"], model.labels_)
         assert list(of) == ["activations", "coefficients"]
         assert not [line for line in small().fit(images).history_ if line["stage"] == "cluster"]
+
+    def test_the_span_is_the_projection_on_the_basis(self):
+        """What the basis spans is what least squares makes of the activations."""
+        features = np.random.default_rng(0).random((40, 12), dtype=np.float32)
+        model = small(n_clusters=3, n_components=5).fit_features(features)
+        X, W = features / np.linalg.norm(features, axis=1, keepdims=True), model.factorisation_.components_
+        projected = X @ np.linalg.pinv(W) @ W
+        projected /= np.linalg.norm(projected, axis=1, keepdims=True)
+        rows = model._rows(features)
+        np.testing.assert_allclose(rows @ rows.T, projected @ projected.T, atol=1e-4)
+        assert model.cluster_centers_.shape == (3, 5) and model.history_[-1]["of"] == "span"
 
     def test_components_fit_the_images_and_the_activations(self):
         features = np.random.default_rng(0).random((50, 12), dtype=np.float32)
@@ -278,16 +289,6 @@ class TestFCN:
         features = np.random.default_rng(0).random((10, 12), dtype=np.float32)
         small(n_components=10).fit_features(features)
         assert not [warning for warning in recwarn if "condenses" in str(warning.message)]
-
-    def test_the_run_has_the_defaults_of_the_estimator(self):
-        import inspect
-
-        from clustlib.fcn.runs.defaults import cluster_a_folder
-
-        of_run = {name: p.default for name, p in inspect.signature(cluster_a_folder).parameters.items()}
-        of_run["network"] = of_run["cnn"]
-        for name, value in FCN().get_params().items():
-            assert of_run.get(name, value) == value, name
 
     def test_fine_tuning_trains_the_last_hidden_layer_only(self, images):
         model = small(fine_tune=True).fit(images)

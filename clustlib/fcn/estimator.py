@@ -9,7 +9,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from clustlib._validation import check_n_clusters, check_numbers, check_parameters, integers, numbers, unit_rows
+from clustlib._validation import (
+    check_n_clusters,
+    check_numbers,
+    check_parameters,
+    choices,
+    integers,
+    numbers,
+    unit_rows,
+)
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
 from clustlib.fcn.gsnmf import CONSTRAINTS, GSNMF
@@ -20,8 +28,8 @@ class FCN(System, TransformerMixin, BaseEstimator):
     """A pretrained CNN whose l2-normalised last hidden activations are factorised; optionally that layer is trained.
 
     With the defaults this is GSNMF-FCN-OTS, with ``l1=0, l2=0`` NMF-FCN, with ``fine_tune=True`` GSNMF-FCN-FT. The
-    book's tables have ``n_components=1024``, the paper's, and ``transform_iter=50``; the defaults are milder, since
-    with those the clusters of a few hundred photographs are far worse than the activations' own.
+    book's tables have the paper's ``n_components=1024`` and ``init="nndsvd"``, and ``transform_iter=50``. The defaults
+    do not: with those the clusters of a few hundred photographs are far worse than the activations' own.
 
     Parameters
     ----------
@@ -35,7 +43,11 @@ class FCN(System, TransformerMixin, BaseEstimator):
     n_components : int or None
         L. None: a quarter of the activations, as the paper's 1,024 are of VGG-16's, and no more than there are images.
     transform_iter : int
-        Updates of an image's coefficients with the basis fixed, from X Wᵀ on, for the fitted images as for new ones.
+        Updates of an image's coefficients with the basis fixed, for the fitted images as for new ones. 0 leaves X Wᵀ,
+        the one product that "fed forward" can mean.
+    compare : {"span", "coefficients"}
+        What k-means compares images by: the part of their l2-normalised activations that the basis spans, which loses
+        nothing that the basis can express, or the coefficients, as the paper does.
     l1, l2, init, basis_norm, forget_factor, max_iter, tol, products
         Of the factorisation, see :class:`clustlib.GSNMF`. It is fitted to all images at once.
     fine_tune : bool
@@ -55,15 +67,15 @@ class FCN(System, TransformerMixin, BaseEstimator):
     embedding_ : (n_images, n_components)
         Coefficients of the fitted images, found as a new image's are. Those that the updates of both factors left are
         ``factorisation_.embedding_``.
-    labels_ : (n_images,) int64; cluster_centers_ : (n_clusters, n_components)
-        Of k-means on the l2-normalised embedding, where ``n_clusters`` is given.
+    labels_ : (n_images,) int64; cluster_centers_ : (n_clusters, at most n_components)
+        Of k-means on the l2-normalised rows that ``compare`` names, where ``n_clusters`` is given.
     factorisation_ : GSNMF
     network_ : the network, its last hidden layer as it was trained.
     history_ : list of dict
         ``{"stage": "factorise", "iteration", "objective", "seconds"}``, then
         ``{"stage": "fine-tune", "epoch", "loss"}`` with the mean over images of |x - h W|², then, with ``n_clusters``,
         ``{"stage": "cluster", "of", "labels", "inertia"}`` for k-means on the l2-normalised "activations" as they are
-        and on the "coefficients": where the two differ much, look at both.
+        and on what ``compare`` names: where the two differ much, look at both.
 
     Warns
     -----
@@ -81,6 +93,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         "network": "no_validation",  # clustlib.fcn.weights.pretrained names what it knows
         "weights": "no_validation",
         "size": [integers(32)],
+        "compare": [choices("span", "coefficients")],
         "fine_tune": ["boolean"],
         "epochs": [integers(1)],
         "learning_rate": [numbers(0, closed="neither")],
@@ -98,13 +111,14 @@ class FCN(System, TransformerMixin, BaseEstimator):
         n_components: int | None = None,
         l1: float = 0.05,
         l2: float = 0.02,
-        init: str = "nndsvd",
+        init: str = "random",
         basis_norm: str | None = "unit",
         forget_factor: float = 0.7,
         max_iter: int = 50,
         tol: float = 1e-4,
-        transform_iter: int = 1,
+        transform_iter: int = 0,
         products: str = "float32",
+        compare: str = "span",
         fine_tune: bool = False,
         epochs: int = 5,
         learning_rate: float = 0.01,
@@ -128,6 +142,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         self.tol = tol
         self.transform_iter = transform_iter
         self.products = products
+        self.compare = compare
         self.fine_tune = fine_tune
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -171,7 +186,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
             self._fine_tune(features, path)
         self.embedding_ = self.transform_features(features)
         if self.n_clusters is not None:
-            self._cluster(X, self.n_clusters)
+            self._cluster(X, self._rows(features), self.n_clusters)
         return self
 
     def _length(self, X: np.ndarray) -> int:
@@ -186,24 +201,34 @@ class FCN(System, TransformerMixin, BaseEstimator):
             )
         return self.n_components
 
-    def _cluster(self, activations: np.ndarray, n_clusters: int) -> None:
-        """k-means on the activations as they are and on the coefficients, whose clusters are kept."""
+    def _cluster(self, activations: np.ndarray, rows: np.ndarray, n_clusters: int) -> None:
+        """k-means on the activations as they are, and on the rows whose clusters are kept."""
         from clustlib.cluster.kmeans import KMeans
 
-        for name, rows in {"activations": activations, "coefficients": unit_rows(self.embedding_)}.items():
-            found = KMeans(n_clusters, random_state=self.random_state).fit(rows)
+        for name, compared in {"activations": activations, self.compare: rows}.items():
+            found = KMeans(n_clusters, random_state=self.random_state).fit(compared)
             labels, inertia = found.labels_, float(found.inertia_)
             self.history_.append({"stage": "cluster", "of": name, "labels": labels, "inertia": inertia})
         self.labels_, self.cluster_centers_ = found.labels_, found.cluster_centers_
 
+    def _rows(self, features: np.ndarray) -> np.ndarray:
+        """What k-means compares, l2-normalised (N, at most n_components)."""
+        if self.compare == "coefficients":
+            return unit_rows(self.transform_features(features))
+        from scipy.linalg import orth
+
+        span = orth(self.factorisation_.components_.T.astype(np.float64)).astype(np.float32)
+        return unit_rows(unit_rows(self._activations(features)) @ span)
+
     def predict(self, images: Any) -> np.ndarray:
-        """The clusters (N,) int64 of new images: the nearest centre of each one's l2-normalised coefficients."""
+        """The clusters (N,) int64 of new images: the nearest centre of each one's row that ``compare`` names."""
         from sklearn.metrics import pairwise_distances_argmin
 
         check_is_fitted(self)
         if not hasattr(self, "cluster_centers_"):
             raise UsageError("n_clusters=None clusters nothing: fit with a number of clusters to predict")
-        return pairwise_distances_argmin(unit_rows(self.transform(images)), self.cluster_centers_).astype(np.int64)
+        rows = self._rows(self._extract(images))
+        return pairwise_distances_argmin(rows, self.cluster_centers_).astype(np.int64)
 
     def transform_features(self, features: np.ndarray) -> np.ndarray:
         """:meth:`transform` on features already extracted."""

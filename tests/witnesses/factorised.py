@@ -136,6 +136,7 @@ def factorised_network() -> dict[str, np.ndarray]:
         }.items():
             how = {
                 "n_components": 3,
+                "init": "nndsvd",
                 "max_iter": 3,
                 "transform_iter": 3,
                 "size": 32,

@@ -23,6 +23,7 @@ def cluster_a_folder(
     init: str = "nndsvd",
     max_iter: int = 50,
     transform_iter: int = 1,
+    compare: str = "coefficients",
     device: str = "auto",
 ) -> dict[str, float]:
     """Fit ``FCN`` to images and compare both its clusterings with their labels.
@@ -31,7 +32,7 @@ def cluster_a_folder(
     ----------
     n_classes, n_per_class : take the first so many classes, and of each the first so many images, as a small folder
         would hold them. n_images : take so many at random (seed 0).
-    The others are those of :class:`clustlib.FCN`, with its defaults.
+    The others are those of :class:`clustlib.FCN`; :func:`of_the_estimator` has its defaults.
 
     Returns
     -------
@@ -43,7 +44,8 @@ def cluster_a_folder(
     part = chosen(dataset, n_classes, n_per_class, n_images)
     truth = part.labels
     how: dict[str, Any] = {"n_components": n_components, "init": init, "max_iter": max_iter, "device": device}
-    model = FCN(len(np.unique(truth)), network=cnn, size=size, transform_iter=transform_iter, random_state=seed, **how)
+    how |= {"transform_iter": transform_iter, "compare": compare}
+    model = FCN(len(np.unique(truth)), network=cnn, size=size, random_state=seed, **how)
     model.fit_features(protocol.features(part, cnn, size, device=device))
     of = {line["of"]: line["labels"] for line in model.history_ if line["stage"] == "cluster"}
     out = {"dimension": model.embedding_.shape[1], "images": len(truth)}
@@ -51,6 +53,14 @@ def cluster_a_folder(
         out[f"accuracy{name}"] = metrics.accuracy(truth, labels)
         out[f"nmi{name}"] = metrics.nmi(truth, labels, average="max")
     return out
+
+
+def of_the_estimator() -> dict[str, Any]:
+    """The defaults of ``FCN`` for what :func:`cluster_a_folder` passes on."""
+    from clustlib.fcn.estimator import FCN
+
+    defaults = FCN().get_params()
+    return {name: defaults[name] for name in ("n_components", "init", "max_iter", "transform_iter", "compare")}
 
 
 def chosen(dataset: str, n_classes: int | None, n_per_class: int | None, n_images: int | None) -> protocol.Part:
