@@ -99,6 +99,8 @@ def scores_by_updates(cells: pd.DataFrame, metric: str, updates: str) -> pd.Data
 def gains_by_network(cells: pd.DataFrame, metric: str, updates: str, method: str, over: str) -> pd.DataFrame:
     """A row's mean score less another's, averaged over data sets: a row per network, a column per number of updates."""
     means = scores_by_updates(cells, metric, updates)
+    if not {method, over} <= set(means.index.get_level_values("method")):
+        return means[:0]
     gained = means.xs(method, level="method") - means.xs(over, level="method")
     return gained.groupby(gained.index.str.extract(r"\((.*?)[,)]", expand=False), sort=False).mean()
 
