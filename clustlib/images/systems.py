@@ -71,7 +71,8 @@ def gsnmf(vectors: np.ndarray, k: int, seed: int, checkpoint: Path | None = None
     rows = unit_rows(vectors)
     wanted, length = 1024, max(k, min(1024, len(rows) // 2, rows.shape[1]))
     notes = () if length == wanted else (f"GSNMF takes {length} components in place of {wanted:,}: {len(rows)} images",)
-    model = GSNMF(length, init="random", random_state=seed, device=device, checkpoint=checkpoint).fit(rows)
+    how: dict[str, Any] = {"init": "random", "max_iter": 100, "transform_iter": 100, "random_state": seed}
+    model = GSNMF(length, **how, device=device, checkpoint=checkpoint).fit(rows)
     embedding = unit_rows(model.embedding_)
     found = KMeans(k, random_state=seed).fit(embedding)
     settings = {name: getattr(model, name) for name in ("l1", "l2", "transform_iter")}
