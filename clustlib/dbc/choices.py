@@ -2,6 +2,30 @@
 
 from typing import Any
 
+# The text and nothing else: arguments of ``FCAEFeatures`` (stage I) and of ``DBC`` (stage II)
+AS_WRITTEN: tuple[dict[str, Any], dict[str, Any]] = (
+    {
+        "epochs": 60,
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        "optimizer": "sgd",
+        "code": "bn-relu",
+        "scaling": "pixels",
+        "whiten": None,
+    },
+    {
+        "radius": None,
+        "epochs": 40,
+        "learning_rate": 0.01,
+        "weight_decay": 5e-4,
+        "optimizer": "sgd",
+        "decay": 1.0,
+        "settle": False,
+        "smoothing": 0,
+        "discriminant": False,
+    },
+)
+
 # One departure at a time: arguments of ``FCAEFeatures`` (stage I) and of ``DBC`` (stage II)
 DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "pixels-unscaled": ({"scaling": "pixels"}, {}),
