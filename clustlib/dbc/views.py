@@ -8,7 +8,7 @@ import pandas as pd
 
 from clustlib import datasets, records
 from clustlib.dbc.choices import DBC_CHOICES
-from clustlib.dbc.runs import clustering
+from clustlib.dbc.runs import clustering, written
 from clustlib.records.runs import CELL_COLUMNS
 
 
@@ -76,6 +76,25 @@ def starts_of_training(runs: records.Runs) -> pd.DataFrame:
     """The clusters that the joint training of DBC starts from, as cells of Tables 3 to 6: "DBC at its start"."""
     trained = records.Runs(run for run in runs.records if run.params["method"] == "FCAE-KMS")
     return trained.cells(accuracy="accuracy_start", nmi="nmi_max_start").assign(method="DBC at its start")
+
+
+def as_written(
+    methods: Iterable[str], pretrain_epochs: int | None = None, epochs: int | None = None, **how: Any
+) -> pd.DataFrame:
+    """The paper's own rows by its text alone as cells of Tables 3 to 6; with those of "DBC at its start".
+
+    ``how`` are the other parameters of :func:`clustlib.records.grid`; epochs that are None are those of the reading.
+    """
+    own = [method for method in methods if method in written.METHODS]
+    if not own:
+        return pd.DataFrame(columns=CELL_COLUMNS)
+    lengths = {"pretrain_epochs": pretrain_epochs, "epochs": epochs}
+    given: dict[str, Any] = {name: value for name, value in lengths.items() if value is not None}
+    runs = records.grid(written.as_written, method=own, **given, **how)
+    trained = records.Runs(run for run in runs.records if run.params["method"] == "DBC")
+    starts = trained.cells(accuracy="accuracy_start", nmi="nmi_max_start").assign(method="DBC at its start")
+    every = pd.concat([runs.cells(accuracy="accuracy", nmi="nmi_max"), starts], ignore_index=True)
+    return every.assign(variant="as written")
 
 
 def epochs_run(runs: records.Runs) -> pd.DataFrame:
