@@ -13,6 +13,7 @@ from clustlib.cluster import KMeans
 from clustlib.dbc.choices import TRIALS
 from clustlib.dbc.density_peaks import density_peaks
 from clustlib.dbc.network import FCAE
+from clustlib.dbc.runs.pixels import PREPARATIONS, prepared_pixels
 from clustlib.dbc.runs.written import as_written, settings
 from clustlib.records import Record, Runs
 from clustlib.records.runs import bind
@@ -123,3 +124,14 @@ def test_the_search_says_what_choosing_without_labels_costs():
     assert row["cost"] == pytest.approx(0.1) and row["agreement"] == pytest.approx(-0.5)
     cells = dbc.search.cells(runs)
     assert set(cells["method"]) == set(kept) and set(cells["metric"]) == {"accuracy", "nmi", "reconstruction"}
+
+
+def test_pixels_are_prepared_as_they_say(digits):
+    rows = {name: prepared_pixels(digits, name) for name in PREPARATIONS}
+    for name in ("l2", "centred"):
+        np.testing.assert_allclose(np.linalg.norm(rows[name], axis=1), 1, atol=1e-5)
+    changing = rows["unit"].std(0) > 0
+    np.testing.assert_allclose(rows["standardised"].std(0), changing, atol=1e-4)
+    np.testing.assert_allclose(rows["standardised"].mean(0), 0, atol=1e-4)
+    told = dbc.runs.pixels.kmeans_by_preparation("digits", "l2")
+    assert told["nmi_max"] <= told["nmi_arithmetic"] <= told["nmi_geometric"] <= told["nmi_min"]

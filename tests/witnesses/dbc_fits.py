@@ -331,6 +331,10 @@ def _written_runs() -> dict[str, np.ndarray]:
         found |= refusals(run, bad, dataset="parted", method="DBC")
         found |= refusals(figures.curve_as_written, bad, dataset="parted", method="soft")
         found |= refusals(figures.plane, [{"variant": "x"}], dataset="parted")
+        pixels = find("kmeans_by_preparation")
+        for preparation in ("unit", "l2", "centred", "standardised"):
+            found |= plain(pixels("parted", preparation), f"pixels.{preparation}")
+        found |= refusals(pixels, [{"dataset": "x"}, {"preparation": "x"}], dataset="digits", preparation="l2")
     return found
 
 
