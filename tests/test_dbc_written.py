@@ -61,7 +61,7 @@ def test_the_reading_has_none_of_our_additions():
         1.0,
         False,
     )
-    assert plain.features.whiten is None and plain.features.scaling == "pixels"
+    assert plain.features.whiten is None and plain.features.code == "bn-relu"
     row = published.reading("dbc", "table-03", "DBC", "as written")
     assert row.reading == "as written" and not row.additions and "labels" in row.labels
     for trial in TRIALS.values():

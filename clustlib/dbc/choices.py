@@ -10,7 +10,7 @@ AS_WRITTEN: tuple[dict[str, Any], dict[str, Any]] = (
         "weight_decay": 5e-4,
         "optimizer": "sgd",
         "code": "bn-relu",
-        "scaling": "pixels",
+        "scaling": "rms",
         "whiten": None,
     },
     {
@@ -65,7 +65,7 @@ TRIALS: dict[str, dict[str, Any]] = {
     "summed error, 28 x 28": {"pretrain_rate": 0.392, "pretrain_weight_decay": 1.3e-6},
     "summed error, 16 x 16": {"pretrain_rate": 0.128, "pretrain_weight_decay": 3.9e-6},
     "batches of 64 in stage I": {"pretrain_batch_size": 64},
-    "images of equal energy": {"scaling": "rms"},
+    "pixels as they are": {"scaling": "pixels"},
     "code without ReLU": {"code": "bn"},
     "un-pooling to a corner": {"unpooling": "corner"},
     "un-pooling to all four": {"unpooling": "nearest"},

@@ -101,10 +101,11 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
 
     @classmethod
     def as_written(cls, **settings: Any) -> Self:
-        """The auto-encoder with nothing that the text does not have: images and code as they are.
+        """The auto-encoder with nothing that the text does not have: the code is as it is.
 
         Batch normalisation and ReLU follow the code's convolution as they do the others ("very sparse" codes,
-        Section 4.2.1). What the text leaves open is as in networks of 2016: SGD with momentum and weight decay.
+        Section 4.2.1). What the text leaves open is as in networks of 2016, SGD with momentum and weight decay, and
+        images have a mean square of 1, as DEC asks, whose scores the paper takes over.
         ``settings`` are arguments that replace these.
         """
         return cls(**{**AS_WRITTEN[0], **settings})

@@ -1,6 +1,6 @@
-"""K-means on pixels by every preparation and every normalisation of the mutual information: which made a printed cell?"""
+"""K-means on pixels by every preparation and normalisation of the mutual information: which made a printed cell?"""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from clustlib import datasets, metrics
 from clustlib.published.tables import choose
 
 PREPARATIONS = ("unit", "l2", "centred", "standardised")
-AVERAGES = ("max", "min", "geometric", "arithmetic")
+AVERAGES: tuple[Literal["max", "min", "geometric", "arithmetic"], ...] = ("max", "min", "geometric", "arithmetic")
 
 
 def prepared_pixels(images: datasets.ImageSet, preparation: str) -> np.ndarray:

@@ -36,7 +36,7 @@ def as_written(
     pretrain_rate: float = 0.1,
     pretrain_weight_decay: float = 5e-4,
     pretrain_batch_size: int = 256,
-    scaling: str = "pixels",
+    scaling: str = "rms",
     code: str = "bn-relu",
     unpooling: str = "switches",
     normalised: bool = True,
