@@ -1,6 +1,7 @@
 """DBC as it is written: nothing but the text, by one call; what else the text allows; the search of it."""
 
 import inspect
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from clustlib.dbc.density_peaks import density_peaks
 from clustlib.dbc.network import FCAE
 from clustlib.dbc.runs.pixels import PREPARATIONS, prepared_pixels
 from clustlib.dbc.runs.written import as_written, settings
+from clustlib.errors import PackageMissing
 from clustlib.records import Record, Runs
 from clustlib.records.runs import bind
 
@@ -135,3 +137,9 @@ def test_pixels_are_prepared_as_they_say(digits):
     np.testing.assert_allclose(rows["standardised"].mean(0), 0, atol=1e-4)
     told = dbc.runs.pixels.kmeans_by_preparation("digits", "l2")
     assert told["nmi_max"] <= told["nmi_arithmetic"] <= told["nmi_geometric"] <= told["nmi_min"]
+
+
+def test_without_clustpy_the_layer_wise_row_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "clustpy", None)
+    with pytest.raises(PackageMissing, match="pip install clustpy"):
+        dbc.runs.layerwise.layer_by_layer("digits")

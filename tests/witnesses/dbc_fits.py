@@ -1,7 +1,9 @@
 """Fits of DBC's two stages, and the fused layers of the first."""
 
+import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -297,7 +299,45 @@ def text_alone() -> dict[str, np.ndarray]:
         for k in (1, 3):
             found[f"peaks.{k}"] = peaks(blobs((12, 6, 2), 4), k)
             found[f"ties.{k}"] = peaks(np.repeat(np.eye(3, 2, dtype=np.float32), 4, 0), k)
-    return found | _written_runs()
+    return found | _written_runs() | _layer_by_layer()
+
+
+def _layer_by_layer() -> dict[str, np.ndarray]:
+    """What is asked of ClustPy, of which nothing is needed: a stand-in notes the calls."""
+    said: list[str] = []
+
+    class Network:
+        def __init__(self, *given, **options):
+            said.append(f"made {given} {options}")
+
+        def to(self, device):
+            return self
+
+        def layerwise_training(self, epochs, batch_size, data, corruption_fn):
+            said.append(f"layers {epochs} {batch_size} {data.sum(dtype=np.float64):.6f} {corruption_fn.__name__}")
+
+        def fit(self, epochs, batch_size, data):
+            said.append(f"whole {epochs} {batch_size} {data.sum(dtype=np.float64):.6f}")
+
+        def transform(self, rows):
+            return rows[:, 3:9].astype(np.float64)
+
+    networks = ModuleType("clustpy.deep.neural_networks")
+    networks.FeedforwardAutoencoder = networks.StackedAutoencoder = Network
+    deep = ModuleType("clustpy.deep")
+    deep.set_torch_seed = lambda seed: said.append(f"seed {seed}")
+    named = {"clustpy": ModuleType("clustpy"), "clustpy.deep": deep, "clustpy.deep.neural_networks": networks}
+    before = {name: sys.modules.get(name) for name in named}
+    sys.modules |= named
+    try:
+        with registered():
+            run = find("layer_by_layer")
+            found = plain(run("digits", seed=1, layer_epochs=3, pretrain_epochs=2, device="cpu"), "layers")
+            found |= refusals(run, [{"dataset": "x"}, {"layer_epochs": 0}, {"seed": -1}], dataset="digits")
+    finally:
+        for name, module in before.items():
+            sys.modules.pop(name) if module is None else sys.modules.__setitem__(name, module)
+    return found | {"said": np.array(said)}
 
 
 def _written_runs() -> dict[str, np.ndarray]:
