@@ -116,6 +116,14 @@ def tiles(record: records.Record, layer: str, most: int = 20) -> tuple[np.ndarra
     return scaled(maps.reshape(-1, 1, *maps.shape[2:])), None, maps.shape[1]
 
 
+def layers_of_maps(record: records.Record) -> tuple[list[str], list[str]]:
+    """The layers of Figure 4 before and behind the code, in the order in which an image passes them."""
+    depth = sum(name.startswith("pool") for name in record.arrays)
+    before = [f"{kind}{number}" for number in range(1, depth + 1) for kind in ("conv", "pool")]
+    behind = [f"{kind}{n + (kind == 'deconv')}" for n in range(depth, 0, -1) for kind in ("deconv", "unpool")]
+    return before, [*behind, "output"]
+
+
 def codes(record: records.Record) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The features' indices and a curve of activations for each image of Figure 4."""
     features = record.arrays["features"].reshape(3, -1).astype(np.float32)
