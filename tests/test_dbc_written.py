@@ -3,6 +3,7 @@
 import inspect
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +109,13 @@ def test_density_peaks_are_in_different_blobs():
     assert set(kind[near]) == {0, 1, 2}
     np.testing.assert_array_equal(peaks, density_peaks(points, 3))
     assert len(density_peaks(np.zeros((5, 2)), 2)) == 2
+
+
+def test_figure_4_names_its_layers_in_the_order_of_an_image():
+    maps = {name: None for name in ("input", "conv1", "conv2", "pool1", "pool2", "unpool1", "output")}
+    before, behind = dbc.views.layers_of_maps(SimpleNamespace(arrays=maps))
+    assert before == ["conv1", "pool1", "conv2", "pool2"]
+    assert behind == ["deconv3", "unpool2", "deconv2", "unpool1", "output"]
 
 
 def record(trial: str, accuracy: float, **seen: float) -> Record:
