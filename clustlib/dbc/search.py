@@ -15,13 +15,13 @@ _NUMBERS = {"start": "accuracy_start", "accuracy": "accuracy", "nmi": "nmi_max",
 
 
 def run(
-    names: str | Collection[str], lengths: Mapping[str, Any], methods: Collection[str] = METHODS, **how: Any
+    names: Collection[str], lengths: Mapping[str, Any], methods: Collection[str] = METHODS, **how: Any
 ) -> dict[str, records.Runs]:
-    """The runs of trials, by name ("all", or some of ``TRIALS``), as :func:`clustlib.records.grid` gives them.
+    """The runs of trials, by name (some of ``TRIALS``, or "all"), as :func:`clustlib.records.grid` gives them.
 
     ``lengths`` are parameters that hold where a trial does not say its own; ``how`` goes to the grid.
     """
-    wanted = {name: settings for name, settings in TRIALS.items() if names == "all" or name in names}
+    wanted = {name: settings for name, settings in TRIALS.items() if "all" in names or name in names}
     return {
         name: records.grid(as_written, method=list(methods), **{**lengths, **settings}, **how)
         for name, settings in wanted.items()
