@@ -13,37 +13,17 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_choice, check_features, check_integer, seed_of
+from clustlib._validation import check_features, check_integer, seed_of
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, rounding
 from clustlib.kernels._ranking import in_threads, rank_all, rank_some
 
-METHODS = ("auto", "exact", "approximate")
-MOST_EXACT = 100_000  # points that "auto" compares with one another: some 45 s on two cores
 RECALL = 0.99  # share of the true neighbours that a search is to find
 _SAMPLED = 1_000  # points whose true neighbours are known
 _LEARNT = 50  # points a cell that k-means sees
 _ITERATIONS = 8
 _FEWEST = 8  # cells looked into
 _AT_ONCE = 1 << 16  # points searched between two looks at the progress bar and at the keyboard
-
-
-def is_exact(method: str, n: int, gpu: bool = False) -> bool:
-    """Whether ``method`` compares all of ``n`` points; "auto" does up to 100,000, on a GPU, and where faiss is missing.
-
-    Raises
-    ------
-    ValueError
-        An unknown method.
-    """
-    check_choice("method", method, METHODS)
-    return method == "exact" or (method == "auto" and (n <= MOST_EXACT or gpu or not _has_faiss()))
-
-
-def _has_faiss() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("faiss") is not None
 
 
 def approximate_knn(X: np.ndarray, k: int, random_state: Any = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from clustlib.kernels._ranking import in_threads, rank, rank_all
 
 _BLOCK = 2048  # points a side of one block of distances: 16 MiB, which stays in a level-3 cache
 _GROUP = 64  # distances compared at once before any is looked at
+MOST_EXACT = 100_000  # points that "auto" compares with one another: some 45 s on two cores
 
 
 class KnnGraph(NamedTuple):
@@ -82,7 +84,7 @@ def knn(
         approximate search in a tensor on a GPU.
     """
     if on_gpu(getattr(X, "device", None)):
-        _check_exact(method, len(X))
+        _check_on_gpu(method)
         from clustlib.kernels.torch_neighbours import nearest_neighbours
 
         found: Any = nearest_neighbours(X, k)
@@ -133,7 +135,7 @@ def affinity_graph(
         indices, d2 = _check_neighbours(indices, d2, n_neighbors)
     else:
         if on_gpu(getattr(X, "device", None)):
-            _check_exact(method, len(X))
+            _check_on_gpu(method)
             from clustlib.kernels.torch_neighbours import affinities
 
             edges: Any = affinities(X, n_neighbors, a, variant)
@@ -164,10 +166,23 @@ def _check_neighbours(indices, d2, n_neighbors: int) -> tuple[np.ndarray, np.nda
     return indices, d2
 
 
-def _check_exact(method: str, n: int) -> None:
-    from clustlib.kernels.approximate_neighbours import is_exact
+def is_exact(method: str, n: int, device: str = "auto") -> bool:
+    """Whether a search among ``n`` points in memory, asked for as in :func:`knn`, compares all of them.
 
-    if not is_exact(method, n, gpu=True):
+    Raises
+    ------
+    ValueError
+        An unknown method.
+    """
+    check_choice("method", method, ("auto", "exact", "approximate"))
+    if method != "auto":
+        return method == "exact"
+    return n <= MOST_EXACT or find_spec("faiss") is None or _torch_device(device) != "cpu"
+
+
+def _check_on_gpu(method: str) -> None:
+    check_choice("method", method, ("auto", "exact", "approximate"))
+    if method == "approximate":
         raise UsageError("method='approximate' searches on the CPU; a tensor on a GPU is searched exactly")
 
 
@@ -175,16 +190,15 @@ def _neighbours(
     X: np.ndarray, k: int, method: str, random_state: Any, backend: str, device: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`knn` on checked input, with float64 distances."""
-    from clustlib.kernels.approximate_neighbours import approximate_knn, is_exact
-
-    if is_exact(method, len(X), gpu=_torch_device(device) != "cpu"):
+    if is_exact(method, len(X), device):
         return _exact_knn(X, k, backend, device)
+    from clustlib.kernels.approximate_neighbours import approximate_knn
+
     _backend(backend, device)
     return approximate_knn(X, k, random_state)
 
 
 def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`knn` on checked input, with float64 distances."""
     n, dim = X.shape
     check_k(k, n)
     if on_gpu(device) and backend in ("auto", "torch"):

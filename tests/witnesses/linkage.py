@@ -62,6 +62,36 @@ def neighbours() -> dict[str, np.ndarray]:
     return found | errors_of(affinity_graph, graphs)
 
 
+def neighbours_in_cells() -> dict[str, np.ndarray]:
+    """The approximate search: a few cells and all of them, cells with too few points, far groups, several parts."""
+    knn, recall = find("knn"), find("neighbour_recall")
+    X = rng(7).normal(size=(12, 6))[rng(8).integers(0, 12, 900)] + 0.4 * rng(9).normal(size=(900, 6))
+    sets = {"clumps": X.astype(np.float32), "grid": grid_points(300), "few": blobs(), "three": blobs((2, 1))}
+    sets["far"] = np.concatenate([X[:300] * 1e-3, X[:300] * 1e-3 + 1e3])
+    found: dict[str, np.ndarray] = {}
+    with holding(home("neighbour_recall"), _SAMPLED=90, _AT_ONCE=128, _LEARNT=25, _FEWEST=1):
+        for name, rows in sets.items():
+            for k in {1, min(6, len(rows) - 1), min(70, len(rows) - 1)}:
+                indices, d2 = knn(rows, k, method="approximate", random_state=k)
+                found |= {f"{name}.{k}.i": indices, f"{name}.{k}.d2": d2}
+                for n in (50, 10_000):
+                    found[f"{name}.{k}.recall.{n}"] = np.array(recall(rows, indices, rows=n, random_state=k))
+    indices = np.zeros((900, 2), int)
+    errors = {
+        "shape": ((X, indices[:4]), {}),
+        "float": ((X, indices * 1.0), {}),
+        "flat": ((X, indices[:, 0]), {}),
+        "outside": ((X, indices + 900), {}),
+        "below": ((X, indices - 1), {}),
+        "rows": ((X, indices), {"rows": 0}),
+        "wide": ((X[:2], indices[:2]), {}),
+    }
+    found |= errors_of(recall, errors)
+    asked = {"method": ((X, 3), {"method": "x"}), "k": ((X, 900), {"method": "approximate"})}
+    asked["backend"] = ((X, 3), {"method": "approximate", "backend": "x"})
+    return found | errors_of(knn, asked)
+
+
 def _graphs() -> dict[str, tuple]:
     """Graphs with what agglomeration has to cope with, their first clusters and their features."""
     affinity_graph, first = find("affinity_graph"), find("initial_clusters", "linkage")
@@ -131,6 +161,7 @@ def merging_by_cycles() -> dict[str, np.ndarray]:
 
 WITNESSES = {
     "neighbours": neighbours,
+    "neighbours-in-cells": neighbours_in_cells,
     "merging-by-affinity": merging_by_affinity,
     "merging-by-local-structure": merging_by_local_structure,
     "merging-by-paths": merging_by_paths,
