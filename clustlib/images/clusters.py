@@ -190,11 +190,11 @@ def _clustered(
     if method in SYSTEMS:
         return _by_system(seen, method, side, clusters, neighbor_method, seed, device, folder, store, verbose)
     rows = rows_of(seen.vectors)
-    linkage, search = "gdl" if method == "auto" else method, {"method": neighbor_method, "seed": seed}
-    found = grouped(rows, linkage, least=clusters or 1, **search)
+    linkage = "gdl" if method == "auto" else method
+    found = grouped(rows, linkage, least=clusters or 1, method=neighbor_method, seed=seed)
     choice = choose(found.tree, found.graph, clusters)
     labels = by_size(found.tree.labels(choice.n_clusters))
-    notes = recall_note(rows, found.graph, **search)
+    notes = recall_note(rows, found.graph, neighbor_method, seed)
     return replace(_outcome(seen, labels, choice, found.tree, True, rows, found.graph), notes=notes)
 
 
@@ -211,11 +211,12 @@ def _by_system(
     verbose: bool,
 ) -> Outcome:
     """One of the systems; where the number is not given, it is that of the merge tree on the network's features."""
-    system, search = SYSTEMS[method], {"method": neighbor_method, "seed": seed}
+    system = SYSTEMS[method]
     rows, choice = rows_of(seen.vectors), Choice(clusters or 1, True)
     if clusters is None:
         whole = seen if system.reads == "vectors" else _seen(folder, "cnn", side, device, store, verbose)
-        tree = grouped(rows if whole is seen else rows_of(whole.vectors), **search)
+        others = rows if whole is seen else rows_of(whole.vectors)
+        tree = grouped(others, method=neighbor_method, seed=seed)
         choice = choose(tree.tree, tree.graph)
     data = seen.vectors if system.reads == "vectors" else shaped(seen.vectors, side)
     path = _checkpoint(method, data, choice.n_clusters, seed)
@@ -225,10 +226,10 @@ def _by_system(
             left.unlink(missing_ok=True)
     labels = by_size(made.labels)
     embedding = np.ascontiguousarray(made.embedding, np.float32)
-    graph = graph_of(embedding, **search)
+    graph = graph_of(embedding, neighbor_method, seed)
     tree_above = tree_from(graph, labels, embedding)
     found = _outcome(seen, labels, choice, tree_above, False, embedding, graph, made)
-    return replace(found, notes=made.notes + recall_note(embedding, graph, **search))
+    return replace(found, notes=made.notes + recall_note(embedding, graph, neighbor_method, seed))
 
 
 def _outcome(
