@@ -61,7 +61,7 @@ def knn(
     method : {"auto", "exact", "approximate"}
         "approximate" looks into as many cells of the space as find .99 of the neighbours of a sample, on the CPU, with
         faiss; :func:`clustlib.kernels.neighbour_recall` measures what was found. "auto" is exact up to 100,000 points,
-        and at any size on a GPU or without faiss.
+        and at any size on a GPU or without faiss. A tensor on a GPU is always searched exactly.
     random_state : int, RandomState or None
         Of the approximate search, which does not depend on the number of threads.
     backend : {"auto", "blocks", "faiss", "torch"}
@@ -80,11 +80,9 @@ def knn(
     Raises
     ------
     ValueError
-        NaN, infinite, empty or badly shaped input; ``k`` outside [1, N - 1]; an unknown method or backend; an
-        approximate search in a tensor on a GPU.
+        NaN, infinite, empty or badly shaped input; ``k`` outside [1, N - 1]; an unknown method or backend.
     """
     if on_gpu(getattr(X, "device", None)):
-        _check_on_gpu(method)
         from clustlib.kernels.torch_neighbours import nearest_neighbours
 
         found: Any = nearest_neighbours(X, k)
@@ -135,7 +133,6 @@ def affinity_graph(
         indices, d2 = _check_neighbours(indices, d2, n_neighbors)
     else:
         if on_gpu(getattr(X, "device", None)):
-            _check_on_gpu(method)
             from clustlib.kernels.torch_neighbours import affinities
 
             edges: Any = affinities(X, n_neighbors, a, variant)
@@ -178,12 +175,6 @@ def is_exact(method: str, n: int, device: str = "auto") -> bool:
     if method != "auto":
         return method == "exact"
     return n <= MOST_EXACT or find_spec("faiss") is None or _torch_device(device) != "cpu"
-
-
-def _check_on_gpu(method: str) -> None:
-    check_choice("method", method, ("auto", "exact", "approximate"))
-    if method == "approximate":
-        raise UsageError("method='approximate' searches on the CPU; a tensor on a GPU is searched exactly")
 
 
 def _neighbours(
