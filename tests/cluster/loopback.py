@@ -1,4 +1,4 @@
-"""A Slurm cluster of one node on the loopback interface: Debian's ``slurm-wlm`` and ``munge``, everything in one folder.
+"""A Slurm cluster of one node on the loopback interface: Debian's ``slurm-wlm`` and ``munge``, all in one folder.
 
     python tests/cluster/loopback.py COMMAND ...      # runs a command with the cluster's sbatch, squeue and scancel
 
@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
+COMMANDS = ("sbatch", "srun", "squeue", "scancel", "sinfo", "scontrol", "sacct")
+NEEDED = ("munged", "slurmctld", "slurmd", *COMMANDS)
 _CONFIG = """
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
@@ -84,6 +85,11 @@ def _configure(folder: Path) -> None:
     (folder / "gres.conf").write_text(f"NodeName={values['host']} Name=gpu File=/dev/null\n", encoding="utf-8")
     for name in ("state", "spool", "seed"):
         (folder / name).mkdir()
+    (folder / "bin").mkdir()
+    for name in COMMANDS:  # Snakemake hands no variable of Slurm's to its jobs, whose srun would look in /etc
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {_program(name)} "$@"\n', encoding="utf-8")
+        script.chmod(0o755)
     key = folder / "munge.key"
     key.touch(0o600)
     key.write_bytes(os.urandom(1024))
@@ -104,6 +110,7 @@ def cluster() -> Iterator[dict[str, str]]:
     folder.chmod(0o755)  # munged and slurmd refuse what others could write
     started: list[subprocess.Popen] = []
     environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
+    environment["PATH"] = os.pathsep.join([str(folder / "bin"), os.environ.get("PATH", os.defpath)])
     try:
         _configure(folder)
         for command in _daemons(folder):
@@ -152,13 +159,12 @@ def _end_jobs(folder: Path) -> None:
 
 
 def _steps(folder: Path) -> list[int]:
-    """The processes that this cluster started: its configuration is in their environment."""
-    mark = f"SLURM_CONF={folder}/slurm.conf".encode()
+    """The processes of this cluster's jobs: its commands are on their path."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             environment = (path / "environ").read_bytes()
-            if mark in environment.split(b"\0") and b"SLURM_JOB_ID=" in environment:
+            if f"{folder}/bin".encode() in environment and b"SLURM_JOB_ID=" in environment:
                 found.append(int(path.name))
     return found
 

@@ -100,7 +100,8 @@ def neighbours_in_cells() -> dict[str, np.ndarray]:
                 indices, d2 = knn(X, k, **asked)
             share = _plain_recall(X, indices, rows=len(X))
             found[f"{name}.{k}.enough"] = np.array([share >= 0.98, (indices >= 0).all(), (np.diff(d2) >= 0).all()])
-            worse = np.where(rng(4).random(indices.shape) < 0.4, indices[::-1], found[f"{name}.{k}.i"])
+            exact = found[f"{name}.{k}.i"]
+            worse = np.where(rng(4).random(indices.shape) < 0.4, exact[::-1], exact)
             for n in (30, 10_000):
                 found[f"{name}.{k}.recall.{n}"] = np.round(recall(X, worse, rows=n, random_state=k), 9)
     with holding(cells, _cells_needed=lambda *_: 1):  # so few points that all are looked at
