@@ -5,9 +5,9 @@
     python benchmarks/million.py --before REVISION        # exact GDL of MNIST beside an older revision, in the same run
     python benchmarks/million.py --quick                  # 20,000 points: whether it runs
 
-Run it with nothing else on the machine. The points are MNIST's digits, each turned, scaled and shifted at random anew for
-every point, in 64 principal components and of unit length. Every run is its own process, so that its peak memory is its
-own; compiled code is loaded before the clock starts. Prints a table and writes ``million.json`` to ``_build/bench``
+Run it with nothing else on the machine. The points are MNIST's digits, each turned, scaled and shifted at random anew
+for every point, in 64 principal components and of unit length. Every run is its own process, so that its peak memory is
+its own; compiled code is loaded before the clock starts. Prints a table and writes ``million.json`` to ``_build/bench``
 (``--folder book/benchmarks`` for the page).
 """
 
@@ -31,10 +31,10 @@ from clustlib.timings import Bar, Plot, Timing
 
 NOTE = (
     "From 64 features to labels. The points are MNIST's digits, each turned by up to 11 degrees, scaled by a tenth and "
-    "shifted by two pixels at most, anew for every point, in 64 principal components and of unit length. *Recall* is the "
-    "share of the true 20 neighbours that the approximate search found, on 1,000 points that played no part in it. Each "
-    "fit is a process of its own on all cores. *cells* and *HNSW* are two searches of faiss among the same points; HNSW "
-    "is shown at the first width that finds .99. *Before* is the revision named, on the same images in the same run."
+    "shifted by two pixels at most, anew for every point, in 64 principal components and of unit length. *Recall* is "
+    "the share of the true 20 neighbours that the approximate search found, on 1,000 points that played no part in it. "
+    "Each fit is a process of its own on all cores. *cells* and *HNSW* are two searches of faiss among the same points; "
+    "HNSW is shown at the first width that finds .99. *Before* is the revision named, on the same images in this run."
 )
 SIZES = (100_000, 300_000, 1_000_000)
 BARS = {  # (work, points): {part: most}; seconds, and GB of peak memory
@@ -63,7 +63,7 @@ def _digits(n: int) -> tuple[np.ndarray, np.ndarray]:
     from clustlib.datasets import load
 
     images = load("mnist")
-    pixels = torch.from_numpy(images.images.reshape(-1, 1, 28, 28)).float() / 255
+    pixels = torch.from_numpy(images.images.reshape(-1, 1, 28, 28).astype(np.float32)) / 255
     flat = pixels.flatten(1).numpy()
     mean = flat.mean(axis=0)
     sample = flat[::7] - mean
@@ -73,9 +73,8 @@ def _digits(n: int) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, n, 8192):
         size = min(8192, n - start)
         chosen = torch.randint(len(pixels), (size,), generator=drawn)
-        turn, scale, across, down = (
-            (torch.rand(4, size, generator=drawn) - 0.5).T * torch.tensor([0.4, 0.2, 0.15, 0.15])
-        ).T
+        most = torch.tensor([0.4, 0.2, 0.15, 0.15])[:, None]
+        turn, scale, across, down = (torch.rand(4, size, generator=drawn) - 0.5) * most
         cos, sin = turn.cos() * (1 + scale), turn.sin() * (1 + scale)
         moves = torch.stack([cos, -sin, across, sin, cos, down], dim=1).view(size, 2, 3)
         grid = F.affine_grid(moves, [size, 1, 28, 28], align_corners=False)
@@ -219,6 +218,25 @@ def growth(runs: list[dict[str, Any]]) -> list[Plot]:
     return [Plot(x, curves, "points", "seconds")]
 
 
+def measured(work: list[tuple[str, int]], before: str | None) -> list[dict[str, Any]]:
+    """Every run, the exact ones of MNIST also with the older revision, one after the other."""
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        if before:
+            subprocess.run(["git", "worktree", "add", "--detach", "-f", folder, before], check=True)
+        for name, n in work:
+            made = [in_own_process(name, n)]
+            if before and name == "exact GDL of MNIST":
+                made.append(in_own_process(name, n, Path(folder)) | {"work": "before"})
+            for run in made:
+                shown = (f"{k}: {v:.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in run.items())
+                print(", ".join(shown), flush=True)
+            runs += made
+        if before:
+            subprocess.run(["git", "worktree", "remove", "--force", folder], check=True)
+    return runs
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
@@ -235,29 +253,14 @@ def main() -> None:
     work = [("approximate", n) for n in sizes] + [("exact", exact)] * (exact in sizes)
     work += [(kind, min(sizes)) for kind in ("cells", "HNSW") if sizes]
     work += [("exact GDL of MNIST", n) for n in (10_000, 70_000)] if not given.quick else []
-    runs = []
     for n in sizes:
         points(n)
-    with tempfile.TemporaryDirectory() as folder:
-        if given.before:
-            subprocess.run(["git", "worktree", "add", "--detach", "-f", folder, given.before], check=True)
-        for name, n in work:
-            runs.append(in_own_process(name, n))
-            if name == "exact GDL of MNIST" and given.before:
-                runs.append(in_own_process(name, n, Path(folder)) | {"work": "before"})
-            for run in runs[-2:] if name == "exact GDL of MNIST" and given.before else runs[-1:]:
-                print(
-                    ", ".join(f"{k}: {v:.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in run.items()),
-                    flush=True,
-                )
-        if given.before:
-            subprocess.run(["git", "worktree", "remove", "--force", folder], check=True)
+    runs = measured(work, given.before)
     both = {run["work"] for run in runs if run["points"] == exact and "total" in run}
     held = bars(runs, exact if {"exact", "approximate"} <= both else None)
     for bar in held:
-        print(
-            f"{bar.work}, {bar.quantity}: {bar.measured} {bar.unit} ({bar.limit:g}): {'held' if bar.held else 'MISSED'}"
-        )
+        verdict = "held" if bar.held else "MISSED"
+        print(f"{bar.work}, {bar.quantity}: {bar.measured} {bar.unit}, bar {bar.limit:g}: {verdict}")
     print(Timing("million", "Graph linkage of a million points", NOTE, runs, held, growth(runs)).save(given.folder))
 
 
