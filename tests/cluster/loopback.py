@@ -182,6 +182,7 @@ def main() -> int:
     if why := missing():
         print(f"no cluster: {why}", file=sys.stderr)
         return 77
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the daemons are ended
     with cluster() as environment:
         return subprocess.run(sys.argv[1:] or ["sinfo"], env=environment, check=False).returncode
 
