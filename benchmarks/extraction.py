@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/extraction.py             # a minute
     OMP_NUM_THREADS=1 python benchmarks/extraction.py --rounds 2 --images 8
 
-Batch normalisation is folded into the convolutions as the weights are read, and memory is channels last, so neither is a
-variant here. Every round times each variant once, in turn; the ratio is the median over rounds of the seconds of what is
-in use over the variant's. Prints a table and writes ``extraction.json`` to ``_build/bench``.
+Batch normalisation is folded into the convolutions as the weights are read, and memory is channels last, so neither is
+a variant here. Every round times each variant once, in turn; the ratio is the median over rounds of the seconds of what
+is in use over the variant's. Prints a table and writes ``extraction.json`` to ``_build/bench``.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from clustlib.fcn.weights import pretrained
 from clustlib.timings import Bar, Timing
 
 NOTE = (
-    "Milliseconds of one core for an image of 224 x 224, features of the last hidden layer. *In use* is eager PyTorch in "
-    "batches of 8. *Frozen* is the same network traced and frozen, its clamps fused into the convolutions by oneDNN. "
+    "Milliseconds of one core for an image of 224 x 224, features of the last hidden layer. *In use* is eager PyTorch "
+    "in batches of 8. *Frozen* is the same network traced and frozen, its clamps fused into the convolutions by oneDNN. "
     "*Apart* is the largest difference of a feature, whose range is 0 to 6. Medians over rounds."
 )
 RATIO, APART = 1.3, 1e-3
