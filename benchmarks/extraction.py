@@ -23,7 +23,7 @@ from clustlib.timings import Bar, Timing
 
 NOTE = (
     "Milliseconds of one core for an image of 224 x 224, features of the last hidden layer. *In use* is eager PyTorch "
-    "in batches of 8. *Frozen* is the same network traced and frozen, its clamps fused into the convolutions by oneDNN. "
+    "in batches of 8. *Frozen* is the same network traced and frozen, its clamps fused into convolutions by oneDNN. "
     "*Apart* is the largest difference of a feature, whose range is 0 to 6. Medians over rounds."
 )
 RATIO, APART = 1.3, 1e-3
