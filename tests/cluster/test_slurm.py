@@ -91,8 +91,8 @@ def test_a_killed_job_and_a_killed_driver_go_on(small_book, slurm):
     set_default(slow, "seconds = 0", f"seconds = {LONG}")
     driver = start(small_book, slurm, first, second)
     assert wait_until(lambda: "quick table-02" in calls(small_book) and "quick table-01" in kept(small_book))
+    assert wait_until(lambda: len(jobs(slurm, "running,completing")) == 1), said(small_book)
     running = jobs(slurm, "running")
-    assert len(running) == 1, said(small_book)
     subprocess.run(["scancel", "--signal=KILL", "--full", *running], env=slurm, check=True)
     assert driver.wait(timeout=300) != 0, said(small_book)
     assert kept(small_book) == {"quick table-01": results.OK}
