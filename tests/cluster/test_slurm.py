@@ -29,6 +29,7 @@ LINE = "--executor slurm --jobs 20 --cores 2 --keep-going --resources gpu=4"
 LINE += " --default-resources slurm_partition=gpu runtime=60"
 HERE = "--slurm-no-account --slurm-status-command squeue --slurm-init-seconds-before-status-checks 5 --latency-wait 30"
 AGAIN = "--nolock --ignore-incomplete"  # what a killed driver leaves: a lock, and outputs that it never saw finished
+DRIVERS: list[subprocess.Popen] = []  # started, so that a test that fails leaves none
 LONG = 600  # seconds of a notebook that is to be killed
 
 
@@ -38,12 +39,18 @@ def slurm():
         path = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
         python = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         yield {**environment, "PATH": path, "PYTHONPATH": python, "CLUSTLIB_RECOMPUTE": "missing"}
+        for driver in DRIVERS:
+            driver.kill()
+            driver.wait()
 
 
 def start(folder: Path, environment: dict[str, str], *wanted: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "snakemake", *f"{LINE} {HERE} {AGAIN}".split(), "--", *wanted]
     with open(folder / "driver.txt", "ab") as said:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True)
+        DRIVERS.append(
+            subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said, start_new_session=True)
+        )
+    return DRIVERS[-1]
 
 
 def finish(folder: Path, environment: dict[str, str], *wanted: str) -> int:
