@@ -90,6 +90,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         Of the convolutions. "bfloat16" is faster where the processor has it; results differ by rounding.
     scaled : bool
         Whether images are uint8 or in [0, 1]; False takes any numbers as they are, those of centred or whitened images.
+    neighbor_method : {"auto", "exact", "approximate"}
+        See :func:`clustlib.kernels.knn`: "auto" is exact up to 100,000 images.
     random_state : int, RandomState or None
     device : {"auto", "cpu", "cuda", ...}
         Of the network and of the search for neighbours; merging runs on the CPU.
@@ -110,7 +112,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
     network_ : clustlib.jule.network.JuleNet
     history_ : list of dict
         One per merging and one for the final clustering ("period" = "rc"): clusters found, mean ``loss`` of the last
-        epoch, ``nmi`` (geometric) and ``accuracy`` if labels were given, and seconds by part.
+        epoch, ``nmi`` (geometric) and ``accuracy`` if labels were given, seconds by part, and the ``recall`` of
+        neighbours that were searched approximately.
     stages_ : list of dict
         ``labels`` (N,) and ``components`` (N, 3) float32, the first three principal components of the features that
         the labels were found in: of the pixels first, then after every merging.
@@ -152,6 +155,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         network: dict[str, Any] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         scaled: bool = True,
+        neighbor_method: Literal["auto", "exact", "approximate"] = "auto",
         random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -187,6 +191,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         self.network = network
         self.precision = precision
         self.scaled = scaled
+        self.neighbor_method = neighbor_method
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -300,8 +305,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         labels = self._cut(tree, target, features) if cuts else tree.labels(target)
         ended = time.perf_counter()
         state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
-        seconds = {"graph_seconds": middle - started, "merge_seconds": ended - middle}
-        noted(state, labels, features, truth, period=state["period"], **seconds)
+        facts = {"graph_seconds": middle - started, "merge_seconds": ended - middle, **merging.recall(graph, features)}
+        noted(state, labels, features, truth, period=state["period"], **facts)
 
     def _read_out(self, state: dict, training: Any, merging: Merging, truth: np.ndarray | None) -> None:
         """OURS-SF as it stands, and OURS-RC from new initial clusters on the final features."""
@@ -324,8 +329,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         else:
             self.labels_sf_ = state["labels"]
         self.labels_ = self.labels_rc_
-        seconds = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
-        noted(state, self.labels_rc_, features, truth, period="rc", **seconds)
+        facts = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
+        noted(state, self.labels_rc_, features, truth, period="rc", **facts, **merging.recall(graph, features))
         self.embedding_, self.network_ = features, training.network
         self.triplet_seconds_ = training.triplet_seconds
         self.image_shape_ = tuple(training.images.shape[1:])
@@ -367,7 +372,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         return Merging(
             n_neighbors=self.n_neighbors, a=self.a, criterion=self.criterion, k_c=self.k_c, weight=self.weight,
             update=self.update, isolated=self.isolated, chains=self.chains, device=self.device, start=self.start,
-            seed=seed,
+            seed=seed, method=self.neighbor_method,
         )  # fmt: skip
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -38,6 +38,7 @@ CONSTRAINTS: dict[str, Any] = {
     "network": [dict, None],
     "precision": [choices("float32", "bfloat16")],
     "scaled": _SWITCH,
+    "neighbor_method": [choices("auto", "exact", "approximate")],
     "random_state": ["random_state"],
     "device": "no_validation",  # clustlib._device.resolve names what is wrong
     "checkpoint": [str, os.PathLike, None],

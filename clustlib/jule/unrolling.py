@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, kmeans
+from clustlib.kernels import (
+    KnnGraph,
+    MergeTree,
+    affinity_graph,
+    graph_linkage,
+    initial_clusters,
+    kmeans,
+    neighbour_recall,
+)
+from clustlib.kernels.neighbours import is_exact
 
 _FEW_STEPS = 150  # of 100 images each; at fewer the labels are those of the first features
 _INITIAL_SIZE = 4  # images in an initial cluster, on average, section 3.6
@@ -29,10 +38,19 @@ class Merging:
     device: str
     start: str = "neighbours"
     seed: int = 0
+    method: str = "auto"
 
     def graph(self, features: np.ndarray) -> KnnGraph:
         """Eq. (4); among few samples all others are neighbours."""
-        return affinity_graph(features, min(self.n_neighbors, len(features) - 1), self.a, device=self.device)
+        k = min(self.n_neighbors, len(features) - 1)
+        searched = {"method": self.method, "random_state": self.seed, "device": self.device}
+        return affinity_graph(features, k, self.a, **searched)  # type: ignore[arg-type]
+
+    def recall(self, graph: KnnGraph, features: np.ndarray) -> dict[str, float]:
+        """The share of true neighbours in the graph, measured on a sample; nothing where the search was exact."""
+        if is_exact(self.method, len(features), self.device):
+            return {}
+        return {"recall": neighbour_recall(features, graph.indices, random_state=self.seed)}
 
     def initial(self, graph: KnnGraph) -> np.ndarray:
         """Initial clusters (N,) int64."""
