@@ -1,6 +1,7 @@
 """DeepCluster: k-means on the features, its clusters as labels for the next epoch, and again (Caron et al., 2018)."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -29,6 +30,7 @@ from clustlib.networks.processes import Processes, seed_torch, seeded
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 _NETWORKS = {"alexnet": AlexNetSobel, "vgg16": VGG16Sobel}
+AfterEpoch = Callable[[dict[str, float], np.ndarray, np.ndarray | None], None]
 _KMEANS, _SAMPLER, _NETWORK = 4, 5, 6  # what a stream of random numbers is for
 
 
@@ -47,6 +49,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         momentum; 0.05 and 1e-5 are the released code's.
     dropout : before fc6 and fc7.
     n_components : dimensions kept by PCA.
+    reassign : epochs from one clustering to the next (Section 3.4); the head lives as long.
     clustering : "kmeans", or "pic" (power iteration clustering).
     kmeans_iterations : of faiss's k-means.
     split : what becomes of an empty cluster, see :func:`clustlib.kernels.kmeans`.
@@ -62,12 +65,14 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     labels_ : (N,) int64, clusters of the final features; -1 for files that could not be read.
     embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read.
     cluster_centers_ : (k, m) float32; with k-means only.
-    history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``nmi_previous`` (with the
-        clusters of the epoch before; from the second epoch), ``nmi_labels`` (where labels are given), ``n_empty``,
-        ``n_clusters``, ``largest_share`` (see :func:`clustlib.kernels.sampling.largest_share`), ``objective`` (of
-        k-means) and seconds by part: ``seconds_`` with ``features``, ``pca``, ``clustering`` and ``training``.
+    history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``largest_share`` (see
+        :func:`clustlib.kernels.sampling.largest_share`) and ``seconds_training``. An epoch that begins with a
+        clustering also has ``nmi_previous`` (with the clusters of the one before; from the second on), ``nmi_labels``
+        (where labels are given), ``n_empty``, ``n_clusters``, ``objective`` (of k-means) and seconds by part:
+        ``seconds_`` with ``features``, ``pca`` and ``clustering``.
     image_size_ : pixels of the crops.
-    final_ : NMI of ``labels_`` with the clusters before the last epoch and with the labels.
+    previous_ : (N,) int64, the clusters that the last epoch was trained on.
+    final_ : NMI of ``labels_`` with ``previous_`` and with the labels.
     unreadable_ : dict of index to reason, for image files.
 
     Under ``torchrun``, with ``torch.distributed`` initialised, every process calls ``fit`` with the same arguments:
@@ -95,6 +100,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         weight_decay: float = 1e-5,
         dropout: float = 0.5,
         n_components: int = 256,
+        reassign: int = 1,
         clustering: Literal["kmeans", "pic"] = "kmeans",
         kmeans_iterations: int = 20,
         split: Split = "released",
@@ -118,6 +124,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.n_components = n_components
+        self.reassign = reassign
         self.clustering = clustering
         self.kmeans_iterations = kmeans_iterations
         self.split = split
@@ -129,7 +136,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self.checkpoint_every = checkpoint_every
         self.verbose = verbose
 
-    def fit(self, images: Any, y: Any = None) -> Self:
+    def fit(self, images: Any, y: Any = None, after_epoch: AfterEpoch | None = None) -> Self:
         """Train on images without labels.
 
         Parameters
@@ -137,6 +144,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         images : (N, 1 or 3, H, W), uint8 or floats in [0, 1]; an ``ImageSet``; or a folder, as its path or as a
             :class:`clustlib.datasets.folders.ImageFolder`, whose files are read as they are needed.
         y : (N,) labels, read by ``history_`` only.
+        after_epoch : called with the epoch's entry of ``history_``, to which it may add numbers, its clusters (N,), and
+            those of the clustering before (None at the first); before the epoch is saved.
 
         Raises
         ------
@@ -155,7 +164,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         same = identity(self, ("epochs",), images=source.checksum(), size=source.size)
         self._seed, self.image_size_ = seed_of(self.random_state), source.size
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            self._fit(source, labels, Checkpoint(self.checkpoint, same))
+            self._fit(source, labels, Checkpoint(self.checkpoint, same), after_epoch)
         self.unreadable_ = dict(source.unreadable)
         return self
 
@@ -164,7 +173,13 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         options = {"front": self.front, "dropout": self.dropout, **(self.network_options or {})}
         return _NETWORKS[self.network](size, **options).to(self._device)  # type: ignore[arg-type]
 
-    def _fit(self, source: ArrayImages | FolderImages, labels: np.ndarray | None, kept: Checkpoint) -> None:
+    def _fit(
+        self,
+        source: ArrayImages | FolderImages,
+        labels: np.ndarray | None,
+        kept: Checkpoint,
+        after_epoch: AfterEpoch | None,
+    ) -> None:
         state = kept.load(self._device)
         if state is not None:
             self._seed = state["seed"]  # where random_state is None, it is another one by now
@@ -188,10 +203,12 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             current = None
             self._train(training, epoch, entry, found, losses, kept)
             self.history_.append(entry)
+            if after_epoch:
+                after_epoch(entry, found, self._previous)
             self._save(kept, training, found)
             bar.set_postfix(loss=entry["loss"], nmi_previous=entry.get("nmi_previous", np.nan))
-        self.labels_, self.embedding_, entry = self._cluster(source, self.epochs)
-        self.final_ = self._agreement(self.labels_, labels)
+        self.labels_, self.embedding_, _ = self._cluster(source, self.epochs)
+        self.final_, self.previous_ = self._agreement(self.labels_, labels), self._previous
 
     def _shows(self) -> bool:
         return self.verbose and self._processes.rank == 0
@@ -238,7 +255,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     def _begin(
         self, source: ArrayImages | FolderImages, epoch: int, labels: np.ndarray | None, training: Classification
     ) -> tuple[dict[str, float], np.ndarray, list[float]]:
-        """Cluster, and put a new head on the network."""
+        """Cluster, and put a new head on the network; or go on with both where it is not yet time to."""
+        if epoch % self.reassign and self._previous is not None:
+            return {"epoch": epoch}, self._previous, []
         found, _, entry = self._cluster(source, epoch)
         entry = {"epoch": epoch, **entry, **self._agreement(found, labels)}
         training.new_head(max(self._k, int(found.max()) + 1), epoch)

@@ -20,6 +20,7 @@ CONSTRAINTS: dict[str, Any] = {
     "weight_decay": [numbers(0)],
     "dropout": [numbers(0, 1)],
     "n_components": [integers(1)],
+    "reassign": [integers(1)],
     "clustering": [choices("kmeans", "pic")],
     "kmeans_iterations": [integers(1)],
     "split": [choices("released", "paper")],

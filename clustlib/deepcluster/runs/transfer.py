@@ -13,7 +13,7 @@ from clustlib.published.tables import choose
 
 # our settings by the names of the paper's rows
 ROWS = {"ImageNet labels": "Labels", "Random": "Random", "DeepCluster": "DeepCluster"}
-TESTED_ON = {"imagenette": "imagenette-val"}  # sets whose test images are a set of their own
+TESTED_ON = {"imagenette": "imagenette-val", "cifar-10-train": "cifar-10"}  # sets whose test images are a set of their own
 SEED_OF_SPLIT = 0
 
 
@@ -40,9 +40,10 @@ def _trained(method: str, seed: int, trained_on: str, run: Mapping[str, Any], de
     """The network of a setting, the arrays of its training, and the size of its crops."""
     settings = dict(run)
     if SETTINGS[method].training != "clusters":
-        settings["per_class"] = 10  # not read: one run serves every number of clusters
+        # not read: one run serves every clustering
+        settings |= {"per_class": 10, "reassign": 1, "n_components": 256}
     if SETTINGS[method].training == "none":
-        settings["epochs"] = 0
+        settings |= {"epochs": 0, "dropout": 0.5}
     arrays = records.artifact(training.train, dataset=trained_on, method=method, seed=seed, device=device, **settings)
     size = training.crop_size(trained_on)
     return training.network_of(arrays, method, size, run["width"]), arrays, size
@@ -62,12 +63,16 @@ def probe(
     n_tested: int = 1000,
     probe_epochs: int = 15,
     device: str = "auto",
+    reassign: int = 1,
+    dropout: float = 0.5,
+    n_components: int = 256,
 ) -> dict[str, float]:
     """Linear classifiers on each layer of a trained network (Table 1, Figures 2(c) and 3, Tables 3 and 4).
 
     Parameters
     ----------
-    dataset : classified. trained_on : what the network was trained on, with the parameters up to ``batch_size``.
+    dataset : classified. trained_on : what the network was trained on, with the parameters up to ``batch_size`` and the
+        last three, see :func:`clustlib.deepcluster.runs.training.train`.
     n_labelled, n_tested : images to train and to test the classifiers with.
 
     Returns
@@ -77,7 +82,7 @@ def probe(
     from clustlib import _device
     from clustlib.transfer.probes import linear_probes
 
-    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    run = training.chosen(locals())
     network, arrays, size = _trained(method, seed, trained_on, run, device)
     images, labels, test_images, test_labels = split(dataset, n_labelled, n_tested)
     found = linear_probes(
@@ -110,6 +115,9 @@ def retrieve(
     resolution: int = 128,
     levels: int = 3,
     device: str = "auto",
+    reassign: int = 1,
+    dropout: float = 0.5,
+    n_components: int = 256,
 ) -> dict[str, float]:
     """Search a set of classes with R-MAC (Table 5): five queries a class, every other image of the class is right.
 
@@ -126,7 +134,7 @@ def retrieve(
     from clustlib.kernels import pca_whiten
     from clustlib.transfer.retrieval import class_queries, mean_average_precision, region_vectors, rmac
 
-    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    run = training.chosen(locals())
     network, arrays, _ = _trained(method, seed, trained_on, run, device)
     where = _device.resolve(device)
     network = network.to(where)
@@ -168,6 +176,9 @@ def filter_images(
     steps: int = 300,
     thumbnail: int = 32,
     device: str = "auto",
+    reassign: int = 1,
+    dropout: float = 0.5,
+    n_components: int = 256,
 ) -> dict[str, Any]:
     """What filters of a layer respond to (Figures 4 and 5), for those whose nine strongest images agree most in class.
 
@@ -184,7 +195,7 @@ def filter_images(
     from clustlib import _device
     from clustlib.transfer import filters as shown
 
-    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    run = training.chosen(locals())
     network, arrays, size = _trained(method, seed, dataset, run, device)
     data, where = datasets.load(dataset), _device.resolve(device)
     images = enlarged(data.images)

@@ -33,6 +33,9 @@ def transfer_to(
     n_labelled: int = 2500,
     n_tested: int = 1000,
     device: str = "auto",
+    reassign: int = 1,
+    dropout: float = 0.5,
+    n_components: int = 256,
 ) -> dict[str, float]:
     """Fine-tune a trained network for a task of VOC and test it.
 
@@ -54,7 +57,7 @@ def transfer_to(
     """
     from clustlib import _device
 
-    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    run = training.chosen(locals())
     where = datasets.folder(dataset) if dataset in YEARS else None
     network, arrays, size = _trained(method, seed, trained_on, run, device)
     how = {"layers": layers, "batch_norm": batch_norm, "steps": steps, "seed": seed, "device": _device.resolve(device)}
