@@ -17,7 +17,10 @@ from clustlib.errors import UsageError
 if TYPE_CHECKING:
     from scipy.sparse import coo_array
 
-__all__ = ["accuracy", "chance_nmi", "compact", "knn_purity", "nmi", "one_nn_error", "purity", "scores", "trustworthiness"]
+__all__ = [
+    *("accuracy", "chance_nmi", "compact", "knn_purity", "nmi", "one_nn_error", "purity", "scores"),
+    "trustworthiness",
+]
 
 _AVERAGES: dict[str, Callable[[Any, Any], Any]] = {
     "max": np.maximum,

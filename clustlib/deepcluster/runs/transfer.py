@@ -13,7 +13,8 @@ from clustlib.published.tables import choose
 
 # our settings by the names of the paper's rows
 ROWS = {"ImageNet labels": "Labels", "Random": "Random", "DeepCluster": "DeepCluster"}
-TESTED_ON = {"imagenette": "imagenette-val", "cifar-10-train": "cifar-10"}  # sets whose test images are a set of their own
+# sets whose test images are a set of their own
+TESTED_ON = {"imagenette": "imagenette-val", "cifar-10-train": "cifar-10"}
 SEED_OF_SPLIT = 0
 
 
