@@ -55,6 +55,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     split : what becomes of an empty cluster, see :func:`clustlib.kernels.kmeans`.
     sampler : "uniform" over the pseudo-labels (Section 3.3), or what the "released" code draws.
     feature_memory : bytes of features held in memory; more go to a scratch file.
+    workers : processes (for each of ``torchrun``'s) that decode image files ahead of their use; 0: none but this one.
     random_state : int; on one process also a RandomState, or None.
     device : "auto", "cpu", "cuda".
     checkpoint : a file, saved after each clustering, each epoch and every ``checkpoint_every`` batches.
@@ -63,10 +64,12 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     ----------
     network_ : the trained :class:`~clustlib.networks.convnet.ConvNet`.
     labels_ : (N,) int64, clusters of the final features; -1 for files that could not be read.
-    embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read.
+    embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read, on
+        several processes on each.
     cluster_centers_ : (k, m) float32; with k-means only.
     history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``largest_share`` (see
-        :func:`clustlib.kernels.sampling.largest_share`) and ``seconds_training``. An epoch that begins with a
+        :func:`clustlib.kernels.sampling.largest_share`), ``seconds_training``, ``seconds_waiting`` (of these, for
+        crops) and ``images_per_second`` (of training, of all processes). An epoch that begins with a
         clustering also has ``nmi_previous`` (with the clusters of the one before; from the second on), ``nmi_labels``
         (where labels are given), ``n_empty``, ``n_clusters``, ``objective`` (of k-means) and seconds by part:
         ``seconds_`` with ``features``, ``pca`` and ``clustering``.
@@ -106,6 +109,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         split: Split = "released",
         sampler: Sampler = "uniform",
         feature_memory: int = 2 << 30,
+        workers: int = 0,
         random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -130,6 +134,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self.split = split
         self.sampler = sampler
         self.feature_memory = feature_memory
+        self.workers = workers
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -161,11 +166,11 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         labels = None if y is None else np.asarray(y)
         if labels is not None and labels.shape != (len(source),):
             raise UsageError(f"{len(source)} images need as many labels, got {labels.shape}")
-        same = identity(self, ("epochs",), images=source.checksum(), size=source.size)
+        same = identity(self, ("epochs", "workers"), images=source.checksum(), size=source.size)
         self._seed, self.image_size_ = seed_of(self.random_state), source.size
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             self._fit(source, labels, Checkpoint(self.checkpoint, same), after_epoch)
-        self.unreadable_ = dict(source.unreadable)
+        self.unreadable_ = self._processes.together(source.unreadable)
         return self
 
     def _build(self, size: int) -> ConvNet:
@@ -194,6 +199,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
             seed=self._seed,
+            workers=self.workers,
         )
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
         current = self._resume(training, state)
@@ -207,7 +213,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
                 after_epoch(entry, found, self._previous)
             self._save(kept, training, found)
             bar.set_postfix(loss=entry["loss"], nmi_previous=entry.get("nmi_previous", np.nan))
-        self.labels_, self.embedding_, _ = self._cluster(source, self.epochs)
+        self.labels_, rows, _ = self._cluster(source, self.epochs)
+        self.embedding_ = self._processes.gather(rows)
         self.final_, self.previous_ = self._agreement(self.labels_, labels), self._previous
 
     def _shows(self) -> bool:
@@ -284,17 +291,23 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         """Predict the clusters for one pass over images drawn by the sampler."""
         draws = draw_epoch(found, seeded(self._seed, epoch, _SAMPLER), self.sampler)
         entry["largest_share"] = largest_share(draws.targets)
-        spent, clock = entry.get("seconds_training", 0.0), time.perf_counter()
+        clock = time.perf_counter()
+        spent = {name: entry.get(name, 0.0) for name in ("seconds_training", "seconds_waiting")}
+
+        def time_it() -> None:
+            entry["seconds_training"] = spent["seconds_training"] + time.perf_counter() - clock
+            entry["seconds_waiting"] = spent["seconds_waiting"] + training.seconds_waiting
 
         def keep(done: list[float]) -> None:
-            entry["seconds_training"] = spent + time.perf_counter() - clock
-            if len(done) % self.checkpoint_every == 0:
-                self._save(kept, training, found, entry, done)
+            time_it()
+            self._save(kept, training, found, entry, done)
 
         if not losses:
             self._save(kept, training, found, entry, losses)
-        losses = training.epoch(epoch, draws, losses, keep)
+        losses = training.epoch(epoch, draws, losses, keep, self.checkpoint_every)
+        time_it()
         entry |= {"loss": float(np.mean(losses)), "first_loss": losses[0]}
+        entry["images_per_second"] = len(draws.images) / entry["seconds_training"]
 
     def _cluster(
         self, source: ArrayImages | FolderImages, epoch: int
@@ -302,7 +315,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         """Clusters of all images (N,), -1 where one could not be read; the reduced features of this process's rows."""
         clock = [time.perf_counter()]
         own = np.arange(len(source))[self._processes.part(len(source))]
-        store, moments, read = features.extract(self.network_, source, own, self._device, self.feature_memory)
+        store, moments, read = features.extract(
+            self.network_, source, own, self._device, self.feature_memory, self.workers
+        )
         clock.append(time.perf_counter())
         moments.combine(self._processes.total)
         if self.clustering == "kmeans":
@@ -371,8 +386,6 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         """The clusters (N,) int64 of images by their nearest fitted ones' features; -1 where a file is damaged."""
         check_is_fitted(self)
         known = self.labels_[self.labels_ >= 0]
-        if len(known) != len(self.embedding_):
-            raise UsageError("predict needs the features of all images: this process of several has a part of them")
         return by_neighbours(self.embedding_, known, self.transform(images))
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

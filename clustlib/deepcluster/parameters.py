@@ -26,6 +26,7 @@ CONSTRAINTS: dict[str, Any] = {
     "split": [choices("released", "paper")],
     "sampler": [choices("uniform", "released")],
     "feature_memory": [integers(0)],
+    "workers": [integers(0)],
     "random_state": ["random_state"],
     "device": "no_validation",  # clustlib._device.resolve names what is wrong
     "checkpoint": [str, os.PathLike, None],

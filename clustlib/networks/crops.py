@@ -130,6 +130,11 @@ class FolderImages:
         return self._read(index, uniforms)
 
     def _read(self, index: np.ndarray, uniforms: Uniforms | None) -> tuple[Tensor, np.ndarray]:
+        pixels, kept = self.pixels(index, uniforms)
+        return pixels.float() / 255, kept
+
+    def pixels(self, index: np.ndarray, uniforms: Uniforms | None) -> tuple[Tensor, np.ndarray]:
+        """The crops as they were decoded, (n, 3, size, size) uint8, central without ``uniforms``; and the positions."""
         from PIL import Image
 
         crops, kept = [], []
@@ -149,7 +154,7 @@ class FolderImages:
             kept.append(position)
         shape = (0, self.size, self.size, 3)
         stacked = np.stack(crops) if crops else np.zeros(shape, np.uint8)
-        return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255, np.array(kept, dtype=np.int64)
+        return torch.from_numpy(stacked).permute(0, 3, 1, 2), np.array(kept, dtype=np.int64)
 
 
 def image_source(images: Any, size: int | None) -> ArrayImages | FolderImages:
