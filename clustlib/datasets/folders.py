@@ -51,6 +51,11 @@ class ImageFolder:
         return len(self.paths)
 
     @property
+    def files(self) -> list[str]:
+        """The names below the folder, with forward slashes, in the order of :attr:`paths`."""
+        return [file.relative_to(self.path).as_posix() for file in self.paths]
+
+    @property
     def checksum(self) -> str:
         """SHA-256 (hex) of the files' names and sizes: which data set this is, on any machine."""
         return self._digest("st_size")

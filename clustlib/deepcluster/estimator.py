@@ -18,9 +18,9 @@ from clustlib.deepcluster import features
 from clustlib.deepcluster.classification import Classification
 from clustlib.deepcluster.network import AlexNetSobel, VGG16Sobel
 from clustlib.deepcluster.parameters import CONSTRAINTS, number_of_clusters
+from clustlib.deepcluster.spread import spread_kmeans
 from clustlib.errors import UsageError
-from clustlib.kernels._lloyd_parts import Split, starting_rows
-from clustlib.kernels.lloyd import Clusters, kmeans, lloyd
+from clustlib.kernels._lloyd_parts import Split
 from clustlib.kernels.power_iteration import power_iteration_clusters
 from clustlib.kernels.sampling import Sampler, draw_epoch, largest_share
 from clustlib.kernels.whitening import Whitening
@@ -64,8 +64,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     ----------
     network_ : the trained :class:`~clustlib.networks.convnet.ConvNet`.
     labels_ : (N,) int64, clusters of the final features; -1 for files that could not be read.
-    embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read, on
-        several processes on each.
+    embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read.
     cluster_centers_ : (k, m) float32; with k-means only.
     history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``largest_share`` (see
         :func:`clustlib.kernels.sampling.largest_share`), ``seconds_training``, ``seconds_waiting`` (of these, for
@@ -76,6 +75,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     image_size_ : pixels of the crops.
     previous_ : (N,) int64, the clusters that the last epoch was trained on.
     final_ : NMI of ``labels_`` with ``previous_`` and with the labels.
+    files_ : the names of a folder's files, in the order of ``labels_``; None for an array.
     unreadable_ : dict of index to reason, for image files.
 
     Under ``torchrun``, with ``torch.distributed`` initialised, every process calls ``fit`` with the same arguments:
@@ -167,6 +167,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         if labels is not None and labels.shape != (len(source),):
             raise UsageError(f"{len(source)} images need as many labels, got {labels.shape}")
         same = identity(self, ("epochs", "workers"), images=source.checksum(), size=source.size)
+        self.files_ = source.files
         self._seed, self.image_size_ = seed_of(self.random_state), source.size
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             self._fit(source, labels, Checkpoint(self.checkpoint, same), after_epoch)
@@ -339,34 +340,11 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             everything = self._processes.gather(rows)
             return power_iteration_clusters(everything, device=self._device.type), 0.0
         seed = int(seeded(self._seed, epoch, _KMEANS).integers(2**31))
-        if self._processes.shared:
-            labels, centroids, objective = self._shared_kmeans(rows, n_rows, seed)
-        else:
-            labels, centroids, objective = kmeans(
-                rows,
-                self._k,
-                n_iter=self.kmeans_iterations,
-                seed=seed,
-                split=self.split,
-                device=self._device,
-            )
+        how: Any = {"n_iter": self.kmeans_iterations, "split": self.split, "device": self._device}
+        labels, centroids, objective = spread_kmeans(self._processes, rows, n_rows, self._k, seed=seed, **how)
         self.cluster_centers_ = centroids
         # released: outputs of the head are numbered over the clusters that have images
         return np.unique(labels, return_inverse=True)[1].astype(np.int64), objective[-1]
-
-    def _shared_kmeans(self, rows: np.ndarray, n_rows: int, seed: int) -> Clusters:
-        """K-means with the rows where they are, all-reduced centroids, and the start that one process would choose."""
-        share = self._processes
-        first = int(np.cumsum([0, *share.gather(np.array([len(rows)]))])[share.rank])
-        chosen = starting_rows(n_rows, self._k, seed) - first
-        mine = np.flatnonzero((chosen >= 0) & (chosen < len(rows)))
-        start = torch.zeros(self._k, rows.shape[1], device=self._device)
-        local = torch.from_numpy(rows).to(self._device)
-        start[mine] = local[chosen[mine]]
-        labels, centroids, objective = lloyd(
-            local, share.total(start), self.kmeans_iterations, split=self.split, seed=seed, total=share.total
-        )
-        return Clusters(share.gather(labels.cpu().numpy()), centroids.cpu().numpy(), objective)
 
     @torch.no_grad()
     def transform(self, images: Any) -> np.ndarray:
@@ -388,15 +366,28 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         known = self.labels_[self.labels_ >= 0]
         return by_neighbours(self.embedding_, known, self.transform(images))
 
+    def clusters_by_file(self) -> dict[str, int]:
+        """The cluster of every file of the fitted folder by its name below it; -1 for one that could not be read.
+
+        Raises
+        ------
+        UsageError : an array was fitted, which has no files.
+        """
+        check_is_fitted(self)
+        if self.files_ is None:
+            raise UsageError("an array was fitted: it has no files")
+        return dict(zip(self.files_, self.labels_.tolist()))
+
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding")}
         whitening = {name: getattr(self.whitening_, name).cpu().numpy() for name in ("mean", "matrix")}
-        facts = {"size": self.image_size_, "outputs": self.network_.head.out_features}
+        facts = {"size": self.image_size_, "outputs": self.network_.head.out_features, "files": self.files_}
         return facts, {**found, **whitening, **weights_of(self.network_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._device, self._seed = _device.resolve(self.device), 0
         self.image_size_, self.labels_, self.embedding_ = facts["size"], arrays["labels"], arrays["embedding"]
+        self.files_ = facts.get("files")  # files of an older release have none
         with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are not wanted here
             self.network_ = self._build(self.image_size_)
             self.network_.new_head(facts["outputs"])

@@ -84,6 +84,7 @@ class ArrayImages:
         self.images = _as_tensor(_checked(images))
         self.size = size or central_box(*self.images.shape[2:])[2]
         self.unreadable: dict[int, str] = {}
+        self.files: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -120,6 +121,11 @@ class FolderImages:
 
     def checksum(self) -> str:
         return self.folder.state
+
+    @property
+    def files(self) -> list[str]:
+        """The files' names below the folder."""
+        return self.folder.files
 
     def central(self, index: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """As :meth:`ArrayImages.central`."""
