@@ -38,10 +38,9 @@ class Processes:
 
     def together(self, found: dict[int, str]) -> dict[int, str]:
         """What any of the processes has found, by ascending number, on each of them."""
-        if not self.shared:
-            return dict(found)
-        parts: list[Any] = [None] * self.world
-        dist.all_gather_object(parts, found)
+        parts: list[Any] = [found] * self.world
+        if self.shared:
+            dist.all_gather_object(parts, found)
         return dict(sorted({number: said for part in parts for number, said in part.items()}.items()))
 
     def wrap(self, network: nn.Module) -> nn.Module:
