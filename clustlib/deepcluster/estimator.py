@@ -176,6 +176,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
 
     def _build(self, size: int) -> ConvNet:
         seed_torch(self._seed, _NETWORK)
+        return self._made(size)
+
+    def _made(self, size: int) -> ConvNet:
         options = {"front": self.front, "dropout": self.dropout, **(self.network_options or {})}
         return _NETWORKS[self.network](size, **options).to(self._device)  # type: ignore[arg-type]
 
@@ -190,18 +193,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         if state is not None:
             self._seed = state["seed"]  # where random_state is None, it is another one by now
         self.network_ = self._build(source.size)
-        training = Classification(
-            self.network_,
-            source,
-            self._processes,
-            self._device,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            seed=self._seed,
-            workers=self.workers,
-        )
+        names = ("learning_rate", "momentum", "weight_decay", "batch_size", "workers")
+        how: Any = {name: getattr(self, name) for name in names}
+        training = Classification(self.network_, source, self._processes, self._device, seed=self._seed, **how)
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
         current = self._resume(training, state)
         bar = tqdm(range(len(self.history_), self.epochs), desc="DeepCluster epochs", disable=not self._shows())
@@ -365,6 +359,13 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         check_is_fitted(self)
         known = self.labels_[self.labels_ >= 0]
         return by_neighbours(self.embedding_, known, self.transform(images))
+
+    def untrained(self, seed: int) -> ConvNet:
+        """The network of this fit with the random weights of a seed, for a comparison with what was learnt."""
+        check_is_fitted(self)
+        with torch.random.fork_rng(devices=[]):
+            seed_torch(seed, _NETWORK)
+            return self._made(self.image_size_)
 
     def clusters_by_file(self) -> dict[str, int]:
         """The cluster of every file of the fitted folder by its name below it; -1 for one that could not be read.

@@ -23,8 +23,6 @@ from clustlib import _paths
 from clustlib.datasets.folders import ImageFolder
 from clustlib.deepcluster.estimator import DeepCluster
 
-MODEL = "model.clustlib"
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line; what it leaves out is the paper's."""
@@ -120,7 +118,7 @@ def _save_weights(model: DeepCluster, path: Path) -> None:
 
 def _write(model: DeepCluster, out: Path) -> None:
     _save_weights(model, out / "network.pt")
-    model.save(out / MODEL)
+    model.save(out / "model.clustlib")
     np.save(out / "clusters.npy", model.labels_)
     table = io.StringIO(newline="")
     csv.writer(table).writerows([("file", "cluster"), *model.clusters_by_file().items()])
