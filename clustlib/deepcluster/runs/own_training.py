@@ -1,6 +1,7 @@
 """A network that ``python -m clustlib.deepcluster.train`` left, in place of those that the runs train themselves."""
 
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,36 @@ def network(weights: str, method: str, seed: int) -> tuple[Any, float, int]:
     """
     from clustlib.deepcluster.estimator import DeepCluster
 
-    model = DeepCluster.load(file_of(weights), device="cpu")
-    found = model.network_
-    if SETTINGS[method].training == "none":
-        found = model.untrained(seed)
+    model, setting = DeepCluster.load(file_of(weights), device="cpu"), SETTINGS[method]
+    if (model.network, model.front) != (setting.network, setting.front):
+        raise UsageError(
+            f"{weights} is {model.network} on {model.front}; {method} is {setting.network}, {setting.front}"
+        )
+    found = model.untrained(seed) if setting.training == "none" else model.network_
     return found.eval(), 0.0, model.image_size_
+
+
+def by_method(
+    weights: str | Mapping[str, str] | None, methods: Sequence[str]
+) -> Iterator[tuple[Sequence[str], str | None]]:
+    """Which methods are run with which weights; those that none are given for are left out.
+
+    Raises
+    ------
+    UsageError : one training for rows that differ in how they were trained.
+    """
+    if weights is None:
+        yield methods, None
+        return
+    clustered = [method for method in methods if SETTINGS[method].training == "clusters"]
+    if isinstance(weights, str):
+        if len(clustered) > 1:
+            raise UsageError(f"weights must name a training for each of {', '.join(clustered)}: {{method: folder}}")
+        yield methods, weights
+        return
+    for method in methods:
+        if theirs := weights.get(method, weights.get(method.replace("Random", "DeepCluster"))):
+            yield [method], theirs
 
 
 def check(weights: str | None, method: str) -> None:

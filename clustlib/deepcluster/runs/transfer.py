@@ -1,6 +1,6 @@
 """What DeepCluster's features are good for, at the scale of one core: probes, retrieval, what filters respond to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,36 @@ def _drawn(data: datasets.ImageSet, index: np.ndarray, n: int) -> tuple[np.ndarr
     return enlarged(data.images[index]), data.labels[index]
 
 
-def rows(weights: str | None = None) -> dict[str, str]:
+def grids(
+    run: Callable,
+    named: Sequence[str],
+    trained_on: str | Mapping[str, str] | None,
+    settings: Mapping[str, Any],
+    method: str | Sequence[str],
+    weights: str | Mapping[str, str] | None = None,
+    **more: Any,
+) -> records.Runs:
+    """:func:`clustlib.records.grid` for each data set, with what its networks were trained on, and how.
+
+    Parameters
+    ----------
+    run : a run of this module. named : the data sets.
+    trained_on : one for all, or by data set; None where a run has a single set for both.
+    settings : parameters of the training; one that is a mapping is given by the set that is trained on.
+    weights : trainings of one's own, see :func:`probe`: one, or by method; methods without are left out, and a random
+        network is that of the trained one.
+    """
+    methods, found = [method] if isinstance(method, str) else list(method), records.Runs()
+    for dataset in named:
+        source = trained_on[dataset] if isinstance(trained_on, Mapping) else trained_on
+        own = {n: v[source or dataset] if isinstance(v, Mapping) else v for n, v in settings.items()}
+        own |= {} if source is None else {"trained_on": source}
+        for some, theirs in own_training.by_method(weights, methods):
+            found += records.grid(run, dataset=dataset, method=some, weights=theirs, **own, **more)
+    return found
+
+
+def rows(weights: Any = None) -> dict[str, str]:
     """:data:`ROWS`; with the weights of a training of one's own, which has no labels, those that need none."""
     return {row: method for row, method in ROWS.items() if weights is None or SETTINGS[method].training != "labels"}
 
