@@ -31,9 +31,8 @@ def network(weights: str, method: str, seed: int) -> tuple[Any, float, int]:
 
     model, setting = DeepCluster.load(file_of(weights), device="cpu"), SETTINGS[method]
     if (model.network, model.front) != (setting.network, setting.front):
-        raise UsageError(
-            f"{weights} is {model.network} on {model.front}; {method} is {setting.network}, {setting.front}"
-        )
+        theirs, ours = f"{model.network} on {model.front}", f"{setting.network} on {setting.front}"
+        raise UsageError(f"{weights} is {theirs}, and {method} is {ours}")
     found = model.untrained(seed) if setting.training == "none" else model.network_
     return found.eval(), 0.0, model.image_size_
 
