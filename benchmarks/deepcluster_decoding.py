@@ -4,9 +4,9 @@ python benchmarks/deepcluster_decoding.py                          made-up JPEGs
 python benchmarks/deepcluster_decoding.py FOLDER --size 160        files of one's own
 
 *alone* decodes and crops in as many processes as there are cores and does nothing with what it has, which is the limit.
-*fed* hands the same crops to the training process, by 0, 1, 2 and 4 workers. The rounds alternate, and each number is the
-median of the rounds' ratios. *waiting* is the share of an epoch of training (an AlexNet of an eighth) that is spent
-waiting for crops.
+*fed* hands the same crops to the training process, by 0, 1, 2 and 4 workers. The rounds alternate, and each number is
+the median of the rounds' ratios. *waiting* is the share of an epoch of training (an AlexNet of an eighth) that is
+spent waiting for crops.
 """
 
 import argparse

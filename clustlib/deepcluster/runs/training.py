@@ -57,15 +57,18 @@ SETTINGS = {
 def draw_images(labels: np.ndarray, n: int, draw: str = "curated") -> np.ndarray:
     """Indices of ``n`` images, sorted: classes in equal shares, or in shares 1, 1/2, 1/3, ... (Zipf's law).
 
-    A class that has too few images gives all it has; all images are taken where ``n`` asks for all.
+    A class that has too few images gives all it has.
     """
-    if draw == "curated" and n >= len(labels):
-        return np.arange(len(labels))
     rng, classes = np.random.default_rng(0), np.unique(labels)
     shares = np.ones(len(classes)) if draw == "curated" else 1 / np.arange(1, len(classes) + 1)
     wanted = np.floor(np.cumsum(shares / shares.sum()) * n + 1e-9).astype(int)
     members = [rng.permutation(np.flatnonzero(labels == c)) for c in classes]
     return np.sort(np.concatenate([own[:m] for own, m in zip(members, np.diff(wanted, prepend=0))]))
+
+
+def pool(labels: np.ndarray, n: int, draw: str = "curated") -> np.ndarray:
+    """Indices of the images to train on: :func:`draw_images`, or all where ``n`` asks for all of a curated set."""
+    return np.arange(len(labels)) if draw == "curated" and n >= len(labels) else draw_images(labels, n, draw)
 
 
 def enlarged(images: np.ndarray, smallest: int = 24) -> np.ndarray:
@@ -133,7 +136,7 @@ def train(
     """
     file = checkpoint_of(train, locals())
     setting, data = SETTINGS[method], datasets.load(dataset)
-    index = draw_images(data.labels, n_images, setting.draw)
+    index = pool(data.labels, n_images, setting.draw)
     images, labels = enlarged(data.images[index]), data.labels[index]
     clock = time.perf_counter()
     if setting.training == "clusters":
@@ -318,7 +321,7 @@ def pretrain(
 
 def _labels(dataset: str, method: str, n_images: int) -> np.ndarray:
     labels = datasets.load(dataset).labels
-    return labels[draw_images(labels, n_images, SETTINGS[method].draw)]
+    return labels[pool(labels, n_images, SETTINGS[method].draw)]
 
 
 def check(dataset: str, method: str, seed: int = 0, n_images: int = 2500, **_: Any) -> None:

@@ -46,7 +46,7 @@ def _of_folders(where: Path, n_labelled: int, n_tested: int) -> tuple[Any, np.nd
     found: list[Any] = []
     for folder, n in ((train, n_labelled), (test, n_tested)):
         labels = np.array([rank[name] for name in folder.class_names])[folder.labels]
-        index = training.draw_images(labels, n)
+        index = training.pool(labels, n)
         found += [folder.only(index), labels[index]]
     return tuple(found)  # type: ignore[return-value]
 
