@@ -1,5 +1,7 @@
 """The trial's settings: clusters that live for several epochs, what chance agrees, and how settings are chosen."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,19 @@ def test_agreement_beside_chance(cached):
         nmi, chance, adjusted = (found[f"{kind}_{other}_last"] for kind in ("nmi", "chance", "adjusted"))
         assert 0 < chance < nmi and adjusted == pytest.approx((nmi - chance) / (1 - chance))
     assert found["log_k"] == pytest.approx(np.log(20), abs=0.2) and len(found["loss"]) == 4
+
+
+def test_curves_are_means_over_the_seeds():
+    def record(seed: int, dataset: str = "a") -> SimpleNamespace:
+        kinds = ("nmi", "chance", "adjusted")
+        arrays = {f"{kind}_previous_by_clustering": np.array([seed, seed + 1.0]) for kind in kinds}
+        return SimpleNamespace(params={"dataset": dataset}, arrays={"at": np.array([0, 2, 4]), **arrays})
+
+    runs = SimpleNamespace(records=[record(0), record(2), record(9, "b")])
+    at, curves = deepcluster.views.agreements(runs, "a", "previous")
+    assert at.tolist() == [2, 4] and len(curves) == 3
+    assert all(curve.tolist() == [1.0, 2.0] for curve in curves.values())
+    assert deepcluster.views.agreements(runs, "c", "previous")[1] == {}
 
 
 def test_random_weights_are_those_of_every_setting(cached):

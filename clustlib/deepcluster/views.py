@@ -1,12 +1,27 @@
-"""What only DeepCluster's pages show: the sweep of the trial's settings, and what is chosen from it."""
+"""What only DeepCluster's pages show: agreement beside chance; the sweep of the trial's settings, and the choice."""
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from clustlib.records import Runs
 
+KINDS = {"NMI": "nmi", "by chance": "chance", "adjusted for chance": "adjusted"}
 FACTORS = ("dropout", "n_components", "reassign")
+
+
+def agreements(runs: Runs, dataset: str, other: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Of :func:`clustlib.deepcluster.runs.agreement.agreement`: the epochs of the clusterings, and a curve a kind.
+
+    Parameters
+    ----------
+    other : "labels" or "previous", whose first value is that of the second clustering. Curves are means over the seeds.
+    """
+    own = [record.arrays for record in runs.records if record.params["dataset"] == dataset]
+    names = {kind: f"{stem}_{other}_by_clustering" for kind, stem in KINDS.items()}
+    curves = {kind: np.mean([arrays[name] for arrays in own], axis=0) for kind, name in names.items()} if own else {}
+    return (own[0]["at"][-len(curves["NMI"]) :] if own else np.zeros(0)), curves
 
 
 def swept(runs: Runs) -> pd.DataFrame:
