@@ -81,7 +81,8 @@ def grids(
         own = {n: v[source or dataset] if isinstance(v, Mapping) else v for n, v in settings.items()}
         own |= {} if source is None else {"trained_on": source}
         for some, theirs in own_training.by_method(weights, methods):
-            found += records.grid(run, dataset=dataset, method=some, weights=theirs, **own, **more)
+            given = {} if theirs is None else {"weights": theirs}
+            found += records.grid(run, dataset=dataset, method=some, **given, **own, **more)
     return found
 
 
