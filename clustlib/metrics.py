@@ -17,7 +17,10 @@ from clustlib.errors import UsageError
 if TYPE_CHECKING:
     from scipy.sparse import coo_array
 
-__all__ = ["accuracy", "compact", "knn_purity", "nmi", "one_nn_error", "purity", "scores", "trustworthiness"]
+__all__ = [
+    *("accuracy", "chance_nmi", "compact", "knn_purity", "nmi", "one_nn_error", "purity", "scores"),
+    "trustworthiness",
+]
 
 _AVERAGES: dict[str, Callable[[Any, Any], Any]] = {
     "max": np.maximum,
@@ -167,6 +170,33 @@ def nmi(y: Any, p: Any, average: Literal["max", "min", "geometric", "arithmetic"
     information = np.sum(joint * (np.log(joint) - np.log(py)[counts.row] - np.log(pp)[counts.col]))
     normaliser = _AVERAGES[average](-np.sum(py * np.log(py)), -np.sum(pp * np.log(pp)))
     return float(np.clip(information / normaliser, 0.0, 1.0))
+
+
+def chance_nmi(y: Any, p: Any) -> float:
+    """What :func:`nmi` with the geometric mean is on average where the samples of ``p`` are shuffled, in [0, 1].
+
+    ``(nmi - chance) / (1 - chance)`` is the adjusted mutual information (Vinh, Epps and Bailey, 2010). The number is
+    exact: it depends on the sizes of the clusters alone. Zero where one of the two has one cluster.
+
+    Parameters
+    ----------
+    y, p : (n,) integers
+        Two labelings of the same samples.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`nmi`.
+    """
+    from sklearn.metrics.cluster import expected_mutual_information
+
+    counts = _contingency(y, p)
+    if 1 in counts.shape:
+        return 0.0
+    n = counts.data.sum()
+    py, pp = counts.sum(axis=1) / n, counts.sum(axis=0) / n
+    expected = expected_mutual_information(counts.tocsr(), int(n))
+    return float(expected / np.sqrt(np.sum(py * np.log(py)) * np.sum(pp * np.log(pp))))
 
 
 def purity(y: Any, p: Any) -> float:

@@ -34,7 +34,8 @@ from clustlib.errors import DataCorrupt, DataMissing, UsageError
 STREAMED = ["imagenet", "yfcc100m", "voc2007", "voc2012", "places", "oxford5k", "paris6k"]
 LOADED = [
     *("digits", "mnist", "mnist-test", "usps", "coil-20", "cmu-pie", "umist", "olivetti"),
-    *("cifar-10", "flowers-17", "scene-15", "imagenette", "imagenette-val", "fashion-mnist", "fashion-mnist-test"),
+    *("cifar-10", "cifar-10-train", "flowers-17", "scene-15", "imagenette", "imagenette-val"),
+    *("fashion-mnist", "fashion-mnist-test"),
 ]
 SUPPLIED = [
     *("usps-11000", "coil-100", "frgc", "ytf", "lfw", "umist-112x92", "flowers-102", "cub-200", "mit-67"),
@@ -872,6 +873,27 @@ def test_cifar_10_in_binary_form(data: Path, small: Callable) -> None:
         datasets.load("cifar-10")
 
 
+def test_cifar_10_training_images(data: Path, small: Callable) -> None:
+    small("cifar-10-train", n_samples=50)
+    records = noise(50, 3073)
+    records[:, 0] = np.arange(50) % 10
+    parts = {f"cifar-10-batches-bin/data_batch_{i + 1}.bin": records[10 * i : 10 * i + 10].tobytes() for i in range(5)}
+    put(data / "cifar10/cifar-10-binary.tar.gz", tarred(dict(reversed(parts.items()))))
+    loaded = datasets.load("cifar-10-train")
+    np.testing.assert_array_equal(loaded.images.reshape(50, -1), records[:, 1:])
+    assert loaded.labels.tolist() == records[:, 0].tolist()
+
+
+def test_cifar_10_training_images_in_folders_of_classes(data: Path, small: Callable) -> None:
+    small("cifar-10-train", n_samples=20)
+    names = [f"train/{kind}/{i:04d}.jpg" for kind in "jihgfedcba" for i in (1, 0)]
+    images = noise(20, 3, 32, 32)
+    put(data / "cifar10/cifar10_train.zip", zipped({n: picture(x, "PNG") for n, x in zip(names, images)}))
+    loaded = datasets.load("cifar-10-train")
+    assert loaded.class_names == tuple("abcdefghij") and loaded.labels.tolist() == sorted(list(range(10)) * 2)
+    np.testing.assert_array_equal(loaded.images[0], images[-1])
+
+
 @pytest.mark.parametrize("name", ["coil-20", "coil-100"])
 def test_coil_is_sorted_by_object_and_pose(name: str, data: Path, small: Callable) -> None:
     known = small(name, n_samples=24, n_classes=12)
@@ -1084,6 +1106,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable]:
         ("umist", (575, 1, 28, 23), 19, 48),
         ("olivetti", (400, 1, 64, 64), 10, 10),
         ("cifar-10", (10000, 3, 32, 32), 1000, 1000),
+        ("cifar-10-train", (50000, 3, 32, 32), 5000, 5000),
         ("flowers-17", (1360, 3, 224, 224), 80, 80),
         ("scene-15", (4485, 1, 128, 128), 210, 410),
         ("imagenette", (9469, 3, 64, 64), 858, 993),

@@ -122,6 +122,23 @@ SETS = (
         layouts=(Layout("npz", (files.CIFAR10_NPZ,)), Layout("cifar-binary", (files.CIFAR10_BINARY,))),
     ),
     DatasetInfo(
+        name="cifar-10-train",
+        title="CIFAR-10, training part",
+        n_samples=50000,
+        n_classes=10,
+        shape=(3, 32, 32),
+        source="Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html",
+        licence="No formal licence; cite the technical report",
+        how="Downloaded on first use (cifar-10-binary.tar.gz, 170 MB), or supply cifar10_train.zip "
+        "(train/<class>/<number>.jpg).",
+        differs="The 50,000 training images, none of them in cifar-10. From the official archive: not at all. The zip "
+        "was re-compressed as JPEG, so its pixels are close to the originals', and it is ordered by class.",
+        layouts=(
+            Layout("cifar-train", (files.CIFAR10_TRAIN_ZIP,)),
+            Layout("cifar-binary-train", (files.CIFAR10_BINARY,)),
+        ),
+    ),
+    DatasetInfo(
         name="flowers-17",
         title="Oxford Flowers-17",
         n_samples=1360,

@@ -115,6 +115,9 @@ OLIVETTI_MAT = DataFile(
 CIFAR10_NPZ = DataFile(
     "cifar10/cifar10_test.npz", "2239f97664bcb0cac854efa90f0234356c2c32ca6c70da2e4d4108105500c26b", 28406672
 )
+CIFAR10_TRAIN_ZIP = DataFile(
+    "cifar10/cifar10_train.zip", "db1d97e295438a1fc80ebc6ea1a1c56bd627cf900e10c0feb7dc09b6c8c9aece", 51841273
+)
 CIFAR10_BINARY = DataFile(
     "cifar10/cifar-10-binary.tar.gz",
     "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",

@@ -1,5 +1,6 @@
 """A folder of image files, read one by one: nothing but their names is held in memory."""
 
+import copy
 import hashlib
 import os
 from contextlib import suppress
@@ -28,6 +29,7 @@ class ImageFolder:
     ----------
     paths : list of Path
     labels : (N,) int64, the rank of each file's folder; None where files lie in the folder itself.
+    class_names : tuple of str, the folders in the order of their ranks; empty where there are no labels.
     skipped : dict of name to reason; what was not taken for an image file (hidden, a dangling link, a pipe, ...).
     unreadable : dict of index to reason; files that were found to be no images when they were read.
 
@@ -45,10 +47,24 @@ class ImageFolder:
             raise DataMissing(f"{self.path} holds no image files ({', '.join(SUFFIXES)})")
         classes = [file.rpartition("/")[0] for file in listing.files]
         self.labels = np.unique(classes, return_inverse=True)[1] if all(classes) else None
+        self.class_names = tuple(sorted(set(classes))) if all(classes) else ()
         self.unreadable: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def files(self) -> list[str]:
+        """The names below the folder, with forward slashes, in the order of :attr:`paths`."""
+        return [file.relative_to(self.path).as_posix() for file in self.paths]
+
+    def only(self, index: np.ndarray) -> "ImageFolder":
+        """The same folder with these of its files alone."""
+        fewer = copy.copy(self)
+        fewer.paths = [self.paths[i] for i in index]
+        fewer.labels = None if self.labels is None else self.labels[index]
+        fewer.unreadable = {}
+        return fewer
 
     @property
     def checksum(self) -> str:

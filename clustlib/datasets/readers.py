@@ -7,6 +7,7 @@ import gzip
 import math
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -151,13 +152,18 @@ def _mat(info: DatasetInfo, path: Path, *names: str) -> dict[str, np.ndarray]:
     return file
 
 
-def cifar_binary(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
-    """The binary archive's test batch: records of one label byte and 3 x 32 x 32 values."""
-    batch = "cifar-10-batches-bin/test_batch.bin"
-    content = dict(member_contents(paths[0], [batch])).get(batch)
-    if content is None:
-        raise DataCorrupt(f"{paths[0]} lacks {batch}")
-    records = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+_CIFAR10_TEST = ("test_batch.bin",)
+_CIFAR10_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
+
+
+def cifar_binary(info: DatasetInfo, paths: Sequence[Path], batches: Sequence[str] = _CIFAR10_TEST) -> ImageSet:
+    """Batches of the binary archive: records of one label byte and 3 x 32 x 32 values."""
+    names = [f"cifar-10-batches-bin/{batch}" for batch in batches]
+    contents = dict(member_contents(paths[0], names))
+    for name in names:
+        if name not in contents:
+            raise DataCorrupt(f"{paths[0]} lacks {name}")
+    records = np.frombuffer(b"".join(contents[name] for name in names), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
     return ImageSet(records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64), info.name, _CIFAR10)
 
 
@@ -172,5 +178,6 @@ READERS: dict[str, Reader] = {
     "olivetti-mat": olivetti_mat,
     "umist-mat": umist_mat,
     "cifar-binary": cifar_binary,
+    "cifar-binary-train": partial(cifar_binary, batches=_CIFAR10_TRAIN),
     **trees.READERS,
 }

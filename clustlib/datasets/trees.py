@@ -64,6 +64,12 @@ def imagenette(part: str, info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     return ImageSet(read.images, read.labels, read.name, names)
 
 
+def cifar_train_member(name: str) -> Pick | None:
+    """``train/<class>/<number>.jpg``."""
+    found = re.search(r"(?:^|/)train/([a-z]+)/(\d+)\.jpg$", name)
+    return Pick(found[1], found[2]) if found else None
+
+
 def coil_member(name: str) -> Pick | None:
     """``obj<object>__<pose>.png``; poses are numbers (COIL-20) or degrees (COIL-100)."""
     found = re.search(r"(?:^|/)obj(\d+)__(\d+)\.png$", name)
@@ -157,6 +163,7 @@ READERS: dict[str, Callable[[DatasetInfo, Sequence[Path]], ImageSet]] = {
     "scene-15": partial(_by_name, scene15_member, True),
     "imagenette-train": partial(imagenette, "train"),
     "imagenette-val": partial(imagenette, "val"),
+    "cifar-train": partial(_by_name, cifar_train_member, False),
     "coil": partial(_by_name, coil_member, False),
     "umist": partial(_by_name, umist_member, False),
     "subjects": partial(_by_name, subject_member, False),

@@ -1,6 +1,7 @@
 """DeepCluster: k-means on the features, its clusters as labels for the next epoch, and again (Caron et al., 2018)."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,9 +18,9 @@ from clustlib.deepcluster import features
 from clustlib.deepcluster.classification import Classification
 from clustlib.deepcluster.network import AlexNetSobel, VGG16Sobel
 from clustlib.deepcluster.parameters import CONSTRAINTS, number_of_clusters
+from clustlib.deepcluster.spread import spread_kmeans
 from clustlib.errors import UsageError
-from clustlib.kernels._lloyd_parts import Split, starting_rows
-from clustlib.kernels.lloyd import Clusters, kmeans, lloyd
+from clustlib.kernels._lloyd_parts import Split
 from clustlib.kernels.power_iteration import power_iteration_clusters
 from clustlib.kernels.sampling import Sampler, draw_epoch, largest_share
 from clustlib.kernels.whitening import Whitening
@@ -29,6 +30,7 @@ from clustlib.networks.processes import Processes, seed_torch, seeded
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 _NETWORKS = {"alexnet": AlexNetSobel, "vgg16": VGG16Sobel}
+AfterEpoch = Callable[[dict[str, float], np.ndarray, np.ndarray | None], None]
 _KMEANS, _SAMPLER, _NETWORK = 4, 5, 6  # what a stream of random numbers is for
 
 
@@ -47,11 +49,13 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         momentum; 0.05 and 1e-5 are the released code's.
     dropout : before fc6 and fc7.
     n_components : dimensions kept by PCA.
+    reassign : epochs from one clustering to the next (Section 3.4); the head lives as long.
     clustering : "kmeans", or "pic" (power iteration clustering).
     kmeans_iterations : of faiss's k-means.
     split : what becomes of an empty cluster, see :func:`clustlib.kernels.kmeans`.
     sampler : "uniform" over the pseudo-labels (Section 3.3), or what the "released" code draws.
     feature_memory : bytes of features held in memory; more go to a scratch file.
+    workers : processes (for each of ``torchrun``'s) that decode image files ahead of their use; 0: none but this one.
     random_state : int; on one process also a RandomState, or None.
     device : "auto", "cpu", "cuda".
     checkpoint : a file, saved after each clustering, each epoch and every ``checkpoint_every`` batches.
@@ -62,12 +66,16 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     labels_ : (N,) int64, clusters of the final features; -1 for files that could not be read.
     embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read.
     cluster_centers_ : (k, m) float32; with k-means only.
-    history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``nmi_previous`` (with the
-        clusters of the epoch before; from the second epoch), ``nmi_labels`` (where labels are given), ``n_empty``,
-        ``n_clusters``, ``largest_share`` (see :func:`clustlib.kernels.sampling.largest_share`), ``objective`` (of
-        k-means) and seconds by part: ``seconds_`` with ``features``, ``pca``, ``clustering`` and ``training``.
+    history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``largest_share`` (see
+        :func:`clustlib.kernels.sampling.largest_share`), ``seconds_training``, ``seconds_waiting`` (of these, for
+        crops) and ``images_per_second`` (of training, of all processes). An epoch that begins with a
+        clustering also has ``nmi_previous`` (with the clusters of the one before; from the second on), ``nmi_labels``
+        (where labels are given), ``n_empty``, ``n_clusters``, ``objective`` (of k-means) and seconds by part:
+        ``seconds_`` with ``features``, ``pca`` and ``clustering``.
     image_size_ : pixels of the crops.
-    final_ : NMI of ``labels_`` with the clusters before the last epoch and with the labels.
+    previous_ : (N,) int64, the clusters that the last epoch was trained on.
+    final_ : NMI of ``labels_`` with ``previous_`` and with the labels.
+    files_ : the names of a folder's files, in the order of ``labels_``; None for an array.
     unreadable_ : dict of index to reason, for image files.
 
     Under ``torchrun``, with ``torch.distributed`` initialised, every process calls ``fit`` with the same arguments:
@@ -95,11 +103,13 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         weight_decay: float = 1e-5,
         dropout: float = 0.5,
         n_components: int = 256,
+        reassign: int = 1,
         clustering: Literal["kmeans", "pic"] = "kmeans",
         kmeans_iterations: int = 20,
         split: Split = "released",
         sampler: Sampler = "uniform",
         feature_memory: int = 2 << 30,
+        workers: int = 0,
         random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -118,18 +128,20 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.n_components = n_components
+        self.reassign = reassign
         self.clustering = clustering
         self.kmeans_iterations = kmeans_iterations
         self.split = split
         self.sampler = sampler
         self.feature_memory = feature_memory
+        self.workers = workers
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
         self.checkpoint_every = checkpoint_every
         self.verbose = verbose
 
-    def fit(self, images: Any, y: Any = None) -> Self:
+    def fit(self, images: Any, y: Any = None, after_epoch: AfterEpoch | None = None) -> Self:
         """Train on images without labels.
 
         Parameters
@@ -137,6 +149,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         images : (N, 1 or 3, H, W), uint8 or floats in [0, 1]; an ``ImageSet``; or a folder, as its path or as a
             :class:`clustlib.datasets.folders.ImageFolder`, whose files are read as they are needed.
         y : (N,) labels, read by ``history_`` only.
+        after_epoch : called with the epoch's entry of ``history_``, to which it may add numbers, its clusters (N,), and
+            those of the clustering before (None at the first); before the epoch is saved.
 
         Raises
         ------
@@ -152,34 +166,36 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         labels = None if y is None else np.asarray(y)
         if labels is not None and labels.shape != (len(source),):
             raise UsageError(f"{len(source)} images need as many labels, got {labels.shape}")
-        same = identity(self, ("epochs",), images=source.checksum(), size=source.size)
+        same = identity(self, ("epochs", "workers"), images=source.checksum(), size=source.size)
+        self.files_ = source.files
         self._seed, self.image_size_ = seed_of(self.random_state), source.size
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
-            self._fit(source, labels, Checkpoint(self.checkpoint, same))
-        self.unreadable_ = dict(source.unreadable)
+            self._fit(source, labels, Checkpoint(self.checkpoint, same), after_epoch)
+        self.unreadable_ = self._processes.together(source.unreadable)
         return self
 
     def _build(self, size: int) -> ConvNet:
         seed_torch(self._seed, _NETWORK)
+        return self._made(size)
+
+    def _made(self, size: int) -> ConvNet:
         options = {"front": self.front, "dropout": self.dropout, **(self.network_options or {})}
         return _NETWORKS[self.network](size, **options).to(self._device)  # type: ignore[arg-type]
 
-    def _fit(self, source: ArrayImages | FolderImages, labels: np.ndarray | None, kept: Checkpoint) -> None:
+    def _fit(
+        self,
+        source: ArrayImages | FolderImages,
+        labels: np.ndarray | None,
+        kept: Checkpoint,
+        after_epoch: AfterEpoch | None,
+    ) -> None:
         state = kept.load(self._device)
         if state is not None:
             self._seed = state["seed"]  # where random_state is None, it is another one by now
         self.network_ = self._build(source.size)
-        training = Classification(
-            self.network_,
-            source,
-            self._processes,
-            self._device,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            seed=self._seed,
-        )
+        names = ("learning_rate", "momentum", "weight_decay", "batch_size", "workers")
+        how: Any = {name: getattr(self, name) for name in names}
+        training = Classification(self.network_, source, self._processes, self._device, seed=self._seed, **how)
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
         current = self._resume(training, state)
         bar = tqdm(range(len(self.history_), self.epochs), desc="DeepCluster epochs", disable=not self._shows())
@@ -188,10 +204,13 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             current = None
             self._train(training, epoch, entry, found, losses, kept)
             self.history_.append(entry)
+            if after_epoch:
+                after_epoch(entry, found, self._previous)
             self._save(kept, training, found)
             bar.set_postfix(loss=entry["loss"], nmi_previous=entry.get("nmi_previous", np.nan))
-        self.labels_, self.embedding_, entry = self._cluster(source, self.epochs)
-        self.final_ = self._agreement(self.labels_, labels)
+        self.labels_, rows, _ = self._cluster(source, self.epochs)
+        self.embedding_ = self._processes.gather(rows)
+        self.final_, self.previous_ = self._agreement(self.labels_, labels), self._previous
 
     def _shows(self) -> bool:
         return self.verbose and self._processes.rank == 0
@@ -238,7 +257,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     def _begin(
         self, source: ArrayImages | FolderImages, epoch: int, labels: np.ndarray | None, training: Classification
     ) -> tuple[dict[str, float], np.ndarray, list[float]]:
-        """Cluster, and put a new head on the network."""
+        """Cluster, and put a new head on the network; or go on with both where it is not yet time to."""
+        if epoch % self.reassign and self._previous is not None:
+            return {"epoch": epoch}, self._previous, []
         found, _, entry = self._cluster(source, epoch)
         entry = {"epoch": epoch, **entry, **self._agreement(found, labels)}
         training.new_head(max(self._k, int(found.max()) + 1), epoch)
@@ -265,17 +286,23 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         """Predict the clusters for one pass over images drawn by the sampler."""
         draws = draw_epoch(found, seeded(self._seed, epoch, _SAMPLER), self.sampler)
         entry["largest_share"] = largest_share(draws.targets)
-        spent, clock = entry.get("seconds_training", 0.0), time.perf_counter()
+        clock = time.perf_counter()
+        spent = {name: entry.get(name, 0.0) for name in ("seconds_training", "seconds_waiting")}
+
+        def time_it() -> None:
+            entry["seconds_training"] = spent["seconds_training"] + time.perf_counter() - clock
+            entry["seconds_waiting"] = spent["seconds_waiting"] + training.seconds_waiting
 
         def keep(done: list[float]) -> None:
-            entry["seconds_training"] = spent + time.perf_counter() - clock
-            if len(done) % self.checkpoint_every == 0:
-                self._save(kept, training, found, entry, done)
+            time_it()
+            self._save(kept, training, found, entry, done)
 
         if not losses:
             self._save(kept, training, found, entry, losses)
-        losses = training.epoch(epoch, draws, losses, keep)
+        losses = training.epoch(epoch, draws, losses, keep, self.checkpoint_every)
+        time_it()
         entry |= {"loss": float(np.mean(losses)), "first_loss": losses[0]}
+        entry["images_per_second"] = len(draws.images) / entry["seconds_training"]
 
     def _cluster(
         self, source: ArrayImages | FolderImages, epoch: int
@@ -283,7 +310,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         """Clusters of all images (N,), -1 where one could not be read; the reduced features of this process's rows."""
         clock = [time.perf_counter()]
         own = np.arange(len(source))[self._processes.part(len(source))]
-        store, moments, read = features.extract(self.network_, source, own, self._device, self.feature_memory)
+        store, moments, read = features.extract(
+            self.network_, source, own, self._device, self.feature_memory, self.workers
+        )
         clock.append(time.perf_counter())
         moments.combine(self._processes.total)
         if self.clustering == "kmeans":
@@ -305,34 +334,11 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             everything = self._processes.gather(rows)
             return power_iteration_clusters(everything, device=self._device.type), 0.0
         seed = int(seeded(self._seed, epoch, _KMEANS).integers(2**31))
-        if self._processes.shared:
-            labels, centroids, objective = self._shared_kmeans(rows, n_rows, seed)
-        else:
-            labels, centroids, objective = kmeans(
-                rows,
-                self._k,
-                n_iter=self.kmeans_iterations,
-                seed=seed,
-                split=self.split,
-                device=self._device,
-            )
+        how: Any = {"n_iter": self.kmeans_iterations, "split": self.split, "device": self._device}
+        labels, centroids, objective = spread_kmeans(self._processes, rows, n_rows, self._k, seed=seed, **how)
         self.cluster_centers_ = centroids
         # released: outputs of the head are numbered over the clusters that have images
         return np.unique(labels, return_inverse=True)[1].astype(np.int64), objective[-1]
-
-    def _shared_kmeans(self, rows: np.ndarray, n_rows: int, seed: int) -> Clusters:
-        """K-means with the rows where they are, all-reduced centroids, and the start that one process would choose."""
-        share = self._processes
-        first = int(np.cumsum([0, *share.gather(np.array([len(rows)]))])[share.rank])
-        chosen = starting_rows(n_rows, self._k, seed) - first
-        mine = np.flatnonzero((chosen >= 0) & (chosen < len(rows)))
-        start = torch.zeros(self._k, rows.shape[1], device=self._device)
-        local = torch.from_numpy(rows).to(self._device)
-        start[mine] = local[chosen[mine]]
-        labels, centroids, objective = lloyd(
-            local, share.total(start), self.kmeans_iterations, split=self.split, seed=seed, total=share.total
-        )
-        return Clusters(share.gather(labels.cpu().numpy()), centroids.cpu().numpy(), objective)
 
     @torch.no_grad()
     def transform(self, images: Any) -> np.ndarray:
@@ -352,19 +358,37 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         """The clusters (N,) int64 of images by their nearest fitted ones' features; -1 where a file is damaged."""
         check_is_fitted(self)
         known = self.labels_[self.labels_ >= 0]
-        if len(known) != len(self.embedding_):
-            raise UsageError("predict needs the features of all images: this process of several has a part of them")
         return by_neighbours(self.embedding_, known, self.transform(images))
+
+    def untrained(self, seed: int) -> ConvNet:
+        """The network of this fit with the random weights of a seed, for a comparison with what was learnt."""
+        check_is_fitted(self)
+        with torch.random.fork_rng(devices=[]):
+            seed_torch(seed, _NETWORK)
+            return self._made(self.image_size_)
+
+    def clusters_by_file(self) -> dict[str, int]:
+        """The cluster of every file of the fitted folder by its name below it; -1 for one that could not be read.
+
+        Raises
+        ------
+        UsageError : an array was fitted, which has no files.
+        """
+        check_is_fitted(self)
+        if self.files_ is None:
+            raise UsageError("an array was fitted: it has no files")
+        return dict(zip(self.files_, self.labels_.tolist()))
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding")}
         whitening = {name: getattr(self.whitening_, name).cpu().numpy() for name in ("mean", "matrix")}
-        facts = {"size": self.image_size_, "outputs": self.network_.head.out_features}
+        facts = {"size": self.image_size_, "outputs": self.network_.head.out_features, "files": self.files_}
         return facts, {**found, **whitening, **weights_of(self.network_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._device, self._seed = _device.resolve(self.device), 0
         self.image_size_, self.labels_, self.embedding_ = facts["size"], arrays["labels"], arrays["embedding"]
+        self.files_ = facts.get("files")  # files of an older release have none
         with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are not wanted here
             self.network_ = self._build(self.image_size_)
             self.network_.new_head(facts["outputs"])

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clustlib.deepcluster.feeding import Feed
 from clustlib.kernels.whitening import Moments, Whitening, whitening
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import ArrayImages, FolderImages
@@ -73,17 +74,17 @@ def extract(
     index: np.ndarray,
     device: torch.device,
     limit: int,
+    workers: int = 0,
 ) -> tuple[FeatureStore, Moments, np.ndarray]:
     """f_theta of the central crops of the images ``index``, in evaluation mode; which of them could be read."""
     network.eval()
     store, moments = FeatureStore(limit), Moments(network.n_features, device)
     read = [np.zeros(0, np.int64)]
-    for first in range(0, len(index), BATCH):
-        batch = index[first : first + BATCH]
-        crops, kept = source.central(batch)
+    batches = [index[first : first + BATCH] for first in range(0, len(index), BATCH)]
+    for batch, (crops, kept) in zip(batches, Feed(source, batches, device, workers=workers)):
         read.append(batch[kept])
         if len(kept):
-            features = network.embed(crops.to(device))
+            features = network.embed(crops)
             store.append(features)
             moments.update(features)
     return store, moments, np.concatenate(read)

@@ -20,11 +20,13 @@ CONSTRAINTS: dict[str, Any] = {
     "weight_decay": [numbers(0)],
     "dropout": [numbers(0, 1)],
     "n_components": [integers(1)],
+    "reassign": [integers(1)],
     "clustering": [choices("kmeans", "pic")],
     "kmeans_iterations": [integers(1)],
     "split": [choices("released", "paper")],
     "sampler": [choices("uniform", "released")],
     "feature_memory": [integers(0)],
+    "workers": [integers(0)],
     "random_state": ["random_state"],
     "device": "no_validation",  # clustlib._device.resolve names what is wrong
     "checkpoint": [str, os.PathLike, None],

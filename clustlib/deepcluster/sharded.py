@@ -12,19 +12,20 @@ class Dropout(nn.Module):
     ----------
     p : the probability that a number is zeroed. The others are multiplied by 1 / (1 - p).
 
-    ``share`` is (first row, rows of the whole batch); None where the process holds the whole batch.
+    ``share`` is (the rows' positions in the whole batch, its size); None where the process holds the whole batch.
     """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.p = p
-        self.share: tuple[int, int] | None = None
+        self.share: tuple[Tensor, int] | None = None
 
     def forward(self, rows: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return rows
-        first, total = self.share or (0, len(rows))
-        kept = torch.rand((total, *rows.shape[1:]), device=rows.device)[first : first + len(rows)] >= self.p
+        total = len(rows) if self.share is None else self.share[1]
+        drawn = torch.rand((total, *rows.shape[1:]), device=rows.device)
+        kept = (drawn if self.share is None else drawn[self.share[0]]) >= self.p
         return rows * kept / (1 - self.p)
 
 
@@ -79,8 +80,8 @@ def share_batch_norm(network: nn.Module) -> None:
             layer.__class__ = SharedBatchNorm2d
 
 
-def set_share(network: nn.Module, first: int, total: int) -> None:
-    """Tell the dropout layers which rows of a batch of ``total`` this process holds."""
+def set_share(network: nn.Module, share: tuple[Tensor, int] | None) -> None:
+    """Tell the dropout layers which rows of a batch this process holds; None: all of them again."""
     for layer in network.modules():
         if isinstance(layer, Dropout):
-            layer.share = (first, total)
+            layer.share = share

@@ -1,16 +1,21 @@
 """Train DeepCluster on a folder of images, on one GPU or many.
 
-python -m clustlib.deepcluster.train imagenet/train --out run --epochs 500
-torchrun --nproc-per-node 8 -m clustlib.deepcluster.train imagenet/train --out run --network vgg16
+python -m clustlib.deepcluster.train imagenet/train --out run --epochs 500 --workers 8
+torchrun --nproc-per-node 8 -m clustlib.deepcluster.train imagenet/train --out run --network vgg16 --workers 8
 
-Run the same command again to go on where it stopped. ``run/network.pt`` are the weights, ``run/clusters.npy`` the
-clusters, ``run/history.json`` what was noted of every epoch.
+Run the same command again to go on where it stopped. ``run/model.clustlib`` is the fitted estimator, options and
+whitening included (``DeepCluster.load``; the evaluations' notebooks take it as ``weights``), ``run/network.pt`` the
+weights alone, ``run/clusters.csv`` the cluster of every file, ``run/history.json`` what was noted of every epoch,
+written after each.
 """
 
 import argparse
+import csv
+import io
 import json
-import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,36 +27,44 @@ from clustlib.deepcluster.estimator import DeepCluster
 def parser() -> argparse.ArgumentParser:
     """The command line; what it leaves out is the paper's."""
     options = argparse.ArgumentParser(prog="train_deepcluster", description=__doc__.splitlines()[0])
-    options.add_argument(
-        "folder", type=Path, help="image files at any depth; folders of one level are taken for classes"
-    )
-    options.add_argument("--out", type=Path, required=True, help="where the results and the checkpoint go")
-    options.add_argument("--clusters", type=int, default=10_000)
-    options.add_argument("--epochs", type=int, default=500)
-    options.add_argument("--network", choices=("alexnet", "vgg16"), default="alexnet")
-    options.add_argument("--front", choices=("sobel", "rgb"), default="sobel")
-    options.add_argument("--sampler", choices=("uniform", "released"), default="uniform")
-    options.add_argument("--width", type=float, default=1.0, help="share of the published widths")
-    options.add_argument("--size", type=int, default=224, help="pixels of the crops")
-    options.add_argument("--batch-size", type=int, default=256, help="of all processes together")
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--device", default="auto")
+    add = options.add_argument
+    add("folder", type=Path, help="image files at any depth; folders of one level are taken for classes")
+    add("--out", type=Path, required=True, help="where the results and the checkpoint go")
+    add("--clusters", type=int, help="10,000; of fewer images than that a tenth of their number")
+    add("--epochs", type=int, default=500)
+    add("--network", choices=("alexnet", "vgg16"), default="alexnet")
+    add("--front", choices=("sobel", "rgb"), default="sobel")
+    add("--sampler", choices=("uniform", "released"), default="uniform")
+    add("--width", type=float, default=1.0, help="share of the published widths")
+    add("--size", type=int, default=224, help="pixels of the crops")
+    add("--batch", "--batch-size", type=int, default=256, help="images a step, of all processes together")
+    add("--lr", type=float, default=0.05, help="step size of SGD")
+    add("--dropout", type=float, default=0.5, help="before fc6 and fc7")
+    add("--reassign", type=int, default=1, help="epochs from one clustering to the next")
+    add("--pca", type=int, default=256, help="components that are clustered")
+    add("--kmeans", type=int, default=20, help="iterations of k-means")
+    add("--workers", type=int, default=4, help="processes that decode files, for each process that trains")
+    add("--checkpoint", type=int, default=500, help="batches from one checkpoint to the next")
+    add("--snapshots", type=int, default=0, help="keep the weights every so many epochs; 0: only the last")
+    add("--minutes", type=float, default=30, help="how long one process waits for another")
+    add("--seed", type=int, default=0)
+    add("--device", default="auto")
     return options
 
 
 def main(argv: list[str] | None = None) -> None:
     """Join the other processes where there are some, train, and write what came of it."""
-    import torch
+    from clustlib.deepcluster.joining import joined
 
     chosen = parser().parse_args(argv)
-    many = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if many:
-        gpu = torch.cuda.is_available() and chosen.device != "cpu"
-        torch.distributed.init_process_group("nccl" if gpu else "gloo")
-        if gpu:
-            chosen.device = f"cuda:{os.environ['LOCAL_RANK']}"
-            torch.cuda.set_device(chosen.device)
-    images = ImageFolder(chosen.folder)
+    with joined(chosen.device, chosen.minutes) as device:
+        _train(chosen, device)
+
+
+def _train(chosen: argparse.Namespace, device: str) -> None:
+    from clustlib.networks.processes import Processes
+
+    images, is_first = ImageFolder(chosen.folder), Processes().rank == 0
     model = DeepCluster(
         chosen.clusters,
         network=chosen.network,
@@ -59,26 +72,59 @@ def main(argv: list[str] | None = None) -> None:
         network_options={"width": chosen.width},
         image_size=chosen.size,
         epochs=chosen.epochs,
-        batch_size=chosen.batch_size,
+        batch_size=chosen.batch,
+        learning_rate=chosen.lr,
+        dropout=chosen.dropout,
+        n_components=chosen.pca,
+        reassign=chosen.reassign,
+        kmeans_iterations=chosen.kmeans,
         sampler=chosen.sampler,
+        workers=chosen.workers,
         random_state=chosen.seed,
-        device=chosen.device,
+        device=device,
         checkpoint=chosen.out / "checkpoint.pt",
-    ).fit(images, images.labels)
-    if not many or torch.distributed.get_rank() == 0:
+        checkpoint_every=chosen.checkpoint,
+    )
+    model.fit(images, images.labels, _noting(model, chosen.out, chosen.snapshots) if is_first else None)
+    if is_first:
         _write(model, chosen.out)
-    if many:
-        torch.distributed.destroy_process_group()
+
+
+def _noting(model: DeepCluster, out: Path, snapshots: int) -> Callable[..., None]:
+    """After each epoch: a line, the history so far, and now and then the weights."""
+
+    def note(entry: dict[str, float], *_: Any) -> None:
+        epoch, waiting = int(entry["epoch"]), entry["seconds_waiting"] / entry["seconds_training"]
+        speed = f"{entry['images_per_second']:,.0f} images a second, {waiting:.0%} of the time waiting for them"
+        print(f"epoch {epoch}: loss {entry['loss']:.3f}; {speed}", flush=True)
+        _note(out, {"epochs": model.history_})
+        if snapshots and (epoch + 1) % snapshots == 0:
+            _save_weights(model, out / f"network-{epoch + 1:04d}.pt")
+
+    return note
+
+
+def _note(out: Path, content: dict[str, Any]) -> None:
+    _paths.write_atomically(out / "history.json", json.dumps(content, indent=1).encode())
+
+
+def _save_weights(model: DeepCluster, path: Path) -> None:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(model.network_.state_dict(), buffer)
+    _paths.write_atomically(path, buffer.getvalue())
 
 
 def _write(model: DeepCluster, out: Path) -> None:
-    import torch
-
-    torch.save(model.network_.state_dict(), out / "network.pt")
+    _save_weights(model, out / "network.pt")
+    model.save(out / "model.clustlib")
     np.save(out / "clusters.npy", model.labels_)
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([("file", "cluster"), *model.clusters_by_file().items()])
+    _paths.write_atomically(out / "clusters.csv", table.getvalue().encode("utf-8", "surrogateescape"))
     damaged = {str(index): reason for index, reason in model.unreadable_.items()}
-    content = {"epochs": model.history_, "last": model.final_, "unreadable": damaged}
-    _paths.write_atomically(out / "history.json", json.dumps(content, indent=1).encode())
+    _note(out, {"epochs": model.history_, "last": model.final_, "unreadable": damaged})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Central crops for clustering, random crops with flips for training (Section 3.4), of arrays and of image files."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,16 @@ class Uniforms(NamedTuple):
 
     def rows(self, part: slice) -> "Uniforms":
         return Uniforms(self.boxes[part], self.flips[part])
+
+
+class Box(NamedTuple):
+    """Of an image, in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool = False
 
 
 def draw_uniforms(n: int, rng: np.random.Generator) -> Uniforms:
@@ -84,6 +95,7 @@ class ArrayImages:
         self.images = _as_tensor(_checked(images))
         self.size = size or central_box(*self.images.shape[2:])[2]
         self.unreadable: dict[int, str] = {}
+        self.files: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -121,6 +133,11 @@ class FolderImages:
     def checksum(self) -> str:
         return self.folder.state
 
+    @property
+    def files(self) -> list[str]:
+        """The files' names below the folder."""
+        return self.folder.files
+
     def central(self, index: np.ndarray) -> tuple[Tensor, np.ndarray]:
         """As :meth:`ArrayImages.central`."""
         return self._read(index, None)
@@ -130,6 +147,27 @@ class FolderImages:
         return self._read(index, uniforms)
 
     def _read(self, index: np.ndarray, uniforms: Uniforms | None) -> tuple[Tensor, np.ndarray]:
+        pixels, kept = self.pixels(index, uniforms)
+        return pixels.float() / 255, kept
+
+    def pixels(self, index: np.ndarray, uniforms: Uniforms | None) -> tuple[Tensor, np.ndarray]:
+        """The crops as they were decoded, (n, 3, size, size) uint8, central without ``uniforms``; and the positions."""
+
+        def box(position: int, height: int, width: int) -> list[Box]:
+            if uniforms is None:
+                return [Box(*central_box(height, width))]
+            one = uniforms.boxes[position : position + 1]
+            drawn = random_boxes(one, np.array([height]), np.array([width]))[0].tolist()
+            return [Box(*drawn)._replace(flip=bool(uniforms.flips[position]))]
+
+        crops, kept = self.cut(index, box)
+        return crops.flatten(0, 1), kept
+
+    def cut(self, index: np.ndarray, boxes: Callable[[int, int, int], list["Box"]]) -> tuple[Tensor, np.ndarray]:
+        """Crops of each image, (n, crops, 3, size, size) uint8, and the positions of the images that could be read.
+
+        ``boxes`` gives the same number for every image, from its position in ``index``, its height and its width.
+        """
         from PIL import Image
 
         crops, kept = [], []
@@ -137,19 +175,15 @@ class FolderImages:
             image = self.folder.read(i)
             if image is None:
                 continue
-            width, height = image.size
-            if uniforms is None:
-                top, left, high, wide = central_box(height, width)
-            else:
-                one = uniforms.boxes[position : position + 1]
-                top, left, high, wide = random_boxes(one, np.array([height]), np.array([width]))[0].tolist()
-            box = (left, top, left + wide, top + high)
-            crop = np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))
-            crops.append(crop[:, ::-1] if uniforms is not None and uniforms.flips[position] else crop)
+            found = []
+            for top, left, high, wide, flip in boxes(position, image.height, image.width):
+                box = (left, top, left + wide, top + high)
+                crop = np.asarray(image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box))
+                found.append(crop[:, ::-1] if flip else crop)
+            crops.append(found)
             kept.append(position)
-        shape = (0, self.size, self.size, 3)
-        stacked = np.stack(crops) if crops else np.zeros(shape, np.uint8)
-        return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255, np.array(kept, dtype=np.int64)
+        stacked = np.array(crops) if crops else np.zeros((0, 1, self.size, self.size, 3), np.uint8)
+        return torch.from_numpy(stacked).permute(0, 1, 4, 2, 3), np.array(kept, dtype=np.int64)
 
 
 def image_source(images: Any, size: int | None) -> ArrayImages | FolderImages:

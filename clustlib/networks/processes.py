@@ -36,6 +36,13 @@ class Processes:
         dist.all_gather_object(parts, rows)
         return np.concatenate(parts)
 
+    def together(self, found: dict[int, str]) -> dict[int, str]:
+        """What any of the processes has found, by ascending number, on each of them."""
+        parts: list[Any] = [found] * self.world
+        if self.shared:
+            dist.all_gather_object(parts, found)
+        return dict(sorted({number: said for part in parts for number, said in part.items()}.items()))
+
     def wrap(self, network: nn.Module) -> nn.Module:
         """``network`` with gradients averaged over processes."""
         if not self.shared:

@@ -34,6 +34,7 @@ class Entry:
     cells : what our own cells behind a figure are.
     bands : half-width of the regression band of a method's numbers, where the usual one is too narrow.
     profile : parameters of the notebook in the paper profile; on top of those of the entry ``profile_like``.
+    full_scale : parameters of the notebook at the paper's own scale, on top of those of its paper profile.
     claims : those that rest on this table first of all, see :class:`clustlib.published.Claim`.
     """
 
@@ -51,6 +52,7 @@ class Entry:
     bands: Mapping[str, float] = field(default_factory=dict)
     profile: Mapping[str, Any] = field(default_factory=dict)
     profile_like: str | None = None
+    full_scale: Mapping[str, Any] = field(default_factory=dict)
     claims: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -74,7 +76,7 @@ _NEEDED = {"title": str, "kind": str, "order": (int, float), "source": str, "not
 _TYPES: dict[str, Any] = {
     **_NEEDED,
     **dict.fromkeys(("why", "cells", "profile_like"), str),
-    **dict.fromkeys(("not_run", "bands", "profile"), dict),
+    **dict.fromkeys(("not_run", "bands", "profile", "full_scale"), dict),
     **dict.fromkeys(("claims", "constants"), list),
     "tolerance": (int, float),
 }
@@ -126,6 +128,14 @@ def profile(paper: str, notebook: str) -> dict[str, Any]:
     if len(own) > 1:
         raise UsageError(f"two entries of {paper} set the paper profile of {notebook}")
     return own[0] if own else {}
+
+
+def full_scale(paper: str, notebook: str) -> dict[str, Any]:
+    """What the paper's own scale sets for a notebook (by its stem), beyond the paper profile."""
+    found = [entry.full_scale for entry in contents(paper) if entry.notebook == notebook and entry.full_scale]
+    if not found:
+        raise UsageError(f"{notebook} has no parameters for the paper's own scale")
+    return dict(found[0])
 
 
 def _profile(paper: str, own: Entry) -> dict[str, Any]:

@@ -35,6 +35,9 @@ def _overrides(pairs: list[str], recompute: str | None, chosen: Any) -> dict:
     return overrides
 
 
+FULL_SCALE = "imagenet"
+
+
 def _report(*lines: str) -> None:
     """Print lines in one piece: jobs that run side by side share the driver's pipe, and print writes the end apart."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
@@ -49,6 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = nb.find(arguments.notebook)
     recompute = arguments.recompute or (os.environ.get("CLUSTLIB_RECOMPUTE") if arguments.profile == "paper" else None)
     overrides = _overrides(arguments.set, recompute, chosen)
+    if arguments.profile == FULL_SCALE:
+        from clustlib import published
+
+        arguments.profile = "paper"
+        wanted = nb.checked(chosen, published.full_scale(chosen.paper, chosen.path.stem), FULL_SCALE)
+        overrides = {**wanted, **overrides}
     output = Path(arguments.output).resolve() if arguments.output else None
     _report(f"> {arguments.profile} {chosen.name}")
     clock = time.perf_counter()
@@ -113,7 +122,12 @@ def parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("run", help="run one notebook")
     one.add_argument("notebook", help="paper/name, or a path to an .ipynb")
-    one.add_argument("--profile", choices=("quick", "paper"), default="quick")
+    one.add_argument(
+        "--profile",
+        choices=("quick", "paper", FULL_SCALE),
+        default="quick",
+        help=f"{FULL_SCALE}: the paper profile at the paper's own scale, with data and weights of one's own",
+    )
     one.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="set a parameter")
     one.add_argument("--recompute", choices=RECOMPUTE, help="which runs to compute instead of replaying them")
     one.add_argument("--output", help="where the executed copy goes (default: under _build)")

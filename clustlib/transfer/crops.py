@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clustlib.networks.crops import ArrayImages, central_box, resample
+from clustlib.networks.crops import ArrayImages, Box, FolderImages, central_box, resample
 
 
 def shifted_crops(source: ArrayImages, index: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -28,3 +28,35 @@ def ten_crops(source: ArrayImages, index: np.ndarray) -> Tensor:
         for place in places
     ]
     return torch.stack(crops, dim=1)
+
+
+def shifted(
+    source: ArrayImages | FolderImages, index: np.ndarray, rng: np.random.Generator
+) -> tuple[Tensor, np.ndarray]:
+    """:func:`shifted_crops` of images in memory or in files, and the positions of those that could be read."""
+    if isinstance(source, ArrayImages):
+        return shifted_crops(source, index, rng), np.arange(len(index))
+    drawn, flips = rng.random((len(index), 2)), rng.random(len(index)) < 0.5
+
+    def box(position: int, height: int, width: int) -> list[Box]:
+        side = central_box(height, width)[2]
+        top, left = (drawn[position] * (height - side + 1, width - side + 1)).astype(int).tolist()
+        return [Box(top, left, side, side, bool(flips[position]))]
+
+    crops, kept = source.cut(index, box)
+    return crops.flatten(0, 1).float() / 255, kept
+
+
+def ten(source: ArrayImages | FolderImages, index: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    """:func:`ten_crops` of images in memory or in files, and the positions of those that could be read."""
+    if isinstance(source, ArrayImages):
+        return ten_crops(source, index), np.arange(len(index))
+
+    def boxes(_: int, height: int, width: int) -> list[Box]:
+        top, left, side = central_box(height, width)[:3]
+        low, right = height - side, width - side
+        places = [(0, 0), (0, right), (low, 0), (low, right), (top, left)]
+        return [Box(*place, side, side, flip) for flip in (False, True) for place in places]
+
+    crops, kept = source.cut(index, boxes)
+    return crops.float() / 255, kept

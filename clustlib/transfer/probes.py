@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
-from clustlib.networks.crops import ArrayImages
-from clustlib.transfer.crops import shifted_crops, ten_crops
+from clustlib.networks.crops import ArrayImages, FolderImages, image_source
+from clustlib.transfer.crops import shifted, ten
 
 GRIDS = (10, 6, 5, 5, 6)  # maps are averaged to these sides: 9,600 or 9,216 numbers of a full-width AlexNet
 
@@ -55,8 +55,10 @@ def linear_probes(
     Parameters
     ----------
     network : in evaluation mode throughout, batch norm included.
-    images, test_images : (N, C, H, W), uint8 or floats in [0, 1]; crops of 224/256 of their short side are brought to
-        ``size``. labels, test_labels : (N,) int64.
+    images, test_images : (N, C, H, W), uint8 or floats in [0, 1], or a folder (its path or an
+        :class:`clustlib.datasets.ImageFolder`), read as it is needed; crops of 224/256 of the short side are brought to
+        ``size``. A file that cannot be read is left out of training, and wrong in the test.
+    labels, test_labels : (N,) int64.
     learning_rates : tried side by side; the best on the ``held_out`` share of the training images is kept ("we choose
         the hyperparameters by cross-validation on the training set").
     momentum, weight_decay, batch_size, epochs : the released code's. Its step size falls as
@@ -74,7 +76,7 @@ def linear_probes(
     check_number("held_out", held_out, most=0.9)
     for rate in learning_rates:
         check_number("learning_rates", rate)
-    source, test = ArrayImages(images, size), ArrayImages(test_images, size)
+    source, test = image_source(images, size), image_source(test_images, size)
     labels, test_labels = _checked_labels(labels, len(source), test_labels, len(test))
     network = network.to(device).eval()
     order = np.random.default_rng(seed).permutation(len(source))
@@ -111,7 +113,7 @@ def _checked_labels(labels: Any, n: int, test_labels: Any, n_test: int) -> tuple
 
 def _train(
     network: ConvNet,
-    source: ArrayImages,
+    source: ArrayImages | FolderImages,
     labels: np.ndarray,
     index: np.ndarray,
     n_classes: int,
@@ -126,7 +128,7 @@ def _train(
     """One classifier a layer and step size, all on the same pass through the frozen network."""
     rng = np.random.default_rng([seed, 1])
     with torch.no_grad():
-        widths = [m.shape[1] for m in pooled_maps(network, source.central(index[:1])[0].to(device))]
+        widths = [m.shape[1] for m in pooled_maps(network, torch.zeros(1, 3, source.size, source.size, device=device))]
     heads = [[_zero_head(d, n_classes).to(device) for _ in learning_rates] for d in widths]
     groups = [
         {"params": [p for layer in heads for p in layer[i].parameters()], "lr": rate, "base": rate}
@@ -137,8 +139,11 @@ def _train(
     for _ in tqdm(range(epochs), desc="linear probes", leave=False):
         for batch in np.array_split(rng.permutation(index), -(-len(index) // batch_size)):
             with torch.no_grad():
-                maps = pooled_maps(network, shifted_crops(source, batch, rng).to(device))
-            wanted = targets[batch]
+                crops, kept = shifted(source, batch, rng)
+                if len(kept) == 0:
+                    continue
+                maps = pooled_maps(network, crops.to(device))
+            wanted = targets[batch[kept]]
             loss = torch.stack([F.cross_entropy(head(m), wanted) for m, layer in zip(maps, heads) for head in layer])
             optimiser.zero_grad()
             loss.sum().backward()
@@ -159,7 +164,7 @@ def _zero_head(n_in: int, n_out: int) -> nn.Linear:
 @torch.no_grad()
 def _accuracies(
     network: ConvNet,
-    source: ArrayImages,
+    source: ArrayImages | FolderImages,
     labels: np.ndarray,
     index: np.ndarray,
     heads: list[list[nn.Linear]],
@@ -168,10 +173,12 @@ def _accuracies(
     """Accuracy of every head, (layers, heads): the class with the largest mean probability over ten crops."""
     right = np.zeros((len(heads), len(heads[0])))
     for batch in np.array_split(index, -(-len(index) // 64)):
-        crops = ten_crops(source, batch).to(device)
-        maps = pooled_maps(network, crops.flatten(0, 1))
+        crops, kept = ten(source, batch)
+        if len(kept) == 0:
+            continue
+        maps = pooled_maps(network, crops.flatten(0, 1).to(device))
         for i, (m, layer) in enumerate(zip(maps, heads)):
             for j, head in enumerate(layer):
-                mean = head(m).softmax(1).view(len(batch), 10, -1).mean(1)
-                right[i, j] += (mean.argmax(1).cpu().numpy() == labels[batch]).sum()
+                mean = head(m).softmax(1).view(len(kept), 10, -1).mean(1)
+                right[i, j] += (mean.argmax(1).cpu().numpy() == labels[batch[kept]]).sum()
     return right / len(index)

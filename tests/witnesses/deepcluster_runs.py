@@ -75,9 +75,27 @@ def deepcluster_runs() -> dict[str, np.ndarray]:
 
 def _trained(method: str) -> dict[str, np.ndarray]:
     arrays = find("train", "experiments", "deepcluster")("imagenette", method, seed=0, **TINY)
-    return {name: value for name, value in arrays.items() if not name.startswith("weights")}
+    # what chance gives is younger than the witness: that of the agreements has it
+    return {n: value for n, value in arrays.items() if not n.startswith("weights") and "chance" not in n}
+
+
+def deepcluster_agreement() -> dict[str, np.ndarray]:
+    """Agreements beside chance, where clusters are kept for two epochs and where they are not."""
+    found: dict[str, np.ndarray] = {}
+    with registered():
+        agreement = find("agreement", "deepcluster")
+        for name, how in (("each", {}), ("second", {"reassign": 2, "dropout": 0.1, "n_components": 3})):
+            found |= plain(agreement("imagenette", "DeepCluster", **{**TINY, "epochs": 4, **how}), name)
+        bad = [{"dataset": "x"}, {"method": "x"}, {"method": "Random"}, {"n_images": 19}]
+        found |= refusals(agreement, bad, dataset="digits", method="DeepCluster")
+    pool, sizes = find("pool", "deepcluster"), np.repeat([0, 1, 2, 5], [9, 3, 6, 1])
+    found |= {f"pool.{how}.{n}": pool(sizes, n, how) for how in ("curated", "uncurated") for n in (12, 18, 19, 20)}
+    chance, labels = find("chance_nmi"), np.arange(24) % 4
+    cases = {"same": labels, "one": labels * 0, "some": np.arange(24) % 3, "few": np.arange(24) // 9}
+    return found | {f"chance.{name}": np.array(chance(labels, other)) for name, other in cases.items()}
 
 
 WITNESSES = {
+    "deepcluster-agreement": deepcluster_agreement,
     "deepcluster-runs": deepcluster_runs,
 }

@@ -17,6 +17,10 @@ from clustlib.published.tables import choose
 if TYPE_CHECKING:
     from clustlib.networks.convnet import ConvNet
 
+RUN = (
+    *("n_images", "epochs", "per_class", "width", "batch_size"),
+    *("reassign", "dropout", "n_components"),
+)  # how a network is trained: parameters that every run here has
 CLUSTERING = ("features", "pca", "clustering")  # the parts of an epoch that are not training
 
 
@@ -62,6 +66,11 @@ def draw_images(labels: np.ndarray, n: int, draw: str = "curated") -> np.ndarray
     return np.sort(np.concatenate([own[:m] for own, m in zip(members, np.diff(wanted, prepend=0))]))
 
 
+def pool(labels: np.ndarray, n: int, draw: str = "curated") -> np.ndarray:
+    """Indices of the images to train on: :func:`draw_images`, or all where ``n`` asks for all of a curated set."""
+    return np.arange(len(labels)) if draw == "curated" and n >= len(labels) else draw_images(labels, n, draw)
+
+
 def enlarged(images: np.ndarray, smallest: int = 24) -> np.ndarray:
     """Images whose pixels are repeated until the short side is at least ``smallest``: 8-pixel digits for a convnet."""
     times = -(-smallest // min(images.shape[2:]))
@@ -80,7 +89,12 @@ def options_of(setting: Setting, size: int, width: float) -> dict[str, Any]:
     return {"width": width, **(first_layer(size) if setting.network == "alexnet" else {})}
 
 
-def build(setting: Setting, size: int, width: float, seed: int) -> "ConvNet":
+def chosen(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run's arguments those that say how its network is trained."""
+    return {name: arguments[name] for name in RUN}
+
+
+def build(setting: Setting, size: int, width: float, seed: int, dropout: float = 0.5) -> "ConvNet":
     """The setting's network with random weights."""
     import torch
 
@@ -90,7 +104,8 @@ def build(setting: Setting, size: int, width: float, seed: int) -> "ConvNet":
     made = AlexNetSobel if setting.network == "alexnet" else VGG16Sobel
     with torch.random.fork_rng(devices=[]):
         seed_torch(seed, 6)
-        return made(size, front=setting.front, **options_of(setting, size, width))  # type: ignore[arg-type]
+        options = {**options_of(setting, size, width), "dropout": dropout}
+        return made(size, front=setting.front, **options)  # type: ignore[arg-type]
 
 
 def train(
@@ -103,25 +118,34 @@ def train(
     width: float,
     batch_size: int,
     device: str = "auto",
+    reassign: int = 1,
+    dropout: float = 0.5,
+    n_components: int = 256,
 ) -> dict[str, np.ndarray]:
     """Train a setting's network on ``n_images`` of a data set.
 
+    Parameters
+    ----------
+    reassign : epochs from one clustering to the next. n_components : dimensions that are clustered.
+
     Returns
     -------
-    ``weights.<name>``; with clusters also ``history.<name>`` an epoch, ``clusters`` (n,), ``embedding`` (n, m),
-    ``final_nmi_labels`` and ``final_nmi_previous``; ``seconds``.
+    ``weights.<name>``; with clusters also ``history.<name>`` an epoch, NaN where it begins with no clustering,
+    ``clusters`` (n,), ``embedding`` (n, m), and ``final_<name>`` for the agreements; ``seconds``. Beside each ``nmi_``
+    there is ``chance_``, what the same clusters agree by chance.
     """
     file = checkpoint_of(train, locals())
     setting, data = SETTINGS[method], datasets.load(dataset)
-    index = draw_images(data.labels, n_images, setting.draw)
+    index = pool(data.labels, n_images, setting.draw)
     images, labels = enlarged(data.images[index]), data.labels[index]
     clock = time.perf_counter()
     if setting.training == "clusters":
-        found = _cluster(setting, images, labels, seed, epochs, per_class, width, batch_size, device, file)
+        how = {"reassign": reassign, "dropout": dropout, "n_components": n_components}
+        found = _cluster(setting, images, labels, seed, epochs, per_class, width, batch_size, device, file, how)
         file.unlink(missing_ok=True)
     else:
         rounds = epochs if setting.training == "labels" else 0
-        found = _supervise(setting, images, labels, seed, rounds, width, batch_size, device)
+        found = _supervise(setting, images, labels, seed, rounds, width, batch_size, device, dropout)
     return {**found, "seconds": np.array(time.perf_counter() - clock)}
 
 
@@ -136,6 +160,7 @@ def _cluster(
     batch_size: int,
     device: str,
     file: Path,
+    how: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     from clustlib.deepcluster.estimator import DeepCluster
     from clustlib.networks.crops import central_box
@@ -155,11 +180,25 @@ def _cluster(
         device=device,
         checkpoint=file,
         checkpoint_every=10**9,
-    ).fit(images, labels)
+        **how,
+    ).fit(images, labels, lambda entry, clusters, before: entry.update(_chances(entry, clusters, before, labels)))
     names = {name for entry in model.history_ for name in entry}
     history = {f"history.{n}": np.array([e.get(n, np.nan) for e in model.history_]) for n in sorted(names)}
-    final = {f"final_{name}": np.array(value) for name, value in model.final_.items()}
+    last = {**model.final_, **_chances(model.final_, model.labels_, model.previous_, labels)}
+    final = {f"final_{name}": np.array(value) for name, value in last.items()}
     return {**_weights(model.network_), **history, **final, "clusters": model.labels_, "embedding": model.embedding_}
+
+
+def _chances(
+    entry: Mapping[str, float], clusters: np.ndarray, before: np.ndarray | None, labels: np.ndarray
+) -> dict[str, float]:
+    """For every agreement of an entry what the same clusters, shuffled, would have."""
+    others = {"nmi_labels": labels, "nmi_previous": before}
+    return {
+        name.replace("nmi", "chance"): metrics.chance_nmi(other, clusters)
+        for name, other in others.items()
+        if name in entry and other is not None
+    }
 
 
 def _supervise(
@@ -171,6 +210,7 @@ def _supervise(
     width: float,
     batch_size: int,
     device: str,
+    dropout: float,
 ) -> dict[str, np.ndarray]:
     """The same network, crops and SGD with the true labels; without epochs it stays random."""
     import torch
@@ -182,7 +222,7 @@ def _supervise(
     from clustlib.networks.processes import Processes
 
     source, where = image_source(images, None), _device.resolve(device)
-    network = build(setting, source.size, width, seed).to(where)
+    network = build(setting, source.size, width, seed, dropout).to(where)
     sgd = {"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-5, "batch_size": batch_size, "seed": seed}
     training = Classification(network, source, Processes(), where, **sgd)  # type: ignore[arg-type]
     with torch.random.fork_rng(devices=[]):
@@ -229,6 +269,9 @@ def pretrain(
     width: float = 0.125,
     batch_size: int = 64,
     device: str = "auto",
+    reassign: int = 1,
+    dropout: float = 0.5,
+    n_components: int = 256,
 ) -> dict[str, Any]:
     """Train and note how it went: Figures 2(a) and 2(b), the filters of Figure 3, the sampler, the share of time.
 
@@ -238,6 +281,7 @@ def pretrain(
     n_images : of them, drawn in equal shares of the classes (or by Zipf's law).
     per_class : clusters for each class of the data.
     width : share of the published widths that is kept.
+    reassign, n_components : see :func:`train`.
 
     Returns
     -------
@@ -245,24 +289,24 @@ def pretrain(
     epochs, times k), natural_share (of the final clusters), share_of_epoch (of the clustering phase) and
     its parts, n_empty (mean), purity of the clusters, training_seconds; history arrays by epoch; ``filters`` of conv1.
     """
-    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    run = chosen(locals())
     arrays = records.artifact(train, dataset=dataset, method=method, seed=seed, device=device, **run)
     history = {name[8:]: value for name, value in arrays.items() if name.startswith("history.")}
-    spent = {part: float(history[f"seconds_{part}"].sum()) for part in (*CLUSTERING, "training")}
+    spent = {part: float(np.nansum(history[f"seconds_{part}"])) for part in (*CLUSTERING, "training")}
     whole = sum(spent.values())
     labels_nmi = np.append(history["nmi_labels"], arrays["final_nmi_labels"])
     previous = np.append(history["nmi_previous"], arrays["final_nmi_previous"])
-    counts = np.bincount(arrays["clusters"])
+    counts, compared = np.bincount(arrays["clusters"]), previous[~np.isnan(previous)]
     return {
         "nmi_labels_first": labels_nmi[0],
         "nmi_labels_last": labels_nmi[-1],
-        "nmi_previous_first": previous[1],
-        "nmi_previous_last": previous[-1],
+        "nmi_previous_first": compared[0],
+        "nmi_previous_last": compared[-1],
         "largest_share": float(history["largest_share"].mean()),
         "natural_share": float(counts.max() / counts.sum() * len(counts)),
         "share_of_epoch": sum(spent[part] for part in CLUSTERING) / whole,
         **{f"share_{part}": seconds / whole for part, seconds in spent.items()},
-        "n_empty": float(history["n_empty"].mean()),
+        "n_empty": float(np.nanmean(history["n_empty"])),
         "purity": metrics.purity(_labels(dataset, method, n_images), arrays["clusters"]),
         "training_seconds": float(arrays["seconds"]),
         "nmi_labels_by_epoch": labels_nmi.astype(np.float32),
@@ -277,7 +321,7 @@ def pretrain(
 
 def _labels(dataset: str, method: str, n_images: int) -> np.ndarray:
     labels = datasets.load(dataset).labels
-    return labels[draw_images(labels, n_images, SETTINGS[method].draw)]
+    return labels[pool(labels, n_images, SETTINGS[method].draw)]
 
 
 def check(dataset: str, method: str, seed: int = 0, n_images: int = 2500, **_: Any) -> None:
@@ -289,7 +333,8 @@ def check(dataset: str, method: str, seed: int = 0, n_images: int = 2500, **_: A
         raise UsageError(f"n_images must be at least 20, got {n_images}")
 
 
-def _check_clusters(dataset: str, method: str, **params: Any) -> None:
+def check_clusters(dataset: str, method: str, **params: Any) -> None:
+    """As :func:`check`, for runs that look at the clusters."""
     check(dataset, method, **params)
     if SETTINGS[method].training != "clusters":
         raise UsageError(f"{method} is not trained with clusters")
@@ -300,6 +345,6 @@ def uses(params: Mapping[str, Any]) -> list[str]:
     return [repr(SETTINGS[params["method"]])]
 
 
-pretrain.check = _check_clusters  # type: ignore[attr-defined]
+pretrain.check = check_clusters  # type: ignore[attr-defined]
 pretrain.uses = uses  # type: ignore[attr-defined]
 train.uses = uses  # type: ignore[attr-defined]

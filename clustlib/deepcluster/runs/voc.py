@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets
-from clustlib.deepcluster.runs import training
-from clustlib.deepcluster.runs.transfer import _trained, split
+from clustlib.deepcluster.runs import own_training, training
+from clustlib.deepcluster.runs.transfer import split, trained, uses
 from clustlib.errors import DataMissing, UsageError
 from clustlib.published.tables import choose
 
@@ -33,6 +33,10 @@ def transfer_to(
     n_labelled: int = 2500,
     n_tested: int = 1000,
     device: str = "auto",
+    reassign: int = 1,
+    dropout: float = 0.5,
+    n_components: int = 256,
+    weights: str | None = None,
 ) -> dict[str, float]:
     """Fine-tune a trained network for a task of VOC and test it.
 
@@ -42,7 +46,7 @@ def transfer_to(
     task : "classification" and "detection" (trained on trainval, tested on test), "segmentation" (train, val).
     layers : "fc68" or "all". batch_norm : of the frozen convolutions, see
         :func:`clustlib.transfer.fine_tuning.trained_parameters`.
-    n_labelled, n_tested : read for stand-ins only.
+    n_labelled, n_tested : read for stand-ins only. weights : see :func:`clustlib.deepcluster.runs.transfer.probe`.
 
     Returns
     -------
@@ -54,15 +58,15 @@ def transfer_to(
     """
     from clustlib import _device
 
-    run = {"n_images": n_images, "epochs": epochs, "per_class": per_class, "width": width, "batch_size": batch_size}
+    run = training.chosen(locals())
     where = datasets.folder(dataset) if dataset in YEARS else None
-    network, arrays, size = _trained(method, seed, trained_on, run, device)
+    network, seconds, size = trained(method, seed, trained_on, run, device, weights)
     how = {"layers": layers, "batch_norm": batch_norm, "steps": steps, "seed": seed, "device": _device.resolve(device)}
     if where is None:
         score = _classify_stand_in(network, dataset, size, n_labelled, n_tested, how)
     else:
         score = _ON_VOC[task](network, where, dataset, size, how)
-    return {"score": score, "training_seconds": float(arrays["seconds"])}
+    return {"score": score, "training_seconds": seconds}
 
 
 def _classify_stand_in(
@@ -134,11 +138,12 @@ def _check(dataset: str, method: str, task: str = "classification", layers: str 
     if dataset not in YEARS and task != "classification":
         raise UsageError(f"{task} needs VOC, got {dataset!r}")
     training.check(dataset, method, params.get("seed", 0), params.get("n_images", 2500))
+    own_training.check(params.get("weights"), method)
 
 
 def _uses(params: Mapping[str, Any]) -> list[str]:
     return [
-        *training.uses(params),
+        *uses(params),
         *(f"clustlib.deepcluster.runs.voc:{f.__name__}" for f in _ON_VOC.values()),
     ]
 

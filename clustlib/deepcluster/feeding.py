@@ -1,0 +1,107 @@
+"""Batches of crops for the network: cut from an array, or decoded from files by processes that run ahead."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clustlib.networks.crops import ArrayImages, FolderImages, Uniforms
+
+_AHEAD = 2  # batches that each process has ready
+
+
+class Fed(NamedTuple):
+    """``crops`` (n, C, size, size) in [0, 1] on the device, and ``kept`` (n,), their positions in the batch."""
+
+    crops: Tensor
+    kept: np.ndarray
+
+
+class Feed:
+    """The crops of some batches, in order, and the seconds that were spent waiting for them.
+
+    Parameters
+    ----------
+    source : the images. indices : the images of each batch.
+    uniforms : what decides the random crops of a batch, by its number; None: central crops.
+    workers : processes that decode files ahead of their use; 0: this one does, when they are needed. An array needs
+        none.
+    """
+
+    def __init__(
+        self,
+        source: ArrayImages | FolderImages,
+        indices: Sequence[np.ndarray],
+        device: torch.device,
+        uniforms: Callable[[int], Uniforms] | None = None,
+        workers: int = 0,
+    ) -> None:
+        self.source, self.indices, self.device, self.uniforms = source, indices, device, uniforms
+        self.workers = workers if isinstance(source, FolderImages) else 0
+        self.seconds_waiting = 0.0
+
+    def __iter__(self) -> Iterator[Fed]:
+        batches = self._decoded_ahead() if self.workers else map(self._cut, range(len(self.indices)))
+        while True:
+            clock = time.perf_counter()
+            try:
+                crops, kept = next(batches)
+            except StopIteration:
+                return
+            finally:
+                self.seconds_waiting += time.perf_counter() - clock
+            yield Fed(crops.to(self.device, non_blocking=True), kept)
+
+    def _cut(self, number: int) -> tuple[Tensor, np.ndarray]:
+        index = self.indices[number]
+        return self.source.random(index, self.uniforms(number)) if self.uniforms else self.source.central(index)
+
+    def _decoded_ahead(self) -> Iterator[tuple[Tensor, np.ndarray]]:
+        loader = torch.utils.data.DataLoader(
+            _Batches(self.source),
+            batch_size=None,
+            sampler=_Wanted(self.indices, self.uniforms),
+            num_workers=self.workers,
+            prefetch_factor=_AHEAD,
+            pin_memory=self.device.type == "cuda",
+            collate_fn=_as_it_is,
+        )
+        for pixels, kept, unreadable in loader:
+            self.source.unreadable.update(unreadable)
+            # bytes travel, a quarter of floats
+            yield pixels.to(self.device, non_blocking=True).float() / 255, kept
+
+
+class _Wanted:
+    """What a worker is asked for, batch by batch: the images and what decides their crops."""
+
+    def __init__(self, indices: Sequence[np.ndarray], uniforms: Callable[[int], Uniforms] | None) -> None:
+        self.indices, self.uniforms = indices, uniforms
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, Uniforms | None]]:
+        for number, index in enumerate(self.indices):
+            yield index, self.uniforms(number) if self.uniforms else None
+
+
+class _Batches(torch.utils.data.Dataset):
+    """Decodes a batch in a worker; what could not be read there is told to the training process."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __getitem__(self, wanted: tuple[np.ndarray, Uniforms | None]) -> tuple[Tensor, np.ndarray, dict[int, str]]:
+        index, uniforms = wanted
+        pixels, kept = self.source.pixels(index, uniforms)
+        missing = np.delete(index, kept)
+        return pixels, kept, {int(i): self.source.unreadable[int(i)] for i in missing}
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Instead of torch's own conversion, which would make tensors of the positions."""
+    return batch
