@@ -9,17 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from clustlib._arrays import LONGEST as _LONGEST
+from clustlib._arrays import NotNumbers, held, not_numbers, one_line
 from clustlib.errors import UsageError
 
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
 _WHOLE = {np.float32: 1 << 24, np.float64: 1 << 53}  # whole numbers up to here are exact
 _FAR = 32.0  # rows further from 0 than so many times their spread lose a fifth of float32's digits in products
-_LONGEST = 200  # letters of a message
-
-
-class NotNumbers(UsageError, TypeError):
-    """Features that hold something else than numbers."""
-
 
 # ---------------------------------------------------------------- rows of features
 
@@ -91,15 +87,12 @@ def _as_array(X: Any, estimator: Any, reset: bool, name: str) -> np.ndarray:
     """scikit-learn's ``check_array``, with names and widths kept for an ``estimator``; its messages on one line."""
     from sklearn.utils.validation import check_array, validate_data
 
-    if hasattr(X, "detach"):  # a torch tensor, without importing torch
-        X = X.detach().cpu().numpy()
+    X = held(X, name)
     rules: dict[str, Any] = {"ensure_all_finite": False, "order": "C"}
     try:
         if estimator is None:
             return check_array(X, input_name=name, **rules)
         return validate_data(estimator, X, reset=reset, **rules)
-    except TypeError as error:
-        raise NotNumbers(f"{name} must hold numbers: {one_line(error)}"[:_LONGEST]) from None
     except ValueError as error:
         if "feature names" in str(error):  # scikit-learn promises this text, a list over several lines
             raise
@@ -107,11 +100,10 @@ def _as_array(X: Any, estimator: Any, reset: bool, name: str) -> np.ndarray:
         wanted = "have shape (n_samples, n_features)" if re.search(r"with dim|D array", text) else "hold numbers"
         wanted = "not be empty" if re.search(r" 0 (?:sample|feature)", text) else wanted
         raise UsageError(f"{name} must {wanted}: {text}"[:_LONGEST]) from None
-
-
-def one_line(error: Exception) -> str:
-    """The message of one of scikit-learn's errors without the array that it prints, on one line."""
-    return " ".join(re.sub(r"array=.*\nReshape", "Reshape", str(error), flags=re.DOTALL).split())
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever an object's own conversion raises
+        raise not_numbers(name, error) from None
 
 
 def origin_of(X: np.ndarray) -> np.ndarray | None:
@@ -189,8 +181,7 @@ def check_images(
         Wrong rank or shape, channels last, empty, NaN or infinite, another scale, fewer images than ``minimum`` or
         than ``n_clusters``.
     """
-    X = _held(X, shape, side)
-    X = _shaped(np.asarray(X) if not hasattr(X, "toarray") else X, shape)
+    X = _shaped(_images_of(X, shape, side), shape)
     X = np.ascontiguousarray(_on_one_scale(X) if scaled else _without_scale(X))
     if len(X) < minimum:
         raise UsageError(f"needs at least {minimum} images, got {len(X)}")
@@ -199,16 +190,20 @@ def check_images(
     return X
 
 
-def _held(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
-    """The array of a tensor, of an ``ImageSet`` or of the files of a folder."""
-    if hasattr(X, "detach"):  # a torch tensor, without importing torch
-        return X.detach().cpu().numpy()
+def _images_of(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
+    """The array of a tensor, of an ``ImageSet`` or of the files of a folder; what is sparse stays so."""
     folder = X if isinstance(X, (str, Path)) else getattr(X, "path", None)
     if isinstance(folder, (str, Path)):
         from clustlib.images.folder import images_of
 
         return images_of(folder, shape, side)
-    return getattr(X, "images", X)
+    X = held(getattr(X, "images", X), "images")
+    try:
+        return X if hasattr(X, "toarray") else np.asarray(X)
+    except MemoryError:
+        raise
+    except Exception as error:  # ragged lists, and whatever an object's own conversion raises
+        raise not_numbers("images", error) from None
 
 
 def _shaped(X: Any, shape: tuple[int, ...] | None) -> np.ndarray:
