@@ -1,4 +1,4 @@
-"""What people hold their numbers in, tensors and masked arrays too, as NumPy's arrays; or one line that says why not."""
+"""What people hold numbers in, tensors and masked arrays too, as NumPy's arrays; or one line that says why not."""
 
 import re
 from typing import Any

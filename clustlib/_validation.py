@@ -14,6 +14,7 @@ from clustlib._arrays import NotNumbers, held, not_numbers, one_line
 from clustlib.errors import UsageError
 
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
+_SMALLEST = {"float32": 1e-18, "float64": 1e-290}  # largest number of which so small a square is still told from 0
 _WHOLE = {np.float32: 1 << 24, np.float64: 1 << 53}  # whole numbers up to here are exact
 _FAR = 32.0  # rows further from 0 than so many times their spread lose a fifth of float32's digits in products
 
@@ -48,7 +49,8 @@ def check_features(
     ------
     UsageError
         Wrong rank, empty, sparse, not numbers, NaN or infinite, so large that squared distances overflow
-        ``distances``, negative where that is not allowed, fewer samples than ``minimum`` or than ``n_clusters``.
+        ``distances`` or so small that they underflow, negative where that is not allowed, fewer samples than
+        ``minimum`` or than ``n_clusters``.
     """
     X = check_numbers(X, minimum=minimum, distances=distances, estimator=estimator, name=name)
     if nonnegative and X.min() < 0:
@@ -67,7 +69,10 @@ def check_numbers(
     reset: bool = True,
     name: str = "X",
 ) -> np.ndarray:
-    """The checks of :func:`check_features` on (n_samples, n_features) numbers, whose dtype stays what it is."""
+    """The checks of :func:`check_features` on (n_samples, n_features) numbers, whose dtype stays what it is.
+
+    ``reset=False`` is for new rows, which have the width of those of the fit and may be as small as they like.
+    """
     X = _as_array(X, estimator, reset, name)
     if len(X) < minimum:
         raise UsageError(f"{name} needs at least {minimum} samples, got {len(X)} sample{'s' * (len(X) != 1)}")
@@ -80,6 +85,8 @@ def check_numbers(
     length = int(high) - int(low) if X.dtype.kind in "iu" else max(-float(low), float(high))
     if length > _LARGEST[distances] / X.shape[1] ** 0.5:
         raise UsageError(f"{name}: features are too large: their squared distances overflow {distances}")
+    if reset and 0 < length < _SMALLEST[distances]:
+        raise UsageError(f"{name}: features are too small, at most {length:.2g}: their squared distances are lost")
     return X
 
 

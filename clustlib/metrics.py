@@ -286,7 +286,10 @@ def one_nn_error(
     _check_same_length(train, known, "training features and labels")
     if test_features is None:
         return float(np.mean(known[_neighbours(train, 1)[:, 0]] != known))
-    test, truth = check_numbers(test_features, name="test_features"), _check_labels(test_labels, "test labels")
+    test, truth = (
+        check_numbers(test_features, reset=False, name="test_features"),
+        _check_labels(test_labels, "test labels"),
+    )
     _check_same_length(test, truth, "test features and labels")
     if train.shape[1] != test.shape[1]:
         raise ValueError(f"training and test features differ in width: {train.shape[1]} and {test.shape[1]}")

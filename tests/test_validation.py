@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from clustlib import cluster
 from clustlib._validation import check_choice, check_features, check_images, check_integer, check_number
@@ -151,3 +152,39 @@ def test_what_has_no_scale_may_be_any_number_but_not_too_large():
     for bad in (one_bright_pixel(), np.full((4, 8, 8), np.nan), np.full((4, 8, 8), np.inf)):
         with pytest.raises(UsageError, match="overflow float32"):
             check_images(bad, scaled=False)
+
+
+# ------------------------------------------------------------------ what no array can hold
+
+
+class Broken:
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("first line\nsecond line")
+
+
+UNHELD = [
+    (torch.empty(5, 2, device="meta"), "must hold numbers"),
+    (torch.eye(5).to_sparse(), "must hold numbers"),
+    (torch.zeros(2, 5, dtype=torch.complex64).T.conj(), "numbers|Complex"),
+    (Broken(), "must hold numbers: first line second line"),
+    ([[1, 2], [3]], "must"),
+    (np.ma.masked_array(np.eye(5), mask=np.eye(5) > 0), "5 masked values"),
+]
+
+
+@pytest.mark.parametrize(("bad", "message"), UNHELD)
+@pytest.mark.parametrize("check", [check_features, check_images])
+def test_what_no_array_can_hold_is_refused_in_one_line(check, bad, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        check(bad)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) <= 200
+
+
+def test_what_an_array_can_hold_is_taken_for_it():
+    rows = np.arange(10.0).reshape(5, 2)
+    kinds = [torch.bfloat16, torch.float16, torch.float8_e5m2, torch.int16]
+    same = [torch.from_numpy(rows).to(kind) for kind in kinds[:2] + kinds[3:]]
+    same += [torch.from_numpy(rows).requires_grad_(), np.ma.masked_array(rows, mask=rows > 99)]
+    for X in same:
+        np.testing.assert_array_equal(check_features(X), rows)
+    assert check_features(torch.ones(3, 2).to(kinds[2])).dtype == np.float32
