@@ -46,3 +46,15 @@ def _of_tensor(X: Any, name: str) -> np.ndarray:
 def not_numbers(name: str, error: Exception) -> NotNumbers:
     """What is said of an array that could not be made, for the reason that ``error`` gives."""
     return NotNumbers(f"{name} must hold numbers: {one_line(error)}"[:LONGEST])
+
+
+def check_made(name: str, value: Any, kind: str, *parts: str) -> None:
+    """Raise :class:`UsageError` unless ``value`` has the ``parts`` of what only this library or torch makes."""
+    if not all(hasattr(value, part) for part in parts):
+        raise UsageError(f"{name} must be {kind}, got {type(value).__name__}")
+
+
+def shown(value: Any) -> str:
+    """``value`` as a message has it: on one line, and not all of a long one."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from clustlib._arrays import LONGEST as _LONGEST
-from clustlib._arrays import NotNumbers, held, not_numbers, one_line
+from clustlib._arrays import NotNumbers, held, not_numbers, one_line, shown
 from clustlib.errors import UsageError
 
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
@@ -273,7 +273,7 @@ def check_parameters(estimator: Any, **values: Any) -> None:
     rules, owner = estimator._parameter_constraints, type(estimator).__name__
     for name, value in {**estimator.get_params(deep=False), **values}.items():
         if isinstance(value, (bool, np.bool_)) and "boolean" not in rules.get(name, ["boolean"]):
-            raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {value!r}")
+            raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {shown(value)}")
         try:
             validate_parameter_constraints(rules, {name: value}, owner)
         except InvalidParameterError as error:
@@ -308,7 +308,7 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         until = "on" if most is None else f"to {most}"
-        raise UsageError(f"{name} must be an integer from {least} {until}, got {value!r}"[:_LONGEST])
+        raise UsageError(f"{name} must be an integer from {least} {until}, got {shown(value)}"[:_LONGEST])
 
 
 def check_number(name: str, value: Any, *, zero: bool = False, most: float = math.inf) -> None:
@@ -317,13 +317,13 @@ def check_number(name: str, value: Any, *, zero: bool = False, most: float = mat
     if not real or not math.isfinite(value) or not 0 <= value <= most or (value == 0 and not zero):
         kind = "a finite number from 0 on" if zero else "positive and finite"
         limit = "" if most == math.inf else f", at most {most:g}"
-        raise UsageError(f"{name} must be {kind}{limit}, got {value!r}"[:_LONGEST])
+        raise UsageError(f"{name} must be {kind}{limit}, got {shown(value)}"[:_LONGEST])
 
 
 def check_choice(name: str, value: Any, known: tuple[Any, ...]) -> None:
     """Raise :class:`UsageError` unless ``value`` is one of ``known``."""
     if not (value is None or isinstance(value, str)) or value not in known:
-        raise UsageError(f"{name} must be one of {', '.join(map(str, known))}; got {value!r}"[:_LONGEST])
+        raise UsageError(f"{name} must be one of {', '.join(map(str, known))}; got {shown(value)}"[:_LONGEST])
 
 
 def check_n_clusters(n_clusters: Any, n_samples: int) -> None:

@@ -96,6 +96,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
     number, moments = signal.Signals[f"SIG{options.signal}"], random.Random(options.seed)
     place = Path(tempfile.mkdtemp(prefix="book-ends-"))
     new_book(place / "whole")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clustlib import cluster
+from clustlib import cluster, kernels, metrics
 from clustlib._validation import check_choice, check_features, check_images, check_integer, check_number
 from clustlib.errors import UsageError
 
@@ -188,3 +188,45 @@ def test_what_an_array_can_hold_is_taken_for_it():
     for X in same:
         np.testing.assert_array_equal(check_features(X), rows)
     assert check_features(torch.ones(3, 2).to(kinds[2])).dtype == np.float32
+
+
+# ------------------------------------------------------------------ functions of the kernels
+
+
+GRAPH = kernels.affinity_graph(groups(1), 4)
+TREE = kernels.graph_linkage(GRAPH, kernels.initial_clusters(GRAPH))
+LONG = np.zeros((20, 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: kernels.merge_scores(np.eye(4), k_c=LONG), "k_c"),
+        (lambda: kernels.merge_scores(np.eye(4), k_c=None), "k_c"),
+        (lambda: kernels.merge_scores(np.eye(4), weight=float("nan")), "weight"),
+        (lambda: kernels.merge_scores(None), "affinities"),
+        (lambda: kernels.merge_scores(np.ones((3, 2))), "affinities"),
+        (lambda: kernels.mutual_edges(None), "neighbours"),
+        (lambda: kernels.mutual_edges(LONG), "neighbours"),
+        (lambda: kernels.cluster_affinities(None, [0]), "graph"),
+        (lambda: kernels.cluster_affinities(GRAPH, None), "labels"),
+        (lambda: kernels.cluster_affinities(GRAPH, np.full(60, -1)), "labels"),
+        (lambda: kernels.description_lengths("tree", LONG), "tree"),
+        (lambda: kernels.description_lengths(TREE, kernels.mutual_edges(GRAPH.indices), price=LONG), "price"),
+        (lambda: kernels.graph_linkage(LONG, [0]), "graph"),
+        (lambda: kernels.nearest_neighbours(LONG, 3), "points"),
+        (lambda: kernels.knn(groups(1), LONG), "k, the number"),
+        (lambda: kernels.knn(groups(1), 3, device=10**30), "device"),
+        (lambda: kernels.knn(groups(1), 3, device=LONG), "device"),
+        (lambda: kernels.knn(groups(1), 3, backend=LONG), "backend"),
+        (lambda: kernels.kmeans(groups(1), 3, device=LONG), "device"),
+        (lambda: kernels.kmeans(groups(1), 3, split=LONG), "split"),
+        (lambda: kernels.kmeans(groups(1), LONG), "n_clusters"),
+        (lambda: metrics.nmi([0, 1], [0, 1], LONG), "average"),
+        (lambda: metrics.knn_purity(groups(1), np.arange(60), "many"), "k "),
+    ],
+)
+def test_a_function_s_argument_that_cannot_be_right_is_named_in_one_line(call, name):
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert name in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) <= 200

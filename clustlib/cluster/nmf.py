@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 
+from clustlib._arrays import shown
 from clustlib._validation import check_features, check_integer, check_parameters, choices, integers, numbers
 from clustlib.cluster._distinct import settled
 from clustlib.cluster._units import in_units, measured_in
@@ -240,6 +241,6 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
     def _check_layers(self) -> None:
         """Of which the constraints know only that they are a sequence."""
         if np.ndim(self.layers) != 1 or not len(self.layers):
-            raise UsageError(f"layers must be a sequence of widths, got {self.layers!r}"[:200])
+            raise UsageError(f"layers must be a sequence of widths, got {shown(self.layers)}")
         for number, width in enumerate(self.layers):
             check_integer(f"layers[{number}]", width, 1)
