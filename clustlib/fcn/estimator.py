@@ -233,7 +233,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
     def transform_features(self, features: np.ndarray) -> np.ndarray:
         """:meth:`transform` on features already extracted."""
         check_is_fitted(self)
-        features = features if self.fine_tune else check_numbers(features, name="features")
+        features = features if self.fine_tune else check_numbers(features, reset=False, name="features")
         return self.factorisation_.transform(unit_rows(self._activations(features)))
 
     def _settings(self, n_components: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,6 +21,8 @@ from clustlib._validation import (
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
+
+_VANISHED = 0.1  # of the largest feature: coefficients of basis vectors of unit length that explain nothing of it
 
 INITS = ("nndsvd", "nndsvda", "random")
 CONSTRAINTS: dict[str, Any] = {
@@ -162,6 +165,11 @@ class GSNMF(TransformerMixin, BaseEstimator):
         self.history_ = fitting.run()
         self.embedding_, self.components_ = fitting.H.cpu().numpy(), fitting.W.cpu().numpy()
         self.n_iter_ = len(self.history_)
+        if self.embedding_.max() < _VANISHED * X.max() and self.basis_norm is not None:
+            from sklearn.exceptions import ConvergenceWarning
+
+            found = f"the coefficients vanish: l1={self.l1:g} is too large for features of at most {X.max():.3g}"
+            warnings.warn(found, ConvergenceWarning, stacklevel=2)
         return self.embedding_
 
     def transform(self, X: Any) -> np.ndarray:
@@ -188,7 +196,7 @@ class GSNMF(TransformerMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        H = check_numbers(H, name="H")
+        H = check_numbers(H, reset=False, name="H")
         if H.shape[1] != len(self.components_):
             raise UsageError(f"H has {H.shape[1]} components, the basis {len(self.components_)}")
         return H @ self.components_

@@ -226,7 +226,7 @@ def _backend(backend: str, device: str) -> Callable[[np.ndarray, np.ndarray, int
 
 
 def _torch_device(device: str) -> str:
-    if device == "cpu" or (device == "auto" and not _has_cuda_driver()):
+    if isinstance(device, str) and (device == "cpu" or (device == "auto" and not _has_cuda_driver())):
         return "cpu"
     return str(_device.resolve(device))
 
