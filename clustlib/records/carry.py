@@ -142,7 +142,7 @@ def _base(revision: str, records: Sequence[Record], known: Ledger) -> Iterator[B
     Raises :class:`UsageError` where the last 50 hold none.
     """
     changes = ("--", "clustlib", "book/records/equivalences.json")
-    for commit in [revision] if revision else _git("log", "--format=%H", "-50", *changes).split():
+    for commit in [revision] if revision else _git("log", "--first-parent", "--format=%H", "-50", *changes).split():
         with worktree(commit) as tree:
             seen = _seen(tree, records, known, {})
             own = _seen(tree, records, known, {}, rule=tree) if _writes_other_marks(tree) else seen
