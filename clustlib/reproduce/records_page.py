@@ -6,8 +6,8 @@ from clustlib import _paths
 from clustlib.records import audit, status
 
 _WHY = """What differs, beside what the records of the other seeds span. A training can multiply the last bits of its
-sums, which depend on the number of threads and on where arrays lie in memory, so its scores are held against that span
-too. What lies outside of it as well is not explained by that."""
+sums, which depend on the processor, on the number of threads and on where arrays lie in memory, so its scores are held
+against that span too: the probes of a random network move as far between one thread and two as they do here."""
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -32,7 +32,8 @@ def _audited() -> str:
     absent = rows[rows["now"].isna()]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     words = (
-        f"On {made['date']} {run['function'].nunique()} run functions were run again ({made['cpu']}; {versions}): "
+        f"On {made['date']} {run['function'].nunique()} of {len(status.by_function())} run functions were run again "
+        f"({made['cpu']}; {versions}): "
         f"{int(run['agrees'].sum())} of {len(run)} numbers agree within {made['tolerance']:g}. "
         f"{absent['function'].nunique()} could not be run there."
     )
