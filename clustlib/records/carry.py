@@ -254,19 +254,19 @@ class _Judged(dict[tuple[str, str, str], str | None]):
 def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path, judged: _Judged) -> None:
     """Let the witnesses judge what changed on the CPU's way, and sort the runs into carried and refused."""
     changed: dict[Name, Name | None] = {}
-    asked: dict[str, tuple[str, str, str]] = {}
+    asked: dict[tuple[str, str, str], str] = {}  # a run that had not gone through a definition knows of no text before
     for change in changes:
         for name in change.definitions:
             key = judged.key(name, change)
             if key not in judged:
-                found = _was(name, change.before.on_cpu, change.after.on_cpu)
-                changed[Name(*name.split(":"))] = found and Name(*found.split(":"))  # type: ignore[assignment]
-                asked[name] = key
+                found, own = _was(name, change.before.on_cpu, change.after.on_cpu), Name(*name.split(":"))
+                changed[own] = Name(*found.split(":")) if found else changed.get(own)
+                asked[key] = name
     if changed:
         with Runner() as runner:
             outcome.verdict = judge(tree, _paths.root(), changed, runner=runner)
     refused = {str(name): why for name, why in outcome.verdict.refused.items()} if outcome.verdict else {}
-    judged.update({key: refused.get(name) for name, key in asked.items()})
+    judged.update({key: refused.get(name) for key, name in asked.items()})
     for change in changes:
         found_wanting = [judged[judged.key(name, change)] for name in sorted(change.definitions)]
         why = [reason for reason in found_wanting if reason]
