@@ -3,9 +3,9 @@
 faiss's ``IndexIVFFlat``: k-means on a sample divides the points into 4 sqrt(N) cells, and a point is compared with
 those of the cells nearest to it. How many cells, the data say: as many as find .99 of the true neighbours of 1,000
 points drawn at random. Points are searched cell by cell, which halves the time. The rival was HNSW, of the same library
-(``benchmarks/million.py`` times both): on 50,000 points it took longer to about as good a recall, and its graph depends on the order in which
-threads add points, where of cells nothing depends on threads. Candidates are ranked by their distances in float64, as
-the exact search ranks its own.
+(``benchmarks/million.py`` times both): on 50,000 points it took longer to about as good a recall, and its graph depends
+on the order in which threads add points, where of cells nothing depends on threads. Candidates are ranked by their
+distances in float64, as the exact search ranks its own.
 """
 
 from typing import Any
