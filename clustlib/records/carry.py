@@ -177,8 +177,10 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
     after, judged = _seen(_paths.root(), records, known, moved), _Judged()
     with _base(base, records, known) as found:
         outcome = _against(found, list(zip(records, after)), known, note, moved, judged)
+    stood = [one is not None and _fresh(record, one, known) for record, one in zip(records, found.own)]
+    unseen = [(record, two) for record, two, known_there in zip(records, after, stood) if not known_there]
     tried = {outcome.base[:12]}
-    while left := _left(records, after, known, tried):
+    while left := _left(unseen, known, tried):
         commit = left[0][0].provenance["commit"]
         tried.add(commit)
         with _base(commit, [record for record, _ in left], known) as found:
@@ -193,13 +195,11 @@ def _fresh(record: Record, seen: Seen, known: Ledger) -> bool:
 
 
 def _left(
-    records: Sequence[Record], after: Sequence[Seen | None], known: Ledger, tried: Collection[str]
+    pairs: Sequence[tuple[Record, Seen | None]], known: Ledger, tried: Collection[str]
 ) -> list[tuple[Record, Seen | None]]:
     """The records that nothing carries yet and whose own commit has not been tried, those of the last day first."""
-    stale: list[tuple[Record, Seen | None]] = [
-        (r, two) for r, two in zip(records, after) if two is not None and not _fresh(r, two, known)
-    ]
-    known_at = [(r, two) for r, two in stale if _is_commit(r.provenance.get("commit", ""))]
+    stale = [pair for pair in pairs if pair[1] is not None and not _fresh(pair[0], pair[1], known)]
+    known_at = [pair for pair in stale if _is_commit(pair[0].provenance.get("commit", ""))]
     ordered = sorted(known_at, key=lambda pair: pair[0].provenance["started"], reverse=True)
     first = next((i for i, (r, _) in enumerate(ordered) if r.provenance["commit"] not in tried), None)
     return [] if first is None else ordered[first:]
