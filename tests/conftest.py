@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from evidence import touched, written
 from small_book import lay_out
 
 from clustlib import _paths
@@ -22,20 +23,8 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) else None
 
 
-def touched(folder: Path, before: dict[Path, tuple[int, int]]) -> list[str]:
-    """Files under a folder that are no longer what they were in ``before``, see :func:`written`."""
-    now = written(folder)
-    return sorted(str(path) for path in before if now.get(path) != before[path])
-
-
-def written(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of writing of every file under a folder."""
-    found = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
-    return {path: (state.st_size, state.st_mtime_ns) for path, state in found}
-
-
 @pytest.fixture(scope="session", autouse=True)
-def evidence():
+def untouched_evidence():
     """The ledger and the records of the checkout that the tests run in are left as they are."""
     before = written(ROOT / "book" / "records")
     yield

@@ -129,7 +129,7 @@ def test_throughout_a_small_cluster_takes_no_place_after_any_period(small, small
     children = np.array([[0, 1], [2, 3], [5, 6], [4, 7]])  # leaf 4, one far sample, is merged last
     tree = MergeTree(np.repeat(np.arange(5, dtype=np.int32), [40, 40, 40, 40, 1]), children, np.ones(4), np.ones(4))
     features = np.concatenate([np.repeat([[0.0], [1.0], [8.0], [9.0]], 40, axis=0), [[7.0]]]).astype(np.float32)
-    merging = SimpleNamespace(graph=lambda rows: None, tree=lambda *given: tree)
+    merging = SimpleNamespace(graph=lambda rows: None, tree=lambda *given: tree, recall=lambda *given: {})
     state = {
         "n_clusters": 5,
         "labels": tree.initial,

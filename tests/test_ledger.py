@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import touched, written
+from evidence import touched, written
 
 from clustlib.errors import RecordCorrupt
 from clustlib.records import freshness
