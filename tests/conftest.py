@@ -24,7 +24,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def untouched_evidence():
+def evidence():
     """The ledger and the records of the checkout that the tests run in are left as they are."""
     before = written(ROOT / "book" / "records")
     yield
