@@ -148,5 +148,7 @@ def into_k(runs: Mapping[str, Any]) -> pd.DataFrame:
 
 def by_setting(runs: Any, name: str) -> pd.DataFrame:
     """Accuracy of k-means, means over seeds: a row per method and value of one setting, a column per data set."""
-    cells = runs.cells(accuracy="accuracy_kmeans").assign(setting=name, at=[str(o.params[name]) for o in runs])
+    usual = bind(cluster_features, {"dataset": "", "method": ""})[name]  # of records that are older than the setting
+    at = [str(outcome.params.get(name, usual)) for outcome in runs]
+    cells = runs.cells(accuracy="accuracy_kmeans").assign(setting=name, at=at)
     return cells.pivot_table("value", ["method", "setting", "at"], "dataset", sort=False)
