@@ -68,8 +68,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         Per period.
     batch_size : int
     learning_rate, momentum, weight_decay : float
-    dampening : float
-        0.9 in JULE.torch, which makes its steps a tenth as long.
+    dampening : float, 0.9 in JULE.torch, which makes its steps a tenth as long.
     reset_rate : bool
         Let the learning rate ``learning_rate (1 + 1e-4 t)^-0.75`` begin anew in each period, as the text says and the
         released code does not.
@@ -79,8 +78,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
     statistics : {"running", "batch"}
         Batch normalisation when features are extracted between merges; JULE.torch leaves it in training mode.
     start : {"neighbours", "kmeans", "singletons"}
-        The initial clusters of section 3.6: chains of nearest neighbours as in the paper's experiments, k-means into a
-        quarter as many clusters as images (its other example, at its average size), or every image alone.
+        The initial clusters of section 3.6: chains of nearest neighbours as in the paper, k-means, or images alone.
     init : {"released", "torch"}
         See :class:`clustlib.jule.network.JuleNet`.
     network : dict, optional

@@ -155,7 +155,12 @@ def _base(revision: str, records: Sequence[Record], known: Ledger) -> Iterator[B
 def _all_fresh(tree: Path, records: Sequence[Record], known: Ledger, seen: Sequence[Seen | None]) -> bool:
     """Whether the ledger carries every record that a checkout had to that checkout's code."""
     had = [(r, s) for r, s in zip(records, seen) if (tree / "book/records" / f"{r.key}.json").is_file()]
-    return all(s is not None and known.chain(r.sources, s.there.mark, cpu_only=True) is not None for r, s in had)
+    return all(_fresh(record, there, known) for record, there in had)
+
+
+def _fresh(record: Record, seen: Seen | None, known: Ledger) -> bool:
+    """Whether the ledger carries a record to what its run was seen to go through; not where it was not seen."""
+    return seen is not None and known.chain(record.sources, seen.there.mark, cpu_only=True) is not None
 
 
 def _writes_other_marks(tree: Path) -> bool:
@@ -177,21 +182,16 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
     after, judged = _seen(_paths.root(), records, known, moved), _Judged()
     with _base(base, records, known) as found:
         outcome = _against(found, list(zip(records, after)), known, note, moved, judged)
-    stood = [one is not None and _fresh(record, one, known) for record, one in zip(records, found.own)]
-    unseen = [(record, two) for record, two, known_there in zip(records, after, stood) if not known_there]
+    unseen = [(r, two) for r, two, one in zip(records, after, found.own) if not _fresh(r, one, known)]
     tried = {outcome.base[:12]}
     while left := _left(unseen, known, tried):
         commit = left[0][0].provenance["commit"]
         tried.add(commit)
         with _base(commit, [record for record, _ in left], known) as found:
-            fresh = [one is not None and _fresh(record, one, known) for (record, _), one in zip(left, found.own)]
+            fresh = [_fresh(record, one, known) for (record, _), one in zip(left, found.own)]
             there = Base(found.commit, found.tree, *(list(compress(seen, fresh)) for seen in (found.seen, found.own)))
             outcome.later.append(_against(there, list(compress(left, fresh)), known, note, {}, judged))
     return outcome
-
-
-def _fresh(record: Record, seen: Seen, known: Ledger) -> bool:
-    return known.chain(record.sources, seen.there.mark, cpu_only=True) is not None
 
 
 def _left(
@@ -208,11 +208,13 @@ def _left(
 @cache
 def _is_commit(name: str) -> bool:
     """Whether a record's commit is in this repository; one that says ``+`` was made by other code than the commit's."""
-    return bool(name) and not name.endswith("+") and _succeeds("cat-file", "-e", f"{name}^{{commit}}")
-
-
-def _succeeds(*arguments: str) -> bool:
-    return not subprocess.run(["git", "-C", str(_paths.root()), *arguments], capture_output=True).returncode
+    if not name or name.endswith("+"):
+        return False
+    try:
+        _git("cat-file", "-e", f"{name}^{{commit}}")
+    except UsageError:
+        return False
+    return True
 
 
 def _against(
