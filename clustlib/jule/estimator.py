@@ -68,7 +68,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         Per period.
     batch_size : int
     learning_rate, momentum, weight_decay : float
-    dampening : float, 0.9 in JULE.torch, which makes its steps a tenth as long.
+    dampening : float
+        0.9 in JULE.torch, which makes its steps a tenth as long.
     reset_rate : bool
         Let the learning rate ``learning_rate (1 + 1e-4 t)^-0.75`` begin anew in each period, as the text says and the
         released code does not.
