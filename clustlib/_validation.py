@@ -282,6 +282,21 @@ def check_parameters(estimator: Any, **values: Any) -> None:
             setattr(estimator, name, value.item())
 
 
+def check_options(name: str, options: dict[str, Any] | None, rules: dict[str, Any]) -> None:
+    """Raise :class:`UsageError` unless every entry of a parameter's dict is known to ``rules`` and meets them."""
+    from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
+
+    for option, value in (options or {}).items():
+        if option not in rules:
+            raise UsageError(f"{name} takes {', '.join(rules)}; got {shown(option)}"[:_LONGEST])
+        if isinstance(value, (bool, np.bool_)) and "boolean" not in rules[option]:
+            raise UsageError(f"{name}: {option} must not be a boolean, got {shown(value)}")
+        try:
+            validate_parameter_constraints(rules, {option: value}, name)
+        except InvalidParameterError as error:
+            raise UsageError(one_line(error)[:_LONGEST]) from None
+
+
 def integers(least: int, most: int | None = None) -> Any:
     """A constraint: whole numbers from ``least`` to ``most``, both included."""
     from sklearn.utils._param_validation import Interval
@@ -331,6 +346,15 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> None:
     check_integer("n_clusters", n_clusters, 1)
     if n_clusters > n_samples:
         raise UsageError(f"n_clusters={n_clusters} is more than the {n_samples} sample{'s' * (n_samples != 1)}")
+
+
+def warn_of_fewer(labels: np.ndarray, n_clusters: int | None) -> None:
+    """Warn (``ConvergenceWarning``) where a system found fewer clusters than ``n_clusters``; None asked for none."""
+    found = len(np.unique(labels))
+    if n_clusters is not None and found < n_clusters:
+        from sklearn.exceptions import ConvergenceWarning
+
+        warnings.warn(f"found {found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=3)
 
 
 def seed_of(random_state: Any) -> int:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import sparse
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from clustlib import DBC, FCN, GSNMF, JULE, DeepCluster, FCAEFeatures, datasets
 from clustlib._validation import check_parameters
@@ -98,6 +98,41 @@ def test_a_parameter_that_cannot_be_right_is_named(make, bad):
     with pytest.raises(UsageError, match=next(iter(bad))) as error:
         make(**bad).fit(DIGITS.images)
     assert "\n" not in str(error.value) and len(str(error.value)) <= 200
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (JULE(3, network={"filters": 0}), "filters"),
+        (JULE(3, network={"padding": -1}), "padding"),
+        (JULE(3, network={"blocks": True}), "blocks"),
+        (JULE(3, network={"init": "torch"}), "network takes blocks, pools"),
+        (JULE(3, network={3: 3}), "network takes"),
+        (PatchJULE(3, network={"features": 0}), "features"),
+        (PatchJULE(3, network={"batch_norm": 1}), "batch_norm"),
+        (DeepCluster(3, network_options={"kernel": 0}), "kernel"),
+        (DeepCluster(3, network_options={"width": 2}), "width"),
+        (DeepCluster(3, network_options={"front": None}), "front"),
+        (DeepCluster(3, network="vgg16", network_options={"stride": 1}), "network_options takes front, width"),
+    ],
+    ids=str,
+)
+def test_what_a_network_takes_is_looked_at_before_it_is_made(model, named):
+    with pytest.raises(UsageError, match=named) as error:
+        model.set_params(device="cpu").fit(DIGITS.images)
+    assert "\n" not in str(error.value) and len(str(error.value)) <= 200
+
+
+def test_fewer_clusters_than_asked_for_are_said():
+    repeated = np.repeat(DIGITS.images[:3], 10, axis=0)
+    with pytest.warns(ConvergenceWarning, match="found 3 clusters, fewer than n_clusters=6"):
+        deepcluster(6, n_components=4).fit(repeated)
+    features = FCAEFeatures(epochs=1, whiten=2, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="found 3 clusters, fewer than n_clusters=6"):
+        dbc(6, features=features, discriminant=False).fit(repeated)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        deepcluster(3).fit(DIGITS)
 
 
 @every

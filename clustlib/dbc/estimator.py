@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images, check_parameters, choices, integers, numbers, seed_of
+from clustlib._validation import check_images, check_parameters, choices, integers, numbers, seed_of, warn_of_fewer
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.features import FCAEFeatures, network_of
@@ -190,6 +190,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
         self.model_ = copy.deepcopy(self.features_.encoder_).to(device)
         self.history_: list[dict[str, Any]] = []
         self._train(as_tensor(X, device), seed, self._checkpoint(same), monitor)
+        warn_of_fewer(self.labels_, self.n_clusters)
         return self
 
     def _check_features(self, shape: tuple[int, ...]) -> None:

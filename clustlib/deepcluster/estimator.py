@@ -12,12 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from clustlib import _device, metrics
-from clustlib._validation import check_n_clusters, check_parameters, seed_of
+from clustlib._validation import check_n_clusters, check_options, check_parameters, seed_of, warn_of_fewer
 from clustlib.checkpoints import Checkpoint, identity
 from clustlib.deepcluster import features
 from clustlib.deepcluster.classification import Classification
 from clustlib.deepcluster.network import AlexNetSobel, VGG16Sobel
-from clustlib.deepcluster.parameters import CONSTRAINTS, number_of_clusters
+from clustlib.deepcluster.parameters import CONSTRAINTS, NETWORK_OPTIONS, number_of_clusters
 from clustlib.deepcluster.spread import spread_kmeans
 from clustlib.errors import UsageError
 from clustlib.kernels._lloyd_parts import Split
@@ -157,6 +157,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         ValueError : images of another shape or with NaN, more clusters than images, an unknown choice.
         """
         check_parameters(self)
+        check_options("network_options", self.network_options, NETWORK_OPTIONS[self.network])
         self._processes = Processes()
         if self._processes.shared and not isinstance(self.random_state, (int, np.integer)):
             raise UsageError("random_state must be an integer, the same on all processes")
@@ -174,6 +175,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             self._fit(source, labels, Checkpoint(self.checkpoint, same), after_epoch)
         self.unreadable_ = self._processes.together(source.unreadable)
+        if self._k and self._processes.rank == 0:
+            warn_of_fewer(self.labels_, self._k)
         return self
 
     def _build(self, size: int) -> ConvNet:

@@ -34,6 +34,17 @@ CONSTRAINTS: dict[str, Any] = {
     "verbose": ["boolean"],
 }
 
+_OF_ALL: dict[str, Any] = {
+    "front": CONSTRAINTS["front"],
+    "width": [numbers(0, 1, closed="right")],
+    "dropout": CONSTRAINTS["dropout"],
+}
+# what ``network_options`` may hold, by network
+NETWORK_OPTIONS: dict[str, dict[str, Any]] = {
+    "alexnet": {**_OF_ALL, "kernel": [integers(1)], "stride": [integers(1)]},
+    "vgg16": _OF_ALL,
+}
+
 
 def number_of_clusters(wanted: int | None, n_images: int) -> int:
     """The number asked for; the paper's where none is, or a tenth of the images, said, where these are fewer."""

@@ -11,11 +11,20 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_images, check_n_clusters, check_parameters, check_truth, seed_of, unit_rows
+from clustlib._validation import (
+    check_images,
+    check_n_clusters,
+    check_options,
+    check_parameters,
+    check_truth,
+    seed_of,
+    unit_rows,
+    warn_of_fewer,
+)
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
 from clustlib.jule.fit_state import noted, packed, unpacked
-from clustlib.jule.parameters import CONSTRAINTS
+from clustlib.jule.parameters import CONSTRAINTS, NETWORK
 from clustlib.jule.unrolling import Merging, clusters_after, cut, warn_of_few_steps
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
@@ -119,6 +128,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
+    _network_constraints: ClassVar[dict[str, Any]] = NETWORK
 
     def __init__(
         self,
@@ -202,6 +212,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         images or initial clusters than ``n_clusters``, a parameter that cannot be right.
         """
         check_parameters(self)
+        check_options("network", self.network, self._network_constraints)
         images = check_images(images, self.n_clusters, minimum=3, scaled=self.scaled)
         truth = check_truth(y, len(images))
         kept = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
@@ -215,6 +226,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
             state = unpacked(state)
         self._run(state, training, merging, kept, truth)
         self._read_out(state, training, merging, truth)
+        warn_of_fewer(self.labels_, self.n_clusters)
         return self
 
     def labels_at(self, n_clusters: int) -> np.ndarray:

@@ -43,3 +43,13 @@ CONSTRAINTS: dict[str, Any] = {
     "device": "no_validation",  # clustlib._device.resolve names what is wrong
     "checkpoint": [str, os.PathLike, None],
 }
+
+# what ``network`` may hold: arguments of JuleNet, and of PatchNet
+NETWORK: dict[str, Any] = {
+    "blocks": [integers(1), None],
+    "pools": [integers(0), None],
+    "padding": [integers(0)],
+    "filters": [integers(1)],
+    "features": [integers(1)],
+}
+PATCH_NETWORK: dict[str, Any] = {"filters": [integers(1)], "features": [integers(1)], "batch_norm": _SWITCH}
