@@ -8,7 +8,6 @@ not, we define the two schemas, which is all that the import needs. Compiled ope
 """
 
 import sys
-from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def _prepare() -> None:
         _library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
-class _Hook(MetaPathFinder):
+class _Hook:
     """Runs :func:`_prepare` once, just before torchvision's first import; finds nothing itself."""
 
     def find_spec(self, fullname, path=None, target=None):

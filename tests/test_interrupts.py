@@ -106,3 +106,58 @@ def test_what_is_interrupted_as_plain_python_has_no_result(book):
     assert wait_until(lambda: calls(book))
     end(run, book, signal.SIGINT)
     assert kept(book) == {}
+
+
+SWALLOWED = """
+import os, signal, subprocess, sys, time
+from clustlib.reproduce import processes
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{number})
+        time.sleep(1)
+
+processes.PATIENCE = 0.5
+processes.end_on_signals()
+print(subprocess.Popen(["sleep", "60"]).pid, flush=True)
+Swallows()
+while True:
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_interrupt_that_a_destructor_swallows_ends_the_process_all_the_same(number):
+    deaf = subprocess.run(
+        [sys.executable, "-c", SWALLOWED.format(number=number.name)],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as nohup's and a shell's background jobs
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert deaf.returncode == 128 + number
+    assert "Exception ignored in" in deaf.stderr
+    assert deaf.stderr.endswith("\ninterrupted; run the same command again to go on from here\n")
+    assert not Path(f"/proc/{int(deaf.stdout)}").exists()
+
+
+def test_a_forked_child_that_is_told_to_end_leaves_its_parent_be():
+    script = """
+import os, signal, time
+from clustlib.reproduce import processes
+processes.PATIENCE = 0.2
+processes.end_on_signals()
+heard, told = os.pipe()
+child = os.fork()
+if not child:
+    os.write(told, b"here")  # before that Python drops what it is told
+    time.sleep(60)
+os.read(heard, 4)
+os.kill(child, signal.SIGTERM)
+os.waitpid(child, 0)
+time.sleep(1)
+print("here")
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, encoding="utf-8", timeout=60)
+    assert (told.returncode, told.stdout) == (0, "here\n")

@@ -193,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as error:
         _end_all()
-        print("interrupted; run the same command again to go on from here", file=sys.stderr)
+        processes.say_interrupted()
         return getattr(error, "code", 128 + signal.SIGINT)
 
 

@@ -12,9 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+INTERRUPTED = "interrupted; run the same command again to go on from here"
+PATIENCE = 4  # seconds for an interrupted process to end by itself
 LONGEST = 10  # seconds of trying; a process that waits for a dead disk cannot be killed
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
@@ -28,16 +31,39 @@ class Ended(KeyboardInterrupt):
 
 
 def end_on_signals() -> None:
-    """Raise :class:`Ended` on the first SIGINT, SIGTERM or SIGHUP; what follows it must not disturb the clearing up."""
+    """Raise :class:`Ended` on the first SIGINT, SIGTERM or SIGHUP; what follows it must not disturb the clearing up.
+
+    An exception that is raised anywhere can be swallowed (in a destructor, a callback), and code that is not Python's
+    can keep it waiting; so a thread of its own ends what is still there after some seconds.
+    """
+    owner, (heard, told) = os.getpid(), os.pipe()
+    threading.Thread(target=_insist, args=(heard,), daemon=True).start()  # now: a signal may come as another starts
 
     def end(number: int, frame: FrameType | None) -> None:
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
+        if os.getpid() == owner:  # a forked child has no such thread, and must not wake its parent's
+            os.write(told, bytes([number]))
         raise Ended(number)
 
     for each in SIGNALS:
         if each == signal.SIGINT or signal.getsignal(each) == signal.SIG_DFL:  # nohup has SIGHUP ignored: so it stays
             signal.signal(each, end)
+
+
+def _insist(heard: int) -> None:
+    """End this process, and what it started, some seconds after it was told to."""
+    (number,) = os.read(heard, 1)
+    time.sleep(PATIENCE)
+    end_descendants()
+    say_interrupted()
+    os._exit(128 + number)
+
+
+@cache
+def say_interrupted() -> None:
+    """Print the one line of an interrupted command, once."""
+    print(INTERRUPTED, file=sys.stderr, flush=True)
 
 
 def _prctl(option: int, value: int) -> None:
