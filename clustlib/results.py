@@ -28,6 +28,9 @@ OK, UNFINISHED = "ok", "unfinished"
 NUMBERS = ("value", "seconds", "paper", "ours", "std", "difference")
 
 
+_HELD = {"paper": str, "key": str, "status": str, "seconds": (int, float), "regression": dict, "records": list}
+
+
 class ResultDamaged(OneLine, OSError):
     """A result that is half-written or none."""
 
@@ -99,10 +102,21 @@ def close(
     outcome.unlink(missing_ok=True)
 
 
+def _check(found: dict[str, Any]) -> None:
+    """Raise ``TypeError`` unless the parts of a result are of the kinds that its readers take them for."""
+    wrong = [name for name, kind in _HELD.items() if name in found and not isinstance(found[name], kind)]
+    numbers, names = found.get("regression", {}), found.get("records", [])
+    if wrong or not all(isinstance(value, (int, float)) for value in numbers.values()):
+        raise TypeError("no numbers by name")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("no names of records")
+
+
 def load(file: Path) -> Result:
     """One result. Raises :class:`ResultDamaged`."""
     found = content(file)
     try:
+        _check(found)
         for name in ("comparison", "measured"):
             frame = _frame(found.get(name) or [])
             found[name] = frame if "table" in frame else frame.assign(table=found["key"])

@@ -454,6 +454,15 @@ def test_what_has_no_notebook_any_more_is_forgotten(book):
 
 
 DAMAGED = ["[]", "", "null", "{", '"ok"', '{"key": "table-01", "comparison": 5}', '{"comparison": [1]}', "[" * 100_000]
+WRONG = [
+    '"records": 3',
+    '"records": [3]',
+    '"regression": [1]',
+    '"regression": {"a": "b"}',
+    '"status": null',
+    '"paper": 1',
+]
+DAMAGED += [f'{{"paper": "jule", "key": "table-01", "status": "ok", {pair}}}' for pair in WRONG]
 
 
 @pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))

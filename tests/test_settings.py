@@ -57,6 +57,8 @@ def test_the_default_says_the_type(text, default, value):
         ("", [0]),
         ("maybe", True),
         ("inf", 5),
+        ("1e400", 0.5),
+        ("[-1e999]", [0.5]),
         ("{a: 1}", [0]),
         ("[1]", {"a": 1}),
     ],

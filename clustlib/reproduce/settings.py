@@ -5,6 +5,7 @@ own elements are. ``null`` is None wherever the default is no text. Nothing else
 ``yes`` for a text.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def split(pairs: list[str]) -> dict[str, str]:
     """``["seeds=[0]"]`` as ``{"seeds": "[0]"}``."""
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
-            raise UsageError(f"--set takes NAME=VALUE, got {pair!r}")
+            raise UsageError(f"--set takes NAME=VALUE, got {pair[:60]!r}")
     return {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
@@ -89,7 +90,7 @@ def _scalar(text: str, default: Any) -> Any:
     if isinstance(default, int):
         return _whole(text)
     if isinstance(default, float):
-        return float(text)
+        return _number(text)
     return _any(text)
 
 
@@ -97,6 +98,14 @@ def _boolean(text: str) -> bool:
     if text.lower() not in _BOOLEANS:
         raise ValueError(text)
     return _BOOLEANS[text.lower()]
+
+
+def _number(text: str) -> float:
+    """A number; ``inf`` is one, ``1e400``, which is none of a float's, is not."""
+    number = float(text)
+    if math.isinf(number) and "inf" not in text.lower():
+        raise ValueError(text)
+    return number
 
 
 def _whole(text: str) -> int:
@@ -112,7 +121,7 @@ def _whole(text: str) -> int:
 
 def _any(text: str) -> Any:
     """A number or a truth value where ``text`` is one, else the text."""
-    for read in (int, float, lambda word: {"true": True, "false": False}[word.lower()]):
+    for read in (int, _number, lambda word: {"true": True, "false": False}[word.lower()]):
         try:
             return read(text)
         except (ValueError, KeyError):
