@@ -41,6 +41,7 @@ LEFT_ALONE = {"device", "checkpoint", "cache", "network", "network_options", "we
 LEFT_ALONE |= {"fine_tune", "n_hypotheses"}
 LARGEST = {"epochs": 2, "image_size": 40, "max_iter": 6, "n_init": 2, "kmeans_iterations": 4, "transform_iter": 4}
 PLACES = {"images", "X", "features", "pixels", "samples", "clusters", "network", "scale"}
+PLACES |= {"nowhere: "}  # the folder that one of the inputs names
 
 
 def allowed(name, rules):

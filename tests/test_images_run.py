@@ -18,6 +18,7 @@ from PIL import Image
 from clustlib.__main__ import SKIPPED, main
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
 from clustlib.images import assign, cluster_folder, load_folder, outcome
+from clustlib.images.store import Row, Store
 
 
 @pytest.fixture(autouse=True)
@@ -463,3 +464,18 @@ class TestLoadFolder:
         for i in range(3):
             photo(seed=i).convert("L").save(tmp_path / f"{i}.png")
         assert load_folder(tmp_path, 8).shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("in_between", [False, True])
+def test_a_cache_whose_disk_is_full_when_it_is_committed_loses_no_picture(tmp_path, capsys, in_between):
+    with Store(tmp_path / "cache") as store:
+        store.keep_picture(b"0", "rule", Row((None, b"vector", b"thumbnail")))
+        store.commit()
+        store._connection.execute("PRAGMA max_page_count = 4")  # as many pages as there are tables: a full disk
+        for number in range(1, 40):
+            store.keep_picture(b"%d" % number, "rule", Row((None, b"vector" * 500, b"thumbnail")))
+            if in_between:
+                store.commit()
+        store.commit()
+        assert len(dict(store.rows("rule", [b"%d" % number for number in range(40)]))) == 40
+    assert capsys.readouterr().err.count("full); features are not kept") == 1

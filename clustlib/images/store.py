@@ -44,6 +44,7 @@ class Store:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = default_file() if path is None else Path(path)
+        self._since_commit: list[tuple[str, tuple]] = []  # a full disk shows at the end of a transaction, and undoes it
         try:
             self._connection = _open(self.path)
         except sqlite3.DatabaseError as error:
@@ -99,6 +100,7 @@ class Store:
         except sqlite3.OperationalError as error:  # a full disk, or another process that writes for minutes
             self._go_to_memory(error)
             self._connection.execute(statement, values)
+        self._since_commit.append((statement, values))
 
     def commit(self) -> None:
         """Make what was written since the last call last."""
@@ -106,13 +108,17 @@ class Store:
             self._connection.commit()
         except sqlite3.OperationalError as error:
             self._go_to_memory(error)
+        self._since_commit.clear()
 
     def _go_to_memory(self, error: sqlite3.OperationalError) -> None:
         """Go on without the disk; what the open transaction held is taken along."""
         print(f"the cache {self.path} cannot be written ({error}); features are not kept", file=sys.stderr)
         memory = _open(None)
         with suppress(sqlite3.Error):
+            self._connection.rollback()
             self._connection.backup(memory)
+        for statement, values in self._since_commit:
+            memory.execute(statement, values)
         self._connection, old = memory, self._connection
         with suppress(sqlite3.Error):
             old.close()
