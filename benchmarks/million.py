@@ -35,8 +35,8 @@ NOTE = (
     "the share of the true 20 neighbours that the approximate search found, on 1,000 points that played no part in it. "
     "Each fit is a process of its own on all cores. *cells* and *HNSW* are two searches of faiss in the same points; "
     "HNSW is shown at the first width that finds .99. *NMI at* 10, 100, ... is that of the tree, cut there, with the "
-    "ten digits: at ten clusters nearly all points are in one, with so many points and so few neighbours each. *Before* is "
-    "the revision named, on the same images in this run."
+    "ten digits: at ten clusters nearly all points are in one, with so many points and so few neighbours each. "
+    "*Before* is the revision named, on the same images in this run."
 )
 SIZES = (100_000, 300_000, 1_000_000)
 BARS = {  # (work, points): {part: most}; seconds, and GB of peak memory
