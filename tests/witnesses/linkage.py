@@ -123,8 +123,7 @@ def _linkage_in_cells(X: np.ndarray, there: bool) -> dict[str, np.ndarray]:
             model = find("GraphLinkage")(4, linkage, **kept).fit(X)
             found |= _tree(f"kept.{linkage}", model.tree_) | {f"kept.{linkage}.labels": model.labels_}
             found[f"kept.{linkage}.recall"] = np.array(model.history_[0]["recall"] if there else 1.0)
-        large = {"_LARGE": 10} if hasattr(home("GraphLinkage"), "_LARGE") else {}
-        with holding(home("GraphLinkage"), **large):  # numbered otherwise, cut alike
+        with holding(home("GraphLinkage"), _LARGE=10):  # numbered otherwise, cut alike
             model = find("GraphLinkage")(4).fit(X)
             found["renumbered"] = np.stack([model.labels_at(k) for k in range(1, model.n_leaves_ + 1)])
         asked = {"method": "approximate"} if there else {}
