@@ -11,7 +11,8 @@ COMPUTING = os.environ.get("CLUSTLIB_RECOMPUTE", "never") != "never"  # the pape
 PROFILES = config.get("profiles", "quick paper").split()
 NOTEBOOKS, REPORTS = book.notebooks(), book.reports()
 
-book.forget_outdated(COMPUTING)
+if workflow.is_main_process:  # a cluster's job reads this file too, and must not take away what it is made of
+    book.forget_outdated(COMPUTING)
 
 
 def made(profile, notebooks):

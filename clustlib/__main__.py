@@ -33,6 +33,7 @@ def cluster(asked: argparse.Namespace) -> int:
         features=asked.features,
         size=asked.size,
         labels=asked.labels,
+        neighbor_method=asked.neighbours,
         seed=asked.seed,
         device=asked.device,
         out=out,
@@ -111,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--features", help="cnn (a network trained on ImageNet, the default) or pixels")
     one.add_argument("--size", type=int, metavar="PIXELS", help="side of the images where pixels are used")
     one.add_argument("--labels", help='"folders": compare with the folders that the images lie in')
+    one.add_argument("--neighbours", default="auto", help="exact, approximate, or auto: exact up to 100,000 images")
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--device", default="auto", help="auto, cpu or cuda")
     one.add_argument(

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from clustlib._arrays import shown
 from clustlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,14 +24,16 @@ def resolve(device: str = "auto") -> "torch.device":
     """
     import torch
 
+    if not isinstance(device, (str, torch.device)):
+        raise UsageError(f'device must be "auto", "cpu" or "cuda", got {shown(device)}')
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
-    except (RuntimeError, TypeError, OverflowError):
-        raise UsageError(f'device must be "auto", "cpu" or "cuda", got {device!r}') from None
+    except RuntimeError:
+        raise UsageError(f'device must be "auto", "cpu" or "cuda", got {shown(device)}') from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {device!r} is not on this machine: {torch.cuda.device_count()} CUDA devices")
+        raise UsageError(f"device {shown(device)} is not on this machine: {torch.cuda.device_count()} CUDA devices")
     return found
 
 

@@ -9,17 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from clustlib._arrays import LONGEST as _LONGEST
+from clustlib._arrays import NotNumbers, held, not_numbers, one_line, shown
 from clustlib.errors import UsageError
 
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
+_SMALLEST = {"float32": 1e-18, "float64": 1e-290}  # largest number of which so small a square is still told from 0
 _WHOLE = {np.float32: 1 << 24, np.float64: 1 << 53}  # whole numbers up to here are exact
 _FAR = 32.0  # rows further from 0 than so many times their spread lose a fifth of float32's digits in products
-_LONGEST = 200  # letters of a message
-
-
-class NotNumbers(UsageError, TypeError):
-    """Features that hold something else than numbers."""
-
 
 # ---------------------------------------------------------------- rows of features
 
@@ -52,7 +49,8 @@ def check_features(
     ------
     UsageError
         Wrong rank, empty, sparse, not numbers, NaN or infinite, so large that squared distances overflow
-        ``distances``, negative where that is not allowed, fewer samples than ``minimum`` or than ``n_clusters``.
+        ``distances`` or so small that they underflow, negative where that is not allowed, fewer samples than
+        ``minimum`` or than ``n_clusters``.
     """
     X = check_numbers(X, minimum=minimum, distances=distances, estimator=estimator, name=name)
     if nonnegative and X.min() < 0:
@@ -71,7 +69,10 @@ def check_numbers(
     reset: bool = True,
     name: str = "X",
 ) -> np.ndarray:
-    """The checks of :func:`check_features` on (n_samples, n_features) numbers, whose dtype stays what it is."""
+    """The checks of :func:`check_features` on (n_samples, n_features) numbers, whose dtype stays what it is.
+
+    ``reset=False`` is for new rows, which have the width of those of the fit and may be as small as they like.
+    """
     X = _as_array(X, estimator, reset, name)
     if len(X) < minimum:
         raise UsageError(f"{name} needs at least {minimum} samples, got {len(X)} sample{'s' * (len(X) != 1)}")
@@ -84,6 +85,8 @@ def check_numbers(
     length = int(high) - int(low) if X.dtype.kind in "iu" else max(-float(low), float(high))
     if length > _LARGEST[distances] / X.shape[1] ** 0.5:
         raise UsageError(f"{name}: features are too large: their squared distances overflow {distances}")
+    if reset and 0 < length < _SMALLEST[distances]:
+        raise UsageError(f"{name}: features are too small, at most {length:.2g}: their squared distances are lost")
     return X
 
 
@@ -91,15 +94,12 @@ def _as_array(X: Any, estimator: Any, reset: bool, name: str) -> np.ndarray:
     """scikit-learn's ``check_array``, with names and widths kept for an ``estimator``; its messages on one line."""
     from sklearn.utils.validation import check_array, validate_data
 
-    if hasattr(X, "detach"):  # a torch tensor, without importing torch
-        X = X.detach().cpu().numpy()
+    X = held(X, name)
     rules: dict[str, Any] = {"ensure_all_finite": False, "order": "C"}
     try:
         if estimator is None:
             return check_array(X, input_name=name, **rules)
         return validate_data(estimator, X, reset=reset, **rules)
-    except TypeError as error:
-        raise NotNumbers(f"{name} must hold numbers: {one_line(error)}"[:_LONGEST]) from None
     except ValueError as error:
         if "feature names" in str(error):  # scikit-learn promises this text, a list over several lines
             raise
@@ -107,11 +107,10 @@ def _as_array(X: Any, estimator: Any, reset: bool, name: str) -> np.ndarray:
         wanted = "have shape (n_samples, n_features)" if re.search(r"with dim|D array", text) else "hold numbers"
         wanted = "not be empty" if re.search(r" 0 (?:sample|feature)", text) else wanted
         raise UsageError(f"{name} must {wanted}: {text}"[:_LONGEST]) from None
-
-
-def one_line(error: Exception) -> str:
-    """The message of one of scikit-learn's errors without the array that it prints, on one line."""
-    return " ".join(re.sub(r"array=.*\nReshape", "Reshape", str(error), flags=re.DOTALL).split())
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever an object's own conversion raises
+        raise not_numbers(name, error) from None
 
 
 def origin_of(X: np.ndarray) -> np.ndarray | None:
@@ -189,8 +188,7 @@ def check_images(
         Wrong rank or shape, channels last, empty, NaN or infinite, another scale, fewer images than ``minimum`` or
         than ``n_clusters``.
     """
-    X = _held(X, shape, side)
-    X = _shaped(np.asarray(X) if not hasattr(X, "toarray") else X, shape)
+    X = _shaped(_images_of(X, shape, side), shape)
     X = np.ascontiguousarray(_on_one_scale(X) if scaled else _without_scale(X))
     if len(X) < minimum:
         raise UsageError(f"needs at least {minimum} images, got {len(X)}")
@@ -199,16 +197,20 @@ def check_images(
     return X
 
 
-def _held(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
-    """The array of a tensor, of an ``ImageSet`` or of the files of a folder."""
-    if hasattr(X, "detach"):  # a torch tensor, without importing torch
-        return X.detach().cpu().numpy()
+def _images_of(X: Any, shape: tuple[int, ...] | None, side: int) -> Any:
+    """The array of a tensor, of an ``ImageSet`` or of the files of a folder; what is sparse stays so."""
     folder = X if isinstance(X, (str, Path)) else getattr(X, "path", None)
     if isinstance(folder, (str, Path)):
         from clustlib.images.folder import images_of
 
         return images_of(folder, shape, side)
-    return getattr(X, "images", X)
+    X = held(getattr(X, "images", X), "images")
+    try:
+        return X if hasattr(X, "toarray") else np.asarray(X)
+    except MemoryError:
+        raise
+    except Exception as error:  # ragged lists, and whatever an object's own conversion raises
+        raise not_numbers("images", error) from None
 
 
 def _shaped(X: Any, shape: tuple[int, ...] | None) -> np.ndarray:
@@ -271,7 +273,7 @@ def check_parameters(estimator: Any, **values: Any) -> None:
     rules, owner = estimator._parameter_constraints, type(estimator).__name__
     for name, value in {**estimator.get_params(deep=False), **values}.items():
         if isinstance(value, (bool, np.bool_)) and "boolean" not in rules.get(name, ["boolean"]):
-            raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {value!r}")
+            raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {shown(value)}")
         try:
             validate_parameter_constraints(rules, {name: value}, owner)
         except InvalidParameterError as error:
@@ -306,7 +308,7 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         until = "on" if most is None else f"to {most}"
-        raise UsageError(f"{name} must be an integer from {least} {until}, got {value!r}"[:_LONGEST])
+        raise UsageError(f"{name} must be an integer from {least} {until}, got {shown(value)}"[:_LONGEST])
 
 
 def check_number(name: str, value: Any, *, zero: bool = False, most: float = math.inf) -> None:
@@ -315,13 +317,13 @@ def check_number(name: str, value: Any, *, zero: bool = False, most: float = mat
     if not real or not math.isfinite(value) or not 0 <= value <= most or (value == 0 and not zero):
         kind = "a finite number from 0 on" if zero else "positive and finite"
         limit = "" if most == math.inf else f", at most {most:g}"
-        raise UsageError(f"{name} must be {kind}{limit}, got {value!r}"[:_LONGEST])
+        raise UsageError(f"{name} must be {kind}{limit}, got {shown(value)}"[:_LONGEST])
 
 
 def check_choice(name: str, value: Any, known: tuple[Any, ...]) -> None:
     """Raise :class:`UsageError` unless ``value`` is one of ``known``."""
     if not (value is None or isinstance(value, str)) or value not in known:
-        raise UsageError(f"{name} must be one of {', '.join(map(str, known))}; got {value!r}"[:_LONGEST])
+        raise UsageError(f"{name} must be one of {', '.join(map(str, known))}; got {shown(value)}"[:_LONGEST])
 
 
 def check_n_clusters(n_clusters: Any, n_samples: int) -> None:

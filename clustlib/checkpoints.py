@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from clustlib import _paths
+from clustlib._arrays import shown
 from clustlib.errors import DataCorrupt, UsageError
 
 _FORMAT = 2  # 1 had no seal
@@ -148,7 +149,8 @@ class Checkpoint:
     def _differences(self, other: str) -> str:
         mine, theirs = json.loads(self._identity), json.loads(other)
         names = [name for name in sorted({*mine, *theirs}) if mine.get(name) != theirs.get(name)]
-        return ", ".join(f"{name}: {theirs.get(name)!r} there, {mine.get(name)!r} here" for name in names)[:300]
+        pairs = [(name, shown(theirs.get(name))[:24], shown(mine.get(name))[:24]) for name in names]
+        return ", ".join(f"{name}: {there} there, {here} here" for name, there, here in pairs)[:90]
 
     def remove(self) -> None:
         """Delete the file, if there is one."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from clustlib._arrays import shown
 from clustlib._validation import check_features, check_integer, check_numbers, measured_from, origin_of
 from clustlib.errors import UsageError
 
@@ -158,7 +159,7 @@ def nmi(y: Any, p: Any, average: Literal["max", "min", "geometric", "arithmetic"
         Different lengths, empty, not one-dimensional, or values that are not integers.
     """
     if not isinstance(average, str) or average not in _AVERAGES:
-        raise UsageError(f"average must be one of {', '.join(map(repr, _AVERAGES))}, got {average!r}"[:200])
+        raise UsageError(f"average must be one of {', '.join(map(repr, _AVERAGES))}, got {shown(average)}")
     counts = _contingency(y, p)
     if _equal_partitions(counts):
         return 1.0
@@ -270,7 +271,7 @@ def knn_purity(features: Any, y: Any, k: int | Sequence[int] | np.ndarray) -> fl
     _check_same_length(features, y, "features and labels")
     ks = np.atleast_1d(np.asarray(k))
     if ks.dtype.kind not in "iu" or ks.ndim != 1 or ks.size == 0 or ks.min() < 1 or ks.max() >= len(y):
-        raise UsageError(f"k must be between 1 and {len(y) - 1} (samples - 1), got {k!r}")
+        raise UsageError(f"k must be between 1 and {len(y) - 1} (samples - 1), got {shown(k)}")
     same = y[_neighbours(features, int(ks.max()))] == y[:, None]
     shares = np.cumsum(same.sum(axis=0))[ks - 1] / (len(y) * ks)
     return float(shares[0]) if np.ndim(k) == 0 else shares
@@ -316,7 +317,10 @@ def one_nn_error(
     _check_same_length(train, known, "training features and labels")
     if test_features is None:
         return float(np.mean(known[_neighbours(train, 1)[:, 0]] != known))
-    test, truth = check_numbers(test_features, name="test_features"), _check_labels(test_labels, "test labels")
+    test, truth = (
+        check_numbers(test_features, reset=False, name="test_features"),
+        _check_labels(test_labels, "test labels"),
+    )
     _check_same_length(test, truth, "test features and labels")
     if train.shape[1] != test.shape[1]:
         raise ValueError(f"training and test features differ in width: {train.shape[1]} and {test.shape[1]}")

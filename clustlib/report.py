@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 
 import pandas as pd
@@ -91,6 +92,18 @@ def verdicts(
 
     ``fresh`` cells replace the saved ones.
     """
+    if fresh is None and key is None:
+        return list(_saved_verdicts(paper, profile, results.state(profile, paper)))
+    return _evaluated(paper, profile, fresh or {}, key)
+
+
+@cache
+def _saved_verdicts(paper: str, profile: str, _state: tuple) -> list[Verdict]:
+    """Kept, since the dashboard asks three times; ``_state`` tells whether a result has changed meanwhile."""
+    return _evaluated(paper, profile, {}, None)
+
+
+def _evaluated(paper: str, profile: str, fresh: dict[str, pd.DataFrame], key: str | None) -> list[Verdict]:
     saved: dict[str, pd.DataFrame] = {}
     for result in results.read(profile, paper):
         if len(result.measured):
@@ -99,7 +112,7 @@ def verdicts(
     needed = {name for claim in chosen for name in claim.tables}
     cells = {
         name: published.with_readings(frame.dropna(subset=["value"]), paper, name)
-        for name, frame in {**saved, **(fresh or {})}.items()
+        for name, frame in {**saved, **fresh}.items()
         if name in needed
     }
     return [published.evaluate(claim, cells, paper) for claim in chosen]

@@ -113,7 +113,16 @@ def load(file: Path) -> Result:
 
 def read(profile: str, paper: str | None = None) -> list[Result]:
     """The results of every notebook that has run in a profile, in the order of paper and key."""
-    return [load(file) for file in sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json"))]
+    return [load(file) for file in _files(profile, paper)]
+
+
+def state(profile: str, paper: str | None = None) -> tuple[tuple[str, int, int], ...]:
+    """What tells a profile's results from those of another time: each file's path, time of change and size."""
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in _files(profile, paper))
+
+
+def _files(profile: str, paper: str | None) -> list[Path]:
+    return sorted((_paths.build(profile) / "results").glob(f"{paper or '*'}/*.json"))
 
 
 def outcome(result: Result) -> str:

@@ -9,8 +9,8 @@ clustlib; each is followed to its definition, and so on. A run on the CPU does n
 ``if on_gpu(...):`` (see :mod:`clustlib._device`). What is reached only through strings
 (``"clustlib.cluster.kmeans:KMeans"``) is followed on request, for registries that name their entries that way.
 
-A mark says what is computed, not how it is told: docstrings, comments, layout, annotations, the texts of errors and
-warnings, and the module in which a definition stands do not count.
+A mark says what is computed, not how it is told: docstrings, comments, layout, annotations, the names of a function's
+local variables, the texts of errors and warnings, and the module in which a definition stands do not count.
 """
 
 import ast
@@ -18,7 +18,7 @@ import copy
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,9 @@ _NOT_COMPUTING = tuple(
 )
 # Lists of rows and of settings: what a run uses of them is among its roots, by name or as text
 _LISTS = re.compile(rf"^{PACKAGE}\.\w+\.(rows|choices)$")
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_SCOPES += (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)  # type: ignore[assignment]
+_SEES_NAMES = {"locals", "vars", "eval", "exec", "dir"}
 _NEIGHBOURHOOD = 2  # how far around a definition its label looks: it names what it uses, and what that uses
 
 
@@ -75,7 +78,7 @@ class _OnCpu(ast.NodeTransformer):
 
 
 class _AsComputed(ast.NodeTransformer):
-    """Leaves what decides a result: no docstring, no annotation, no text of an error or a warning."""
+    """Leaves what decides a result: no docstring, annotation, local name, text of an error or a warning."""
 
     def _body(self, node: ast.AST) -> ast.AST:
         self.generic_visit(node)
@@ -87,7 +90,7 @@ class _AsComputed(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
-        return self._body(node)
+        return _numbered_locals(self._body(node))
 
     visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
     visit_ClassDef = _body
@@ -120,11 +123,54 @@ class _AsComputed(ast.NodeTransformer):
         return node
 
 
+def _own_scope(function: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function's body that are no inner function, class or comprehension's."""
+    pending = list(function.body)  # type: ignore[attr-defined]
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, _SCOPES):
+            yield node
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def _held_as_texts(function: ast.AST) -> Iterator[str]:
+    """Names that a function's tree holds as texts: they stay, for no number would follow them everywhere."""
+    for node in ast.walk(function):
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            yield from node.names
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).split(".")[0]
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ExceptHandler)) and node.name:
+            yield node.name
+
+
+def _numbered_locals(function: ast.AST) -> ast.AST:
+    """A function with numbers for the names of its local variables, in the order in which they are first met.
+
+    A name gets its number everywhere in the body, so that what was bound together stays so; numbers that an inner
+    function has been given are left to it. A function that can see its own names keeps them.
+    """
+    body = [node for statement in function.body for node in ast.walk(statement)]  # type: ignore[attr-defined]
+    names = {node.id for node in body if isinstance(node, ast.Name)}
+    if names & _SEES_NAMES or any(isinstance(node, (ast.ClassDef, ast.Match)) for node in body):
+        return function
+    stored = {n.id for n in _own_scope(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    free, taken = stored - set(_held_as_texts(function)), sum(name.startswith("$") for name in names)
+    numbers: dict[str, str] = {}
+    for node in body:
+        if isinstance(node, ast.Name) and node.id in free:
+            node.id = numbers.setdefault(node.id, f"${taken + len(numbers)}")
+    return function
+
+
 def _without_places(text: str) -> str:
     """``"clustlib.cluster.kmeans:KMeans"`` as ``":KMeans"``: where a definition stands does not count."""
     return _PLACE.sub(":", text)
 
 
+@cache
 def computes(module: str) -> bool:
     """Whether a module's definitions count in a mark."""
     return not _LISTS.match(module) and not any(f"{module}.".startswith(f"{name}.") for name in _NOT_COMPUTING)
@@ -361,17 +407,7 @@ class Code:
         return sorted({module.path for module in modules if module})
 
 
-class _Running:
-    """The running package's code, read when it is first asked for."""
-
-    @cached_property
-    def code(self) -> Code:
-        return Code()
-
-
-_RUNNING = _Running()
-
-
+@cache
 def running() -> Code:
-    """The definitions of the running package."""
-    return _RUNNING.code
+    """The definitions of the running package, read when they are first asked for."""
+    return Code()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from evidence import touched, written
 from small_book import lay_out
 
 from clustlib import _paths
@@ -20,6 +21,15 @@ hypothesis.settings.load_profile("fixed")
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are named by their argument: a file made at collection may hold the time of day, and an id must not."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def evidence():
+    """The ledger and the records of the checkout that the tests run in are left as they are."""
+    before = written(ROOT / "book" / "records")
+    yield
+    changed = touched(ROOT / "book" / "records", before)
+    assert not changed, f"a test wrote into the evidence: {changed[:5]}"
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ def judged(tmp_path, monkeypatch):
         monkeypatch.setattr(carrying, "worktree", lambda revision: _Nothing())
         monkeypatch.setattr(carrying, "_records", lambda: records)
         monkeypatch.setattr(carrying, "ledger", lambda: Ledger(tmp_path / "equivalences.json"))
-        revisions = iter((before, after))
+        revisions = iter((after, before))
         monkeypatch.setattr(carrying, "_seen", lambda *_: next(revisions))
-        monkeypatch.setattr(carrying, "_rewritten", lambda *_: {})
+        monkeypatch.setattr(carrying, "_writes_other_marks", lambda tree: False)
         asked = []
 
         def judge(old, new, changed, runner):

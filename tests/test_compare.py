@@ -371,7 +371,9 @@ def test_coverage_is_said_in_words(paper):
     assert said("mnist") == "holds on 1 of the paper's 2 sets"
     assert said("mnist", "usps") == "partly on 1 of the paper's 2 sets; 1 stand-in"
     assert said("usps") == "fails on 1 stand-in alone"
-    assert said("mnist", network="a small one") == "holds on 1 stand-in alone"
+    assert said("mnist", network="a small one") == "holds on 1 of the paper's 2 sets through another network"
+    both = "partly on 1 of the paper's 2 sets through another network; 1 stand-in"
+    assert said("mnist", "usps", network="a small one") == both
     assert said("mnist", tables=("fig-01",)) == "holds on mnist"  # no numbers are printed
     assert said("coil-20") == "not run"
 

@@ -34,7 +34,8 @@ from clustlib.errors import DataCorrupt, DataMissing, UsageError
 STREAMED = ["imagenet", "yfcc100m", "voc2007", "voc2012", "places", "oxford5k", "paris6k"]
 LOADED = [
     *("digits", "mnist", "mnist-test", "usps", "coil-20", "cmu-pie", "umist", "olivetti"),
-    *("cifar-10", "cifar-10-train", "flowers-17", "scene-15", "imagenette", "imagenette-val", "fashion-mnist"),
+    *("cifar-10", "cifar-10-train", "flowers-17", "scene-15", "imagenette", "imagenette-val"),
+    *("fashion-mnist", "fashion-mnist-test"),
 ]
 SUPPLIED = [
     *("usps-11000", "coil-100", "frgc", "ytf", "lfw", "umist-112x92", "flowers-102", "cub-200", "mit-67"),
@@ -1111,6 +1112,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable]:
         ("imagenette", (9469, 3, 64, 64), 858, 993),
         ("imagenette-val", (3925, 3, 160, 160), 357, 419),
         ("fashion-mnist", (70000, 1, 28, 28), 7000, 7000),
+        ("fashion-mnist-test", (10000, 1, 28, 28), 1000, 1000),
     ],
 )
 def test_real_sets(name: str, shape: tuple[int, ...], smallest: int, largest: int, real: Callable) -> None:

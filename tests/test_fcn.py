@@ -1,5 +1,8 @@
 """FCN: networks, features kept by content, the baselines, the alternation with the last hidden layer."""
 
+import io
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +14,9 @@ from clustlib.fcn import extraction as features
 from clustlib.fcn.ensemble_projection import EnsembleProjection
 from clustlib.fcn.extraction import extract
 from clustlib.fcn.linear_autoencoder import LinearAutoencoder
-from clustlib.fcn.network import EfficientNetLite0
-from clustlib.fcn.weights import pretrained, weights_file
+from clustlib.fcn.network import EfficientNetLite0, EfficientNetLite2, SqueezeNet
+from clustlib.fcn.weight_files import ArraysOnly, checked, weights_file
+from clustlib.fcn.weights import pretrained
 from clustlib.kernels.gsnmf import Penalty, Statistics, update_basis, update_coefficients
 from clustlib.transfer import svm_accuracy
 
@@ -30,7 +34,7 @@ def images() -> np.ndarray:
 def small(**settings) -> FCN:
     """An FCN that takes a second: random weights, tiny images, few components."""
     wanted = {"weights": "random", "size": 32, "n_components": 6, "max_iter": 5, "tol": 0, "transform_iter": 10}
-    return FCN(**{**wanted, "batch_size": 8, "epochs": 3, "random_state": 0, **settings})
+    return FCN(**{**wanted, "init": "nndsvd", "batch_size": 8, "epochs": 3, "random_state": 0, **settings})
 
 
 class TestNetworks:
@@ -41,6 +45,17 @@ class TestNetworks:
             assert inner.shape == (2, 320, 7, 7)
             assert network.head(inner).shape == (2, network.n_features)
         assert sum(value.numel() for value in network.parameters()) == 3_371_008  # 4.65 M less the classifier's 1.28 M
+
+    @pytest.mark.parametrize(
+        ("make", "inner", "values"), [(EfficientNetLite2, (352, 7, 7), 4_811_072), (SqueezeNet, (64, 13, 13), 722_496)]
+    )
+    def test_the_other_networks_have_the_shapes_of_theirs(self, make, inner, values):
+        network = make().eval()
+        with torch.inference_mode():
+            found = network.trunk(torch.zeros(2, 3, 224, 224))
+            assert found.shape == (2, *inner)
+            assert network.head(found).shape == (2, network.n_features)
+        assert sum(value.numel() for value in network.parameters()) == values
 
     def test_same_padding_is_tensorflows(self):
         from clustlib.fcn.network import SameConv2d
@@ -75,6 +90,37 @@ class TestNetworks:
         assert found.shape == (2, 1280) and found.min() >= 0 and 0 < found.max() <= 6
         np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
+    @pytest.mark.parametrize("name", ["efficientnet-lite2", "squeezenet"])
+    def test_imagenet_weights_of_the_other_packages(self, name):
+        """A photograph's colours reach the network in its order: swapped, the activations are others."""
+        try:
+            weights_file(name)
+        except DataMissing as error:
+            pytest.skip(str(error))
+        network = pretrained(name)
+        image = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8)
+        found, swapped = (extract(x, network, size=64) for x in (image, image[:, ::-1].copy()))
+        assert found.shape == (1, network.n_features) and found.min() >= 0 and found.max() > 0
+        assert np.abs(found - swapped).max() > 0.05
+
+    def test_keras_kernels_become_ours(self):
+        """(height, width, in, out) to (out, in, height, width), and of the first layer blue first to red first."""
+        from clustlib.fcn.weights import _from_keras
+
+        network = SqueezeNet()
+        shapes = [value.shape for value in network.state_dict().values()]
+        names = ["conv1"] + [f"fire{i}/{p}" for i in range(2, 10) for p in ("squeeze1x1", "expand1x1", "expand3x3")]
+        random = np.random.default_rng(0)
+        stored = {
+            name: [random.random(tuple(shape[i] for i in (2, 3, 1, 0)), np.float32), random.random(bias, np.float32)]
+            for name, shape, bias in zip(names, shapes[::2], shapes[1::2], strict=True)
+        }
+        network.load_state_dict(_from_keras({**dict(reversed(stored.items())), "conv10": [np.zeros(1)]}, network))
+        first, third = network.below[0].weight, network.last[1].weight
+        assert first[5, 0, 1, 2] == stored["conv1"][0][1, 2, 2, 5]
+        assert third[7, 3, 1, 2] == stored["fire9/expand3x3"][0][1, 2, 3, 7]
+        assert network.squeeze.bias[4] == stored["fire9/squeeze1x1"][1][4]
+
     def test_vgg16_with_random_weights_runs_the_papers_path(self):
         network = pretrained("vgg16", weights="random")
         inner = extract(np.full((1, 1, 28, 28), 200, np.uint8), network, size=32, hidden=True)
@@ -89,12 +135,37 @@ class TestNetworks:
             pretrained("vgg16")
         file = weights_file_of_vgg(tmp_path)
         file.write_bytes(b"not a file of torch")
-        with pytest.raises(DataCorrupt, match="vgg16"):
+        with pytest.raises(DataCorrupt, match=r"vgg16 \(its SHA-256 begins with"):
             pretrained("vgg16")
         with pytest.raises(ValueError, match="network must be"):
             pretrained("resnet")
         with pytest.raises(ValueError, match="weights must be"):
             pretrained(weights="places")
+
+    def test_a_changed_byte_of_a_package_is_one_line(self, tmp_path, monkeypatch):
+        package = tmp_path / "ndf" / "example_models" / "weights"
+        package.mkdir(parents=True)
+        (tmp_path / "ndf" / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(DataMissing, match="no weights of SqueezeNet"):
+            checked("squeezenet")
+        (package / "squeezenet_weights.pkl").write_bytes(pickle.dumps({"conv1": []}))
+        with pytest.raises(DataCorrupt, match="squeezenet") as error:
+            pretrained("squeezenet")
+        assert "\n" not in str(error.value)
+
+    def test_a_pickle_names_nothing_but_arrays(self):
+        arrays = {"a": [np.arange(6.0, dtype=np.float32).reshape(2, 3), np.float32(2) * np.ones(2)]}
+        found = ArraysOnly(io.BytesIO(pickle.dumps(arrays, protocol=3))).load()
+        np.testing.assert_array_equal(found["a"][0], arrays["a"][0])
+
+        class Harm:
+            def __reduce__(self):
+                return (exec, ("raise SystemExit",))
+
+        for harm in (Harm(), np.random.RandomState(0), np.float64):
+            with pytest.raises(pickle.UnpicklingError, match="is no array"):
+                ArraysOnly(io.BytesIO(pickle.dumps(harm, protocol=3))).load()
 
 
 def weights_file_of_vgg(home):
@@ -176,9 +247,48 @@ class TestFCN:
         model = small(n_clusters=3).fit(images)
         X = unit_rows(extract(images, network, size=32))
         expected = GSNMF(6, max_iter=5, tol=0, transform_iter=10).fit(X)
-        np.testing.assert_array_equal(model.embedding_, expected.embedding_)
+        np.testing.assert_array_equal(model.factorisation_.embedding_, expected.embedding_)
+        np.testing.assert_array_equal(model.embedding_, expected.transform(X))
         np.testing.assert_array_equal(model.transform(images), expected.transform(X))
         assert set(model.labels_) <= {0, 1, 2} and len(model.labels_) == len(images)
+        np.testing.assert_array_equal(model.predict(images), model.labels_)
+
+    def test_the_activations_clusters_stand_beside_its_own(self, images, network):
+        from clustlib._validation import unit_rows
+        from clustlib.cluster.kmeans import KMeans
+
+        model = small(n_clusters=3, compare="coefficients").fit(images)
+        of = {line["of"]: line for line in model.history_ if line["stage"] == "cluster"}
+        plain = KMeans(3, random_state=0).fit(unit_rows(extract(images, network, size=32)))
+        np.testing.assert_array_equal(of["activations"]["labels"], plain.labels_)
+        assert of["activations"]["inertia"] == pytest.approx(plain.inertia_)
+        np.testing.assert_array_equal(of["coefficients"]["labels"], model.labels_)
+        assert list(of) == ["activations", "coefficients"]
+        assert not [line for line in small().fit(images).history_ if line["stage"] == "cluster"]
+
+    def test_the_span_is_the_projection_on_the_basis(self):
+        """What the basis spans is what least squares makes of the activations."""
+        features = np.random.default_rng(0).random((40, 12), dtype=np.float32)
+        model = small(n_clusters=3, n_components=5).fit_features(features)
+        X, W = features / np.linalg.norm(features, axis=1, keepdims=True), model.factorisation_.components_
+        projected = X @ np.linalg.pinv(W) @ W
+        projected /= np.linalg.norm(projected, axis=1, keepdims=True)
+        rows = model._rows(features)
+        np.testing.assert_allclose(rows @ rows.T, projected @ projected.T, atol=1e-4)
+        assert model.cluster_centers_.shape == (3, 5) and model.history_[-1]["of"] == "span"
+
+    def test_components_fit_the_images_and_the_activations(self):
+        features = np.random.default_rng(0).random((50, 12), dtype=np.float32)
+        for images, wanted in ((50, 3), (2, 2)):
+            assert small(n_components=None).fit_features(features[:images]).embedding_.shape == (images, wanted)
+        for images, asked in ((50, 13), (10, 11)):
+            with pytest.warns(UserWarning, match="condenses nothing"):
+                small(n_components=asked).fit_features(features[:images])
+
+    def test_as_many_components_as_fit_are_no_reason_to_warn(self, recwarn):
+        features = np.random.default_rng(0).random((10, 12), dtype=np.float32)
+        small(n_components=10).fit_features(features)
+        assert not [warning for warning in recwarn if "condenses" in str(warning.message)]
 
     def test_fine_tuning_trains_the_last_hidden_layer_only(self, images):
         model = small(fine_tune=True).fit(images)

@@ -82,6 +82,13 @@ class TestRows:
         assert len(made["labels_kmeans"]) == len(made["labels_sc"]) == 120
         assert made["dimension"] == {"CNN": 64, "EP-CNN": 60}.get(method, 8)
 
+    def test_other_numbers_of_clusters(self, book, monkeypatch):
+        monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
+        found = fcn.runs.clustering.cluster_into_k("digits", "CNN", cnn="pixels", n_images=120)
+        assert len(found) == 4 * len(fcn.runs.clustering.SHARES_OF_K)
+        assert found["accuracy_kmeans_at_0.5"] <= 0.6  # five clusters are right for at most five of ten classes
+        assert 0.5 < found["nmi_sc_at_1.25"] <= 1
+
     def test_a_finished_fit_leaves_no_checkpoint(self, book, monkeypatch):
         monkeypatch.setattr("clustlib.fcn.gsnmf._SAVE_SECONDS", 0)
         saved = []
@@ -130,6 +137,77 @@ class TestRows:
     def test_bad_parameters_are_refused_before_work(self, bad, message):
         with pytest.raises(UsageError, match=message):
             fcn.runs.clustering.cluster_features.check(**{"dataset": "digits", "method": "CNN", **bad})
+
+
+HOW = {"cnn": "pixels", "n_images": 120, "n_components": 8, "max_iter": 5}
+
+
+class TestEncoding:
+    @pytest.fixture(autouse=True)
+    def _kept(self, book, monkeypatch):
+        monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
+
+    @pytest.mark.parametrize("method", ["GSNMF-FCN-OTS", "NMF-FCN"])
+    def test_it_is_the_run_of_the_tables_with_as_many_updates(self, method):
+        coded = fcn.runs.encoding.encode_features("digits", method, 1, updates="0 3", **HOW)
+        usual = fcn.runs.clustering.cluster_features("digits", method, 1, transform_iter=3, **HOW)
+        for name in (*fcn.views.METRICS, "zeros"):
+            assert coded[f"{name}_after_3"] == usual[name]
+        assert coded["components_after_0"] > coded["components_after_3"]
+
+    def test_only_a_random_start_is_drawn_anew(self):
+        made = [
+            fcn.runs.encoding.encode_features("digits", "NMF-FCN", seed, updates="1", init=init, **HOW)
+            for init in ("nndsvd", "random")
+            for seed in (0, 1)
+        ]
+        components = [found["components_after_1"] for found in made]
+        assert components[0] == components[1] and components[2] != components[3]
+
+    @pytest.mark.parametrize("updates", ["", "1 x", "-1", "1.5"])
+    def test_numbers_of_updates_are_checked(self, updates):
+        with pytest.raises(UsageError, match="updates must be"):
+            fcn.runs.encoding.encode_features.check("digits", "NMF-FCN", updates=updates)
+
+    def test_a_plain_row_stands_beside_every_number(self):
+        seen = {"profile": "quick", "recompute": "all", "seed": [0]}
+        grid = fcn.runs.encoding.by_dataset
+        how = {"datasets": ["digits"], "images_at_most": {"digits": 120}, "cnn": "pixels", "n_components": 8, **seen}
+        plain = {"CNN": grid(fn=fcn.runs.clustering.cluster_features, method="CNN", **how)}
+        coded = {"NMF-FCN": grid(method="NMF-FCN", updates="0 2", max_iter=5, **how)}
+        cells = fcn.views.by_updates(coded, plain, "0 2", by_network=True)
+        shown = fcn.views.scores_by_updates(cells, "nmi_kmeans", "0 2")
+        assert list(shown.index) == [("digits (pixels, 120 images)", name) for name in ("CNN", "NMF-FCN")]
+        assert shown.loc[shown.index[0]].nunique() == 1 and shown.loc[shown.index[1]].nunique() == 2
+        gained = fcn.views.gains_by_network(cells, "nmi_kmeans", "0 2", "NMF-FCN", "CNN")
+        assert list(gained.index) == ["pixels"]
+        assert gained.iloc[0].tolist() == pytest.approx((shown.iloc[1] - shown.iloc[0]).tolist())
+
+
+class TestFolders:
+    def test_a_small_folder_has_the_first_classes_and_images(self, loaded):
+        loaded(image_set("digits", 40, 5))
+        part = fcn.runs.defaults.chosen("digits", 2, 3, None)
+        assert part.labels.tolist() == [0, 1, 0, 1, 0, 1]
+        assert len(fcn.runs.defaults.chosen("digits", None, None, 30).labels) == 30
+
+    def test_both_clusterings_are_of_the_same_activations(self, loaded, monkeypatch):
+        images = image_set("digits", 60, 3)
+        loaded(images)
+        centres = np.eye(3, 12, dtype=np.float32)[images.labels]
+        noisy = centres + 0.05 * np.random.default_rng(0).random((60, 12), dtype=np.float32)
+        monkeypatch.setattr(protocol, "features", lambda *_, **__: noisy)
+        monkeypatch.setattr("clustlib.fcn.weights.pretrained", lambda *_: None)
+        found = fcn.runs.defaults.cluster_a_folder("digits")
+        assert found["accuracy"] == found["accuracy_activations"] == found["nmi"] == 1
+        assert found["dimension"] == 3 and found["images"] == 60
+
+    def test_a_part_is_named_with_its_images(self):
+        whole = {"dataset": "flowers-17", "seed": 0, "n_classes": None, "n_per_class": None}
+        part = {**whole, "n_classes": 6, "n_per_class": 40}
+        cells = fcn.views.folders(records.Runs([records.Missing(p, "no record yet") for p in (whole, part)]))
+        assert list(cells["dataset"].unique()) == ["flowers-17", "flowers-17 (240 images)"]
+        assert list(cells["method"].unique()) == ["FCN(k)", "k-means on the activations"]
 
 
 class TestTables:

@@ -14,7 +14,7 @@ from clustlib import JULE, datasets, metrics
 from clustlib._validation import unit_rows
 from clustlib.errors import UsageError
 from clustlib.jule.fit_state import principal_components
-from clustlib.jule.unrolling import clusters_after, cut, standing_out
+from clustlib.jule.unrolling import clusters_after, cut
 from clustlib.kernels import KnnGraph, MergeTree, graph_linkage, initial_clusters
 
 DIGITS = datasets.load("digits").take(300, 0)
@@ -115,14 +115,6 @@ def test_the_number_of_clusters_can_be_left_open():
     assert model.labels_at(7).max() == 6
 
 
-def test_the_number_that_stands_out():
-    children = np.array([[0, 1], [2, 3], [4, 5], [6, 7]])
-    tree = MergeTree(np.arange(5, dtype=np.int32), children, np.array([0.9, 0.8, 0.1, 0.09]), np.array([2, 2, 3, 5]))
-    assert standing_out(tree) == 3  # after the second of four merges
-    nothing_left = MergeTree(tree.initial, children, np.array([0.9, 0.8, 0.7, 0.0]), tree.sizes)
-    assert standing_out(nothing_left) == 2
-
-
 def test_small_clusters_take_no_place_in_the_result():
     children = np.array([[0, 1], [2, 3], [5, 6], [4, 7]])  # leaf 4, one far sample, is merged last
     tree = MergeTree(np.repeat(np.arange(5, dtype=np.int32), [4, 4, 4, 4, 1]), children, np.ones(4), np.ones(4))
@@ -137,7 +129,7 @@ def test_throughout_a_small_cluster_takes_no_place_after_any_period(small, small
     children = np.array([[0, 1], [2, 3], [5, 6], [4, 7]])  # leaf 4, one far sample, is merged last
     tree = MergeTree(np.repeat(np.arange(5, dtype=np.int32), [40, 40, 40, 40, 1]), children, np.ones(4), np.ones(4))
     features = np.concatenate([np.repeat([[0.0], [1.0], [8.0], [9.0]], 40, axis=0), [[7.0]]]).astype(np.float32)
-    merging = SimpleNamespace(graph=lambda rows: None, tree=lambda *given: tree)
+    merging = SimpleNamespace(graph=lambda rows: None, tree=lambda *given: tree, recall=lambda *given: {})
     state = {
         "n_clusters": 5,
         "labels": tree.initial,
@@ -173,6 +165,7 @@ def test_without_a_rescue_a_cluster_nobody_answers_takes_a_place_in_the_result()
         {"gamma": 1.0, "gradient": "released", "dampening": 0.9},
         {"criterion": "released", "update": "released_fast", "isolated": "released", "chains": "released"},
         {"negatives": "nearest", "n_negatives": 5, "criterion": "affinity", "isolated": "keep"},
+        {"negatives": "random", "margin": None},
         {"train_first": False, "train_last": True, "reset_rate": True},
         {"statistics": "batch", "init": "torch", "precision": "bfloat16"},
     ],
@@ -182,6 +175,22 @@ def test_every_switch_runs_and_changes_something(switches):
     model = JULE(10, **switches, **FAST).fit(DIGITS.images)
     assert len(set(model.labels_)) == 10
     assert not np.array_equal(model.embedding_, JULE(10, **FAST).fit(DIGITS.images).embedding_)
+
+
+def test_a_fit_of_too_few_steps_says_so():
+    with pytest.warns(UserWarning, match="takes 9 steps in all; more epochs or a smaller unrolling_rate"):
+        JULE(10, **FAST).fit(DIGITS.images)
+
+
+@pytest.mark.parametrize("start, most", [("kmeans", 75), ("singletons", 300)])
+def test_other_starts_of_section_3_6(fitted, start, most):
+    first, again, other = (
+        JULE(10, start=start, random_state=seed, **FAST).fit(DIGITS.images, DIGITS.labels) for seed in (0, 0, 1)
+    )
+    assert 10 < first.history_[0]["n_clusters"] <= most
+    assert first.history_[0]["n_clusters"] != fitted.history_[0]["n_clusters"]
+    assert np.array_equal(first.labels_, again.labels_) and not np.array_equal(first.labels_, other.labels_)
+    assert len(np.unique(first.labels_)) == 10
 
 
 def test_training_last_learns_from_the_final_clusters():

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from evidence import touched, written
 
 from clustlib.errors import RecordCorrupt
 from clustlib.records import freshness
@@ -102,3 +103,22 @@ def test_a_records_state(path, monkeypatch, sources, now, gpu, state):
 def test_a_record_whose_function_is_gone_is_stale(path, monkeypatch):
     monkeypatch.setattr(freshness, "ledger", lambda: Ledger(path))
     assert freshness.judge(a_record("a", False)).state == "stale"
+
+
+@pytest.mark.parametrize("damage", ["append", "rewrite", "remove", "none"])
+def test_what_watches_over_the_ledger_sees_a_test_that_writes_into_it(tmp_path, damage):
+    path = tmp_path / "book" / "equivalences.json"
+    path.parent.mkdir()
+    filled(path)
+    before = written(tmp_path)
+    if damage == "append":
+        Ledger(path).append(entry({"a": "b"}))
+    elif damage == "rewrite":  # with the bytes that it had
+        path.write_bytes(path.read_bytes())
+    elif damage == "remove":
+        path.unlink()
+    assert touched(tmp_path, before) == ([] if damage == "none" else [str(path)])
+
+
+def test_every_test_runs_under_that_watch(request):
+    assert "evidence" in request.fixturenames

@@ -9,8 +9,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
-from clustlib import cluster, kernels
+from clustlib import GSNMF, cluster, kernels
 from clustlib._validation import measured_from, origin_of
+from clustlib.errors import UsageError
 from clustlib.kernels.differences import mend
 from clustlib.kernels.linkage.isolated import Centroids, cheapest_by_ward
 from clustlib.kernels.whitening import pca_whiten
@@ -175,6 +176,59 @@ def test_differences_of_integers_at_both_ends_of_their_range():
 def test_scores_of_an_svm_do_not_change_with_the_unit():
     rows, labels = BLOBS - [2, 4], np.repeat([0, 1, 2], 10)
     assert svm_accuracy(rows * 1e-15, labels, rows * 1e-15, labels) == svm_accuracy(rows, labels, rows, labels)
+
+
+@each_estimator
+@pytest.mark.parametrize("unit", [1e-170, 1e-80, 1e-40, 1e-23, 1e-19])
+def test_rows_too_small_for_their_squares_are_refused_or_clustered_right(estimator, unit):
+    try:
+        found = estimator.fit_predict(BLOBS * unit)
+    except UsageError as error:
+        assert "features are too small" in str(error) and len(str(error)) <= 200
+    else:
+        assert isinstance(estimator, cluster.AverageLinkage)
+        assert same_partition(found, np.repeat([0, 1, 2], 10))
+
+
+def test_new_rows_may_be_as_small_as_they_like():
+    model = cluster.KMeans(3, random_state=0).fit(BLOBS)
+    assert set(model.predict(BLOBS[:10] * 1e-30)) == {model.predict([[0.0, 0.0]])[0]}
+    assert one_nn_error(BLOBS, np.repeat([0, 1, 2], 10), BLOBS[:10] * 1e-30, np.zeros(10, int)) == 0
+
+
+@pytest.mark.parametrize("unit", [2.0**-170, 2.0**170])
+@pytest.mark.parametrize("method", ["scipy", "low_memory"])
+def test_average_linkage_is_the_same_tree_in_any_unit(method, unit):
+    tree, other = (cluster.AverageLinkage(3, method=method).fit(BLOBS * u).linkage_matrix_ for u in (1.0, unit))
+    np.testing.assert_array_equal(other[:, [0, 1, 3]], tree[:, [0, 1, 3]])
+    np.testing.assert_allclose(other[:, 2] / unit, tree[:, 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "grows"),
+    [
+        (cluster.LocalityPreservingNMF(3, n_neighbors=4, n_init=2, max_iter=30, random_state=0), "embedding_"),
+        (cluster.LocalityPreservingNMF(3, variant="released", n_init=2, random_state=0), "embedding_"),
+        (cluster.DeepSemiNMF(3, layers=(2,), max_iter=30, random_state=0), None),
+    ],
+)
+def test_factorisations_have_no_floor_that_small_rows_fall_under(model, grows):
+    rows = np.abs(BLOBS) / 16
+    unit = 2.0**-40
+    near, far = (clone(model).fit(rows * u) for u in (1.0, unit))
+    np.testing.assert_array_equal(far.labels_, near.labels_)
+    if grows:
+        np.testing.assert_allclose(far.embedding_ / unit, near.embedding_, rtol=1e-4, atol=1e-6)
+    else:
+        np.testing.assert_allclose(far.embedding_, near.embedding_, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(far.factors_[0] / unit, near.factors_[0], rtol=1e-3, atol=1e-5)
+    size = "objective" if grows else "residual"
+    assert far.history_[0][size] == pytest.approx(near.history_[0][size] * unit, rel=1e-3)
+
+
+def test_a_penalty_that_leaves_nothing_is_told():
+    with pytest.warns(ConvergenceWarning, match="the coefficients vanish: l1=0.05 is too large for features"):
+        GSNMF(3, init="random", random_state=0, device="cpu").fit(np.abs(BLOBS) * 1e-6)
 
 
 # ------------------------------------------------------------------ fewer clusters than asked

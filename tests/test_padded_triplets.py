@@ -34,9 +34,9 @@ def test_the_same_loss_and_gradient_for_the_same_random_numbers(labels, n_negati
 
 
 @pytest.mark.parametrize("gradient", ["exact", "released"])
-@pytest.mark.parametrize("gamma", [1.0, 2.0])
-def test_the_released_gradient(gradient, gamma):
-    for plain, padded in zip(*both([0, 3, 3, 0, 1, 1, 1, 7], 20, gradient, gamma, 0.1), strict=True):
+@pytest.mark.parametrize("gamma, margin", [(1.0, 0.1), (2.0, 0.1), (2.0, None)])
+def test_the_released_gradient_and_no_hinge(gradient, gamma, margin):
+    for plain, padded in zip(*both([0, 3, 3, 0, 1, 1, 1, 7], 20, gradient, gamma, margin), strict=True):
         torch.testing.assert_close(padded, plain, rtol=1e-12, atol=1e-12)
 
 

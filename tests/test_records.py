@@ -215,3 +215,17 @@ records.run(slow, method="a", dataset="b")
         time.sleep(0.2)
     assert [process.wait(timeout=60) for process in processes] == [0, 0]
     assert len(list(book.glob("called-*"))) == 1
+
+
+def test_an_audit_holds_a_score_against_the_other_seeds(book):
+    from clustlib.records import audit, open_store
+
+    store = open_store("paper")
+    made = {"function": "m:f", "device": "a CPU", "cpu": "a CPU"}
+    for seed, value in ((0, 0.3), (1, 0.5), (2, 0.4)):
+        key = f"a/b/run.seed-{seed}"
+        store.write(key, {"seed": seed}, {"nmi": value}, {}, seconds=1.0, provenance=made, sources="x")
+    store.write("a/b/other.seed-1", {"seed": 1}, {"nmi": 0.9}, {}, seconds=1.0, provenance=made, sources="x")
+    assert audit.over_seeds("a/b/run.seed-1", "nmi") == (0.3, 0.5)
+    assert audit.over_seeds("a/b/other.seed-1", "nmi") is None
+    assert audit.is_cost("fit_seconds") and not audit.is_cost("nmi_geometric")

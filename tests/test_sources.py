@@ -1,5 +1,6 @@
 """What a run's mark reacts to, and what it does not."""
 
+import re
 import textwrap
 
 import pytest
@@ -133,6 +134,77 @@ def test_the_kind_of_an_error_and_a_fields_name_count(package):
     package("run.py", "class fit:\n    a: int\n    b: int\n")
     before = mark()
     package("run.py", "class fit:\n    b: int\n    a: int\n")
+    assert mark() != before
+
+
+LOCALS = """
+    def fit(x, scale=1):
+        rows = x + scale
+        best = [row for row in rows if row > rows[0]]
+
+        def near(row):
+            rows = row * 2
+            return rows + len(best)
+
+        return near(best)
+"""
+
+
+def local_names(**others: str) -> str:
+    """``LOCALS`` with other names for its variables."""
+    return re.sub(r"\w+", lambda word: others.get(word[0], word[0]), LOCALS)
+
+
+def test_the_name_of_a_local_variable_does_not_count(package):
+    package("run.py", LOCALS)
+    before = mark()
+    for others in ({"rows": "flat"}, {"best": "chosen"}, {"rows": "best", "best": "rows"}):
+        package("run.py", local_names(**others))
+        assert mark() == before
+    package(
+        "run.py", LOCALS.replace("rows = row * 2\n            return rows", "flat = row * 2\n            return flat")
+    )
+    assert mark() == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("len(best)", "len(x)"),  # a local variable for a parameter
+        ("return rows", "return row"),
+        ("near(best)", "near(rows)"),  # one local variable for another
+        ("rows[0]", "row[0]"),
+        ("rows = row * 2\n            return rows", "flat = row * 2\n            return rows"),  # the outer one
+        ("return rows + len(best)", "return rows + len(near)"),
+        ("def near(row)", "def near(row, best=best)"),
+        ("scale", "shift"),  # a caller may name it
+    ],
+)
+def test_which_variable_is_read_counts(package, before, after):
+    package("run.py", LOCALS)
+    first = mark()
+    assert before in LOCALS
+    package("run.py", LOCALS.replace(before, after))
+    assert mark() != first
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("def g(y=a):\n        a = 1\n        return y, a", "def g(y=b):\n        b = 1\n        return y, b"),
+        ("a = 1\n    del a\n    return locals()", "b = 1\n    del b\n    return locals()"),
+        ("global a\n    a = 1", "global b\n    b = 1"),
+        (
+            "def g(a):\n        return a\n    a = 2\n    return g(a=a)",
+            "def g(b):\n        return b\n    b = 2\n    return g(a=b)",
+        ),
+    ],
+)
+def test_names_that_something_sees_count(package, one, two):
+    text = "def fit(x):\n    a, b = x\n    {}\n" if "def g" in one else "def fit(x):\n    {}\n"
+    package("run.py", text.format(one))
+    before = mark()
+    package("run.py", text.format(two))
     assert mark() != before
 
 

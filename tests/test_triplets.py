@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from clustlib.errors import UsageError
 from clustlib.jule import equations
 from clustlib.kernels import Triplets, sample_triplets, squared_distances, weighted_triplet_loss
-from clustlib.kernels.triplets import _with_random, _with_random_on_gpu
+from clustlib.kernels.triplets import _spread, _spread_on_gpu
 
 labellings = st.lists(st.integers(0, 5), min_size=1, max_size=24)
 
@@ -21,9 +21,11 @@ def unit(rows: int, seed: int = 0) -> torch.Tensor:
     return F.normalize(torch.randn(rows, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
 
 
-def reference_loss(x: np.ndarray, triplets: Triplets, gamma: float, margin: float) -> float:
+def reference_loss(x: np.ndarray, triplets: Triplets, gamma: float, margin: float | None) -> float:
     total = [
-        equations.triplet_hinge(x[i], x[j], x[k], gamma, margin)
+        gamma * np.sum((x[i] - x[j]) ** 2) - np.sum((x[i] - x[k]) ** 2)
+        if margin is None
+        else equations.triplet_hinge(x[i], x[j], x[k], gamma, margin)
         for i, j, row in zip(*(part.tolist() for part in triplets))
         for k in row
     ]
@@ -31,7 +33,7 @@ def reference_loss(x: np.ndarray, triplets: Triplets, gamma: float, margin: floa
 
 
 @settings(max_examples=60, deadline=None)
-@given(labellings, st.integers(1, 30), st.sampled_from(["random", "nearest"]), st.integers(0, 99))
+@given(labellings, st.integers(1, 30), st.sampled_from(["spread", "random", "nearest"]), st.integers(0, 99))
 def test_every_pair_of_a_cluster_has_different_negatives_of_others(labels, n_negatives, negatives, seed):
     y = torch.tensor(labels)
     distances = squared_distances(unit(len(y), seed), unit(len(y), seed))
@@ -50,23 +52,33 @@ def test_every_pair_of_a_cluster_has_different_negatives_of_others(labels, n_neg
 @given(labellings, st.integers(1, 30), st.integers(0, 99))
 def test_the_same_random_numbers_give_the_same_triplets_on_every_device(labels, n_negatives, seed):
     y = torch.tensor(labels)
-    loops = _with_random(y, n_negatives, torch.Generator().manual_seed(seed))
-    tensors = _with_random_on_gpu(y, n_negatives, torch.Generator().manual_seed(seed))
+    loops = _spread(y, n_negatives, torch.Generator().manual_seed(seed))
+    tensors = _spread_on_gpu(y, n_negatives, torch.Generator().manual_seed(seed))
     for ours, other in zip(loops, tensors):
         assert ours.dtype == other.dtype and torch.equal(ours, other)
 
 
-def test_every_other_image_is_equally_likely():
+@pytest.mark.parametrize("negatives", ["spread", "random"])
+def test_every_other_image_is_equally_likely(negatives):
     y = torch.tensor([3, 0, 0, 1, 3, 1, 2])
     generator = torch.Generator().manual_seed(0)
     counts = torch.zeros(7)
     draws = 1200
     for _ in range(draws):
-        found = sample_triplets(y, 2, generator=generator)
+        found = sample_triplets(y, 2, negatives=negatives, generator=generator)
         counts += torch.bincount(found.negative[0], minlength=7)  # the pair of images 0 and 4
     expected = draws * 2 / 5
     assert counts[0] == counts[4] == 0
     assert ((counts[[1, 2, 3, 5, 6]] - expected).abs() < 5 * (expected * 0.6) ** 0.5).all()
+
+
+def test_every_set_of_random_negatives_is_drawn():
+    y = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 1])
+    draws = [
+        sample_triplets(y, 3, negatives="random", generator=torch.Generator().manual_seed(seed)).negative[0].tolist()
+        for seed in range(400)
+    ]
+    assert {frozenset(row) for row in draws} == {frozenset(s) for s in itertools.combinations(range(2, 9), 3)}
 
 
 def test_nearest_negatives_are_the_nearest():
@@ -88,7 +100,7 @@ def test_a_batch_without_triplets_costs_nothing(labels):
     assert loss == 0 and (x.grad == 0).all()
 
 
-@pytest.mark.parametrize("gamma, margin", [(2.0, 0.2), (1.0, 0.0), (1.5, 1.0)])
+@pytest.mark.parametrize("gamma, margin", [(2.0, 0.2), (1.0, 0.0), (1.5, 1.0), (2.0, None)])
 def test_loss_is_the_mean_over_triplets(gamma, margin):
     x = unit(15)
     triplets = sample_triplets(torch.arange(15) % 4, 3, generator=torch.Generator().manual_seed(1))

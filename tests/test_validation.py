@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from clustlib import cluster
+from clustlib import cluster, kernels, metrics
 from clustlib._validation import check_choice, check_features, check_images, check_integer, check_number
 from clustlib.errors import UsageError
 
@@ -151,3 +152,81 @@ def test_what_has_no_scale_may_be_any_number_but_not_too_large():
     for bad in (one_bright_pixel(), np.full((4, 8, 8), np.nan), np.full((4, 8, 8), np.inf)):
         with pytest.raises(UsageError, match="overflow float32"):
             check_images(bad, scaled=False)
+
+
+# ------------------------------------------------------------------ what no array can hold
+
+
+class Broken:
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("first line\nsecond line")
+
+
+UNHELD = [
+    (torch.empty(5, 2, device="meta"), "must hold numbers"),
+    (torch.eye(5).to_sparse(), "must hold numbers"),
+    (torch.zeros(2, 5, dtype=torch.complex64).T.conj(), "numbers|Complex"),
+    (Broken(), "must hold numbers: first line second line"),
+    ([[1, 2], [3]], "must"),
+    (np.ma.masked_array(np.eye(5), mask=np.eye(5) > 0), "5 masked values"),
+]
+
+
+@pytest.mark.parametrize(("bad", "message"), UNHELD)
+@pytest.mark.parametrize("check", [check_features, check_images])
+def test_what_no_array_can_hold_is_refused_in_one_line(check, bad, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        check(bad)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) <= 200
+
+
+def test_what_an_array_can_hold_is_taken_for_it():
+    rows = np.arange(10.0).reshape(5, 2)
+    kinds = [torch.bfloat16, torch.float16, torch.float8_e5m2, torch.int16]
+    same = [torch.from_numpy(rows).to(kind) for kind in kinds[:2] + kinds[3:]]
+    same += [torch.from_numpy(rows).requires_grad_(), np.ma.masked_array(rows, mask=rows > 99)]
+    for X in same:
+        np.testing.assert_array_equal(check_features(X), rows)
+    assert check_features(torch.ones(3, 2).to(kinds[2])).dtype == np.float32
+
+
+# ------------------------------------------------------------------ functions of the kernels
+
+
+GRAPH = kernels.affinity_graph(groups(1), 4)
+TREE = kernels.graph_linkage(GRAPH, kernels.initial_clusters(GRAPH))
+LONG = np.zeros((20, 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: kernels.merge_scores(np.eye(4), k_c=LONG), "k_c"),
+        (lambda: kernels.merge_scores(np.eye(4), k_c=None), "k_c"),
+        (lambda: kernels.merge_scores(np.eye(4), weight=float("nan")), "weight"),
+        (lambda: kernels.merge_scores(None), "affinities"),
+        (lambda: kernels.merge_scores(np.ones((3, 2))), "affinities"),
+        (lambda: kernels.mutual_edges(None), "neighbours"),
+        (lambda: kernels.mutual_edges(LONG), "neighbours"),
+        (lambda: kernels.cluster_affinities(None, [0]), "graph"),
+        (lambda: kernels.cluster_affinities(GRAPH, None), "labels"),
+        (lambda: kernels.cluster_affinities(GRAPH, np.full(60, -1)), "labels"),
+        (lambda: kernels.description_lengths("tree", LONG), "tree"),
+        (lambda: kernels.description_lengths(TREE, kernels.mutual_edges(GRAPH.indices), price=LONG), "price"),
+        (lambda: kernels.graph_linkage(LONG, [0]), "graph"),
+        (lambda: kernels.nearest_neighbours(LONG, 3), "points"),
+        (lambda: kernels.knn(groups(1), LONG), "k, the number"),
+        (lambda: kernels.knn(groups(1), 3, device=10**30), "device"),
+        (lambda: kernels.knn(groups(1), 3, device=LONG), "device"),
+        (lambda: kernels.knn(groups(1), 3, backend=LONG), "backend"),
+        (lambda: kernels.kmeans(groups(1), 3, device=LONG), "device"),
+        (lambda: kernels.kmeans(groups(1), 3, split=LONG), "split"),
+        (lambda: kernels.kmeans(groups(1), LONG), "n_clusters"),
+        (lambda: metrics.nmi([0, 1], [0, 1], LONG), "average"),
+        (lambda: metrics.knn_purity(groups(1), np.arange(60), "many"), "k "),
+    ],
+)
+def test_a_function_s_argument_that_cannot_be_right_is_named_in_one_line(call, name):
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert name in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) <= 200

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clustlib.records import witness
+from clustlib.records import judgement, witness
 from clustlib.records.faults import changed_lines, faults
 from clustlib.records.judgement import Name, covering, judge
 from clustlib.records.witness import Job, Outcome, Runner, compare, outputs
@@ -166,6 +166,26 @@ def test_a_definition_whose_faults_go_unnoticed_is_not_carried(runner, tmp_path)
     assert told and "no witness notices line 8: 0 -> 1; it needs data" in told
 
 
+def test_more_faults_are_tried_before_a_definition_is_refused(runner, tree, monkeypatch):
+    monkeypatch.setattr(judgement, "FAULTS", {10**9: 1})
+    asked, tried = judgement.Judge(runner, tree, tree, tree / "tests" / "witnesses", "made_up"), []
+
+    def notices(self, fault, *_):
+        tried.append(fault)
+        return "sums" if len(tried) == 3 else None
+
+    monkeypatch.setattr(judgement.Judge, "notices", notices)
+    total = Name("made_up.sums", "total")
+    trial = asked.trial(total, total, asked.outcomes(tree, ["sums"]), most=1)
+    assert len(trial.noticed) == 1 and len(trial.missed) == 2 and trial.refusal is None
+
+
+def test_no_fault_is_tried_where_the_bits_differ(runner, tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(judgement.Judge, "notices", lambda *_: pytest.fail("it is refused in any case"))
+    verdict = _judged(runner, tree, _tree(tmp_path / "new", SUMS.replace("kept = 0", "kept = 1")), "total")
+    assert Name("made_up.sums", "total") in verdict.refused
+
+
 def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path):
     moved = SUMS.replace("def total(", "def summed(").replace("total(values, 10)", "summed(values, 10)")
     asked = WITNESS.replace(
@@ -178,14 +198,28 @@ def test_a_moved_definition_is_compared_with_what_it_was(runner, tree, tmp_path)
     assert judge(tree, new, changed, runner=runner).carried == list(changed)
 
 
-def test_compiled_code_is_kept_by_what_it_was_compiled_from(runner, tmp_path):
-    text = "from numba import njit\n\n\n@njit(cache=True)\ndef total(values):\n    return values[0] + values[1]\n\n\n"
-    text += "def twice(values):\n    return 2\n"
-    asked = WITNESS.replace("total([1, 2, 3, 4, 5]), total([-1, 9])", "total(np.array([1, 5]))")
-    one, two = _tree(tmp_path / "one", text, asked), _tree(tmp_path / "two", text.replace("+", "*"), asked)
-    found = [runner.run(_job(tree, jit=True)).arrays["total"].tolist() for tree in (one, two)]
-    assert found == [[6], [5]] and len(list((runner.folder / "numba").iterdir())) == 2
-    assert not list(tmp_path.rglob("*.nbi"))
+def test_compiled_code_is_that_of_the_tree_that_is_asked(runner, tmp_path):
+    inner = "from clustlib.compiled import njit\n\n\n@njit()\ndef total(values):\n    return values[0] + values[1]\n"
+    outer = "from clustlib.compiled import njit\nfrom clustlib.inner import total\n\n\n"
+    outer += "@njit()\ndef twice(values):\n    return 2 * total(values)\n"
+    asked = "import numpy as np\n\n\ndef sums():\n    from clustlib.outer import twice\n\n"
+    asked += '    return {"twice": np.array(twice(np.array([1, 5])))}\n\n\nWITNESSES = {"sums": sums}\n'
+
+    def tree(name: str, inner: str) -> Path:
+        package = tmp_path / name / "clustlib"
+        package.mkdir(parents=True)
+        for module in ("compiled.py", "sources.py"):
+            shutil.copy(ROOT / "clustlib" / module, package)
+        for module, text in (("__init__", ""), ("inner", inner), ("outer", outer)):
+            (package / f"{module}.py").write_text(text, encoding="utf-8")
+        (tmp_path / name / "tests/witnesses").mkdir(parents=True)
+        (tmp_path / name / "tests/witnesses/__init__.py").write_text(asked, encoding="utf-8")
+        return tmp_path / name
+
+    trees = tree("one", inner), tree("two", inner.replace("+", "*"))
+    found = [outputs(one, ["sums"], jit=True, runner=runner)["sums"].arrays["twice"].item() for one in trees]
+    assert found == [12, 10]
+    assert list((runner.folder / "numba").rglob("*.nbi")) and not list(tmp_path.rglob("*.nbi"))
 
 
 def test_differences_are_told_where_they_begin():

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 
 from clustlib._validation import check_features, check_n_clusters, check_parameters, choices, integers, numbers
 from clustlib.cluster._distinct import warn_of_few_rows
+from clustlib.cluster._units import in_units
 from clustlib.kernels.differences import mend
 
 GiB = 1 << 30
@@ -74,7 +75,9 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
         X = check_features(X, self.n_clusters, distances="float64", translate=True, estimator=self)
         warn_of_few_rows(self.n_clusters, X, "identical rows are split")
         self.history_: list[dict[str, int]] = []
+        X, unit = in_units(X, 1e-15, 1e15)
         self.linkage_matrix_ = self._linkage(X)
+        self.linkage_matrix_[:, 2] *= unit
         self.children_ = self.linkage_matrix_[:, :2].astype(np.int64)
         self.distances_ = self.linkage_matrix_[:, 2]
         self.labels_ = self.labels_at(self.n_clusters)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
-from typing import Any, ClassVar, Literal, Self
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 
-from clustlib._validation import check_features, check_parameters, choices, integers, numbers
+from clustlib._validation import check_features, check_parameters, choices, integers, numbers, seed_of
+from clustlib.checkpoints import Checkpoint, content_hash
 from clustlib.cluster._distinct import warn_of_few_rows
 from clustlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from clustlib.kernels import KnnGraph
+
+_LARGE = 100_000  # samples; above, merging waits for memory rather than computes
 
 
 class GraphLinkage(ClusterMixin, BaseEstimator):
@@ -50,10 +59,15 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
     isolated : {"auto", "nearest", "keep", "released"}
         What becomes of a cluster that has no affinity to any other; see :func:`clustlib.kernels.graph_linkage`.
         "auto" is "nearest" for the published variant and "keep" for the released one.
-    random_state : ignored
-        Nothing is random; present because every estimator has it.
+    neighbor_method : {"auto", "exact", "approximate"}
+        How neighbours are searched, see :func:`clustlib.kernels.knn`: "auto" is exact up to 100,000 samples.
+    random_state : int, RandomState or None
+        Of the approximate search; nothing else is random.
     device : {"auto", "cpu", "cuda", ...}
         Where neighbours are searched. Merging runs on the CPU.
+    checkpoint : path, optional
+        A file that holds the graph, which takes the time of a large fit: a later fit to the same samples takes it from
+        there, with any other linkage, criterion or number of clusters.
 
     Attributes
     ----------
@@ -71,8 +85,9 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
     initial_labels_ : (n_samples,) int32
         Leaf of every sample.
     history_ : list of dict
-        ``{"stage", "seconds", ...}`` for "graph" (``sigma2``), "initial" (``n_clusters``) and "merging"
-        (``without_affinity``: merges at affinity 0).
+        ``{"stage", "seconds", ...}`` for "graph" (``sigma2``; ``recall``, the share of true neighbours: 1 of an exact
+        search, else measured on 1,000 samples), "initial" (``n_clusters``) and "merging" (``without_affinity``: merges
+        at affinity 0).
 
     Examples
     --------
@@ -97,7 +112,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         "z": [numbers(0, 0.1, closed="right")],
         "initial": [choices("nearest", "singletons")],
         "isolated": [choices("auto", "nearest", "keep", "released")],
+        "neighbor_method": [choices("auto", "exact", "approximate")],
+        "random_state": ["random_state"],
         "device": [str],
+        "checkpoint": [str, os.PathLike, None],
     }
 
     def __init__(
@@ -116,8 +134,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         z: float = 0.01,
         initial: Literal["nearest", "singletons"] = "nearest",
         isolated: Literal["auto", "nearest", "keep", "released"] = "auto",
-        random_state: Any = None,
+        neighbor_method: Literal["auto", "exact", "approximate"] = "auto",
+        random_state: Any = 0,
         device: str = "auto",
+        checkpoint: str | Path | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.linkage = linkage
@@ -132,8 +152,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         self.z = z
         self.initial = initial
         self.isolated = isolated
+        self.neighbor_method = neighbor_method
         self.random_state = random_state
         self.device = device
+        self.checkpoint = checkpoint
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Build the graph and the merge tree of ``X`` (n_samples, n_features) and cut it.
@@ -144,7 +166,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
             NaN or infinite values, wrong rank, no samples, fewer samples or initial clusters than ``n_clusters``,
             or an unknown or impossible parameter.
         """
-        from clustlib.kernels import KnnGraph, affinity_graph, graph_linkage, initial_clusters
+        from clustlib.kernels import graph_linkage, initial_clusters
 
         check_parameters(self)
         n_clusters = 1 if self.n_clusters is None else self.n_clusters
@@ -152,13 +174,12 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         warn_of_few_rows(n_clusters, X, "identical rows are split")
         self.history_: list[dict[str, Any]] = []
         started = time.perf_counter()
-        if len(X) == 1:
-            graph = KnnGraph(np.empty((1, 0), np.int32), np.empty((1, 0)), 0.0)
-        else:
-            graph = affinity_graph(X, self._neighbors(len(X)), self.a, variant=self.variant, device=self.device)
-        started = self._note("graph", started, sigma2=graph.sigma2)
+        graph, recall = self._graph(X)
+        started = self._note("graph", started, sigma2=graph.sigma2, recall=recall)
+        order = _neighbours_together(graph.indices) if len(X) > _LARGE else np.arange(len(X))
+        numbered = _renumbered(graph, order) if len(X) > _LARGE else graph
         alone = self.initial == "singletons" or len(X) == 1
-        labels0 = np.arange(len(X)) if alone else initial_clusters(graph)
+        labels0 = np.arange(len(X)) if alone else initial_clusters(numbered)
         n_leaves = int(labels0.max()) + 1
         started = self._note("initial", started, n_clusters=n_leaves)
         if n_clusters > n_leaves:
@@ -166,8 +187,8 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
                 f"n_clusters={n_clusters} is more than the {n_leaves} initial clusters; "
                 "initial='singletons' starts from every sample alone"
             )
-        self.tree_ = graph_linkage(
-            graph,
+        tree = graph_linkage(
+            numbered,
             labels0,
             linkage=self.linkage,
             update=self.update,
@@ -178,9 +199,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
             z=self.z,
             self_loops=self.variant == "released",
             isolated=self._rescue(),
-            features=X,
+            features=X if numbered is graph else X[order],
             n_clusters=n_clusters,
         )
+        self.tree_ = replace(tree, initial=tree.initial[np.argsort(order)])
         self._note("merging", started, without_affinity=int((self.tree_.heights == 0).sum()))
         self.children_, self.affinities_ = self.tree_.children, self.tree_.heights
         self.n_leaves_, self.initial_labels_ = self.tree_.n_leaves, self.tree_.initial
@@ -194,6 +216,29 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
 
         check_is_fitted(self)
         return self.tree_.labels(n_clusters)
+
+    def _graph(self, X: np.ndarray) -> tuple[Any, float]:
+        """Eq. (4), and the share of true neighbours in it."""
+        from clustlib.kernels import KnnGraph, affinity_graph, neighbour_recall
+        from clustlib.kernels.neighbours import is_exact
+
+        if len(X) == 1:
+            return KnnGraph(np.empty((1, 0), np.int32), np.empty((1, 0)), 0.0), 1.0
+        exact = is_exact(self.neighbor_method, len(X), self.device)
+        asked: dict[str, Any] = {"n_neighbors": self._neighbors(len(X)), "a": self.a, "variant": self.variant}
+        asked |= {"method": "exact"} if exact else {"method": "approximate", "random_state": seed_of(self.random_state)}
+        kept = Checkpoint(self.checkpoint, asked | {"samples": content_hash(X) if self.checkpoint else None})
+        state = kept.load()
+        if state is not None:
+            return KnnGraph(state["indices"].numpy(), state["weights"].numpy(), state["sigma2"]), state["recall"]
+        graph = affinity_graph(X, device=self.device, **asked)
+        recall = 1.0 if exact else neighbour_recall(X, graph.indices, random_state=asked["random_state"])
+        if self.checkpoint:
+            import torch
+
+            arrays = {name: torch.from_numpy(getattr(graph, name)) for name in ("indices", "weights")}
+            kept.save({**arrays, "sigma2": graph.sigma2, "recall": recall})
+        return graph, recall
 
     def _estimate(self, neighbours: np.ndarray) -> int:
         from clustlib.images.number_of_clusters import estimate
@@ -215,3 +260,19 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         now = time.perf_counter()
         self.history_.append({"stage": stage, "seconds": now - started, **facts})
         return now
+
+
+def _neighbours_together(indices: np.ndarray) -> np.ndarray:
+    """An order (N,) of the samples in which neighbours stand near each other: reverse Cuthill-McKee."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    n, k = indices.shape
+    edges = (np.ones(n * k, np.int8), indices.ravel(), np.arange(0, n * k + 1, k))
+    return reverse_cuthill_mckee(csr_matrix(edges, shape=(n, n)))
+
+
+def _renumbered(graph: KnnGraph, order: np.ndarray) -> KnnGraph:
+    """The same graph, its vertices numbered by their places in ``order``."""
+    place = np.argsort(order).astype(graph.indices.dtype)
+    return graph._replace(indices=place[graph.indices[order]], weights=graph.weights[order])

@@ -6,9 +6,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 
+from clustlib._arrays import shown
 from clustlib._validation import check_features, check_integer, check_parameters, choices, integers, numbers
 from clustlib.cluster._distinct import settled
+from clustlib.cluster._units import in_units, measured_in
 from clustlib.errors import UsageError
+
+_LEAST = 1e-3  # where the largest number is smaller, the floors under denominators could be felt
 
 
 class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
@@ -109,14 +113,17 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         alpha = self.alpha if self.alpha is not None else (0.0 if released else 100.0)
         max_iter = self.max_iter if self.max_iter is not None else (50 if released else 300)
         self._check(len(X), rank, alpha)
+        X, unit = in_units(X, _LEAST)
         random = check_random_state(self.random_state)
         laplacian = zero_one_laplacian(X, self.n_neighbors) if alpha > 0 else None
         weights = normalised_cut_weights(X) if released else np.ones(len(X))
         factors: KLFactors = best_start(X, rank, weights, alpha, laplacian, self.n_init, min(30, max_iter), random)
         factors.iterate(max_iter - len(factors.history), 0.0 if released else self.tol)
-        self.embedding_, self.components_ = factors.normalised()
-        self.history_, self.n_iter_ = factors.history, len(factors.history)
-        found = KMeans(self.n_clusters, random_state=random).fit(self.embedding_)
+        embedding, self.components_ = factors.normalised()
+        self.history_ = measured_in(factors.history, unit, "objective", "divergence", "roughness")
+        self.n_iter_ = len(factors.history)
+        found = KMeans(self.n_clusters, random_state=random).fit(embedding)
+        self.embedding_ = embedding * unit
         self.labels_ = settled(found.labels_, self.n_clusters, X)
         return self
 
@@ -211,6 +218,7 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
         check_parameters(self)
         self._check_layers()
         X = check_features(X, self.n_clusters, estimator=self)
+        X, unit = in_units(X, _LEAST)
         random = check_random_state(self.random_state)
         self.history_: list[dict[str, Any]] = []
         factors, H = [], X.T
@@ -220,6 +228,8 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
             self.history_ += [{"stage": f"layer {number}", **entry} for entry in residuals]
         self.factors_, H, residuals = joint_training(X.T, factors, H, self.max_iter, self.tol)
         self.history_ += [{"stage": "joint", **entry} for entry in residuals]
+        self.history_ = measured_in(self.history_, unit, "residual")
+        self.factors_[0] = self.factors_[0] * unit
         self.n_iter_ = int(residuals[-1]["iteration"])
         self.embedding_ = np.ascontiguousarray(H.T)
         self.layers_ = tuple(Z.shape[1] for Z in self.factors_)
@@ -231,6 +241,6 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
     def _check_layers(self) -> None:
         """Of which the constraints know only that they are a sequence."""
         if np.ndim(self.layers) != 1 or not len(self.layers):
-            raise UsageError(f"layers must be a sequence of widths, got {self.layers!r}"[:200])
+            raise UsageError(f"layers must be a sequence of widths, got {shown(self.layers)}")
         for number, width in enumerate(self.layers):
             check_integer(f"layers[{number}]", width, 1)

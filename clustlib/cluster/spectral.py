@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 
+from clustlib._arrays import shown
 from clustlib._device import resolve
 from clustlib._validation import check_features, check_parameters, choices, integers, numbers
 from clustlib.cluster._discrete import align, normalise_rows, scatter_ratio_kmeans
@@ -125,7 +126,7 @@ class SpectralNJW(ClusterMixin, BaseEstimator):
         except (TypeError, ValueError):
             scales = []
         if not scales or not all(0 < scale < np.inf for scale in scales):
-            raise UsageError(f"scale must be a positive number, or several, got {self.scale!r}"[:200])
+            raise UsageError(f"scale must be a positive number, or several, got {shown(self.scale)}")
         return scales
 
 

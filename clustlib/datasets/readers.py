@@ -40,10 +40,10 @@ def idx(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     for (images, labels), path in zip(pairs, paths[::2]):
         if len(images) != len(labels):
             raise DataCorrupt(f"{path} holds {len(images):,} images for {len(labels):,} labels")
+    names = _FASHION if info.name.startswith("fashion-mnist") else None
     if len(pairs) == 1:
-        return ImageSet(pairs[0][0][:, None], pairs[0][1].astype(np.int64), info.name)
+        return ImageSet(pairs[0][0][:, None], pairs[0][1].astype(np.int64), info.name, names)
     both = joined(info.name, [(part, x[:, None], y) for part, (x, y) in zip(("train", "test"), pairs)])
-    names = _FASHION if info.name == "fashion-mnist" else None
     return ImageSet(both.images, both.labels, info.name, names, both.split)
 
 

@@ -2,6 +2,30 @@
 
 from typing import Any
 
+# The text and nothing else: arguments of ``FCAEFeatures`` (stage I) and of ``DBC`` (stage II)
+AS_WRITTEN: tuple[dict[str, Any], dict[str, Any]] = (
+    {
+        "epochs": 60,
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        "optimizer": "sgd",
+        "code": "bn-relu",
+        "scaling": "rms",
+        "whiten": None,
+    },
+    {
+        "radius": None,
+        "epochs": 40,
+        "learning_rate": 0.01,
+        "weight_decay": 5e-4,
+        "optimizer": "sgd",
+        "decay": 1.0,
+        "settle": False,
+        "smoothing": 0,
+        "discriminant": False,
+    },
+)
+
 # One departure at a time: arguments of ``FCAEFeatures`` (stage I) and of ``DBC`` (stage II)
 DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "pixels-unscaled": ({"scaling": "pixels"}, {}),
@@ -26,4 +50,46 @@ DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "statistics-that-run": ({}, {"settle": False}),
     "batches-of-64": ({}, {"batch_size": 64}),
     "batches-of-1000": ({}, {"batch_size": 1000}),
+}
+
+# What else the text allows, one thing at a time: parameters of ``clustlib.dbc.runs.written.as_written``. Nobody's code
+# decides these; each is a habit of its time, something that the paper cites, or a question that a reader asks.
+TRIALS: dict[str, dict[str, Any]] = {
+    "as written": {},
+    "15 epochs of stage I": {"pretrain_epochs": 15},
+    "200 epochs of stage I": {"pretrain_epochs": 200},
+    "Adam in stage I": {"pretrain_optimizer": "adam", "pretrain_rate": 0.001, "pretrain_weight_decay": 0},
+    "no weight decay in stage I": {"pretrain_weight_decay": 0},
+    "ten times the weight decay in stage I": {"pretrain_weight_decay": 0.005},
+    # Caffe sums the squared error over the pixels and halves it; under SGD that is a rate times half their number
+    "summed error, 28 x 28": {"pretrain_rate": 0.392, "pretrain_weight_decay": 1.3e-6},
+    "summed error, 16 x 16": {"pretrain_rate": 0.128, "pretrain_weight_decay": 3.9e-6},
+    "batches of 64 in stage I": {"pretrain_batch_size": 64},
+    "pixels as they are": {"scaling": "pixels"},
+    "code without ReLU": {"code": "bn"},
+    "un-pooling to a corner": {"unpooling": "corner"},
+    "un-pooling to all four": {"unpooling": "nearest"},
+    "no batch normalisation": {"normalised": False, "code": "relu"},
+    "no batch normalisation, a tenth of the rate": {"normalised": False, "code": "relu", "pretrain_rate": 0.01},
+    "no batch normalisation, Adam": {
+        "normalised": False,
+        "code": "relu",
+        "pretrain_optimizer": "adam",
+        "pretrain_rate": 0.001,
+        "pretrain_weight_decay": 0,
+    },
+    "start at density peaks": {"start": "density-peaks"},
+    "start by evenness": {"start": "even"},
+    "start on averaged codes (ours)": {"smoothing": 32},
+    "statistics taken anew": {"settle": True},
+    "statistics of stage I": {"frozen": True},
+    "target after 140 steps": {"updates": 140},
+    "target after 10 steps": {"updates": 10},
+    "centres ten times as fast": {"center_rate": 10},
+    "centres stay": {"center_rate": 0},
+    "ten times the rate in stage II": {"learning_rate": 0.1},
+    "Adam in stage II": {"optimizer": "adam", "learning_rate": 0.001, "weight_decay": 0},
+    "no weight decay in stage II": {"weight_decay": 0},
+    "100 epochs of stage II": {"epochs": 100},
+    "sphere of 3 (ours)": {"radius": 3},
 }

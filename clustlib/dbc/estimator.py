@@ -1,8 +1,9 @@
 """Discriminatively boosted clustering: encoder and centres trained together (Li et al., 2017, Algorithms 1 and 2)."""
 
 import copy
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from tqdm.auto import tqdm
 from clustlib import _device
 from clustlib._validation import check_images, check_parameters, choices, integers, numbers, seed_of
 from clustlib.checkpoints import Checkpoint, content_hash, identity
+from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.features import FCAEFeatures, network_of
 from clustlib.dbc.linear_code import discriminant_encoder, has_linear_code, with_code
 from clustlib.dbc.minibatch import TRAINING, as_tensor, optimizer_of, over_all, settle_batch_norm, settling, shuffled
@@ -48,13 +50,16 @@ class DBC(System, ClusterMixin, BaseEstimator):
     epochs : T, passes over the images at most.
     batch_size : m_b, images to a step.
     learning_rate, weight_decay, optimizer : of encoder and centres; "adam", or "sgd" with momentum 0.9.
+    center_rate : the learning rate of the centres over that of the encoder.
+    updates : B of Algorithm 2, steps from one target to the next; None takes a pass over the images.
     decay : factor of the learning rate from one epoch to the next. At a constant rate a few images in a thousand change
         their clusters for ever, and the clusters drift.
     settle : whether the batch-norm statistics that scores are computed with are taken anew after each epoch, from
         at most 10,240 images; False keeps the running ones, which lag behind where an epoch has few steps.
+    frozen : whether batch normalisation keeps the statistics of stage I, in the steps too; ``settle`` has no part then.
     n_init : restarts of the k-means start.
     start : which of them is taken: "distortion", that of the smallest, or "even", that of the most even clusters among
-        those of nearly the smallest.
+        those of nearly the smallest; "density-peaks" takes none and begins at the peaks of density.
     smoothing, n_neighbors : k-means sees each code averaged that many times with those of its nearest neighbours, so
         that classes are compact; 0 takes the codes as they are, which is what the paper says. The network and
         the centres know nothing of it: the centres are the means of the clusters' own codes.
@@ -88,7 +93,10 @@ class DBC(System, ClusterMixin, BaseEstimator):
         "radius": [numbers(0, closed="neither"), None],
         "normalisation": [choices(*NORMALISATIONS)],
         "decay": [numbers(0, 1, closed="right")],
+        "center_rate": [numbers(0)],
+        "updates": [integers(1), None],
         "settle": ["boolean"],
+        "frozen": ["boolean"],
         "n_init": [integers(1)],
         "start": [choices(*CHOICES)],
         "smoothing": [integers(0)],
@@ -110,8 +118,11 @@ class DBC(System, ClusterMixin, BaseEstimator):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         optimizer: str = "adam",
+        center_rate: float = 1.0,
+        updates: int | None = None,
         decay: float = 0.94,
         settle: bool = True,
+        frozen: bool = False,
         n_init: int = 20,
         start: str = "distortion",
         smoothing: int = 32,
@@ -132,8 +143,11 @@ class DBC(System, ClusterMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.optimizer = optimizer
+        self.center_rate = center_rate
+        self.updates = updates
         self.decay = decay
         self.settle = settle
+        self.frozen = frozen
         self.n_init = n_init
         self.start = start
         self.smoothing = smoothing
@@ -142,6 +156,17 @@ class DBC(System, ClusterMixin, BaseEstimator):
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
+
+    @classmethod
+    def as_written(cls, n_clusters: int = 10, **settings: Any) -> Self:
+        """Algorithms 1 and 2 with nothing that the text does not have; ``settings`` are arguments that replace these.
+
+        K-means on the code as it is, no sphere, no averaging, no discriminants, a constant rate. What the text leaves
+        open is as in networks of 2016. Stage I is :meth:`FCAEFeatures.as_written`, with this estimator's seed.
+        """
+        if settings.get("features") is None:
+            settings = {**settings, "features": FCAEFeatures.as_written(random_state=settings.get("random_state"))}
+        return cls(n_clusters, **{**AS_WRITTEN[1], **settings})
 
     def fit(self, X: Any, y: Any = None, monitor: Monitor | None = None) -> Self:
         """Cluster (N, C, H, W) images, uint8 or floats in [0, 1]; an ``ImageSet``, or a folder of image files.
@@ -211,7 +236,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
             self.history_, start, centers = state["history"], state["start"].cpu().numpy(), state["centers"]
             codes = self._all_codes(images)
         self.start_labels_, self._centers = start, torch.nn.Parameter(centers.to(images.device))
-        learnt = [*self.model_.encoder_parameters(), self._centers]
+        learnt = [{"params": self.model_.encoder_parameters()}, {"params": [self._centers]}]
         optimizer = optimizer_of(self.optimizer, learnt, self.learning_rate, self.weight_decay)
         drawn = torch.Generator().manual_seed(seed)
         if state is not None:
@@ -220,14 +245,14 @@ class DBC(System, ClusterMixin, BaseEstimator):
         scores = self._scores(codes)
         if state is None:
             self._note({"epoch": 0}, scores, codes, None, monitor)
-        basis = settling(images) if self.settle else None
+        basis = settling(images) if self.settle and not self.frozen else None
         bar = tqdm(range(len(self.history_), self.epochs + 1), desc="DBC", unit="epoch", leave=False)
         for epoch in bar:
             if self.history_[-1].get("changed") == 0:
                 break
             clock, before = time.perf_counter(), scores.argmax(1)
-            for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate * self.decay ** (epoch - 1)
+            for group, factor in zip(optimizer.param_groups, (1.0, self.center_rate)):
+                group["lr"] = self.learning_rate * self.decay ** (epoch - 1) * factor
             loss = self._epoch(images, scores, optimizer, drawn)
             if basis is not None:
                 settle_batch_norm(self.model_, self.model_.encode, basis, self.features_.scaling)
@@ -265,17 +290,27 @@ class DBC(System, ClusterMixin, BaseEstimator):
     def _epoch(
         self, images: torch.Tensor, scores: torch.Tensor, optimizer: torch.optim.Optimizer, drawn: torch.Generator
     ) -> float:
-        """Lines 8 to 13: the target over all images, then one pass; the mean loss of an image on the way."""
+        """Lines 8 to 13: the target over all images, then B steps; the mean loss of an image on the way."""
         target = boosted_target(scores, self.alpha, self.normalisation)
-        self.model_.train()
-        total = torch.zeros((), device=images.device)
-        for index, batch in shuffled(images, self.batch_size, drawn, self.features_.scaling):
+        self.model_.train(not self.frozen)
+        total, seen = torch.zeros((), device=images.device), 0
+        for index, batch in self._batches(images, drawn):
             loss = boosted_kl(self._codes(batch), self._centers, target[index.to(images.device)], self.v)
             optimizer.zero_grad(set_to_none=True)
             (loss / len(index)).backward()
             optimizer.step()
             total += loss.detach()
-        return float(total) / len(images)
+            seen += len(index)
+        return float(total) / (len(images) if self.updates is None else seen)
+
+    def _batches(self, images: torch.Tensor, drawn: torch.Generator) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        """The mini-batches between two targets: one pass over the images, or B of them in passes without an end."""
+        passes = (shuffled(images, self.batch_size, drawn, self.features_.scaling) for _ in itertools.count())
+        return (
+            next(passes)
+            if self.updates is None
+            else itertools.islice(itertools.chain.from_iterable(passes), self.updates)
+        )
 
     def _note(
         self,
@@ -321,13 +356,14 @@ class DBC(System, ClusterMixin, BaseEstimator):
         return self.predict_proba(X).argmax(1).astype(np.int64)
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        chosen = {name: getattr(self.features_, name) for name in ("unpooling", "code", "scaling")}
+        chosen = {name: getattr(self.features_, name) for name in ("unpooling", "code", "scaling", "normalised")}
         found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding", "cluster_centers")}
         return {"shape": list(self.model_.shape), "features": chosen}, {**found, **weights_of(self.model_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self.features_ = FCAEFeatures(**facts["features"])
-        network = network_of(facts["shape"], self.features_.code, self.features_.unpooling, state_of(arrays))
+        chosen = (facts["shape"], self.features_.code, self.features_.unpooling)
+        network = network_of(*chosen, state_of(arrays), self.features_.normalised)
         self.model_ = network.to(_device.resolve(self.device))
         for name in ("labels", "embedding", "cluster_centers"):
             setattr(self, f"{name}_", arrays[name])

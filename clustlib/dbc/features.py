@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from clustlib import _device
 from clustlib._validation import check_images, check_parameters, choices, integers, seed_of
 from clustlib.checkpoints import Checkpoint, content_hash, identity
+from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.linear_code import whitened_encoder, with_code
 from clustlib.dbc.minibatch import (
     SCALINGS,
@@ -42,7 +43,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
     epochs : passes over the images; 0 leaves the network as it was drawn.
     batch_size : images to a step.
     learning_rate, weight_decay, optimizer : "adam", or "sgd" with momentum 0.9.
-    unpooling, code : see :class:`clustlib.dbc.network.FCAE`.
+    unpooling, code, normalised : see :class:`clustlib.dbc.network.FCAE`.
     scaling : "rms" divides each image by the root of its mean square, "pixels" takes it as it is (uint8 as [0, 1]).
     whiten : how many principal components of a linear code to keep, each scaled to variance 1; None keeps the
         code as it is. So many images or fewer have half as many components as images, with a warning.
@@ -64,6 +65,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         "code": [choices(*CODES)],
         "scaling": [choices(*SCALINGS)],
         "whiten": [integers(1), None],
+        "normalised": ["boolean"],
     }
 
     def __init__(
@@ -78,6 +80,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         code: str = "bn",
         scaling: str = "rms",
         whiten: int | None = 60,
+        normalised: bool = True,
         random_state: Any = None,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -91,9 +94,21 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         self.code = code
         self.scaling = scaling
         self.whiten = whiten
+        self.normalised = normalised
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
+
+    @classmethod
+    def as_written(cls, **settings: Any) -> Self:
+        """The auto-encoder with nothing that the text does not have: the code is as it is.
+
+        Batch normalisation and ReLU follow the code's convolution as they do the others ("very sparse" codes,
+        Section 4.2.1). What the text leaves open is as in networks of 2016, SGD with momentum and weight decay, and
+        images have a mean square of 1, as DEC asks, whose scores the paper takes over.
+        ``settings`` are arguments that replace these.
+        """
+        return cls(**{**AS_WRITTEN[0], **settings})
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on (N, C, H, W) images: uint8 or floats in [0, 1]; an ``ImageSet``, or a folder of image files.
@@ -109,7 +124,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         seed, images = seed_of(self.random_state), as_tensor(X, _device.resolve(self.device))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model_ = FCAE(X.shape[1:], self.unpooling, self.code).to(images.device)
+            self.model_ = FCAE(X.shape[1:], self.unpooling, self.code, self.normalised).to(images.device)
         if directions is not None and directions > self.model_.code_length:
             raise UsageError(f"whiten={directions} is more than the {self.model_.code_length} numbers of the code")
         self.history_: list[dict[str, Any]] = []
@@ -135,7 +150,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         check_parameters(self)
         X = check_images(X)
         directions = self._directions(len(X))
-        self.model_ = FCAE(X.shape[1:], self.unpooling, self.code)
+        self.model_ = FCAE(X.shape[1:], self.unpooling, self.code, self.normalised)
         self.model_.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
         images = as_tensor(X, _device.resolve(self.device))
         self.model_.to(images.device)
@@ -212,15 +227,16 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         device = _device.resolve(self.device)
-        self.model_ = network_of(facts["shape"], self.code, self.unpooling, state_of(arrays)).to(device)
+        chosen = (facts["shape"], self.code, self.unpooling)
+        self.model_ = network_of(*chosen, state_of(arrays), self.normalised).to(device)
         encoder = {name.removeprefix("encoder "): a for name, a in arrays.items() if name.startswith("encoder ")}
-        self.encoder_ = network_of(facts["shape"], self.code, self.unpooling, state_of(encoder)).to(device)
+        self.encoder_ = network_of(*chosen, state_of(encoder), self.normalised).to(device)
 
 
-def network_of(shape: list[int], code: str, unpooling: str, state: dict[str, Any]) -> FCAE:
+def network_of(shape: list[int], code: str, unpooling: str, state: dict[str, Any], normalised: bool = True) -> FCAE:
     """The network, or the encoder with a code of its own, whose weights these are; in evaluation mode."""
     with torch.random.fork_rng(devices=[]):  # a new network draws weights, which are not wanted here
-        network = FCAE(tuple(shape), unpooling, code)  # type: ignore[arg-type]
+        network = FCAE(tuple(shape), unpooling, code, normalised)  # type: ignore[arg-type]
     if not any(name.startswith("decoder.") for name in state):
         length = len(state["features.0.weight"])
         network = with_code(network, torch.zeros(network.code_length, length, dtype=torch.double))

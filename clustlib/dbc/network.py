@@ -61,14 +61,21 @@ def architecture(shape: tuple[int, int, int]) -> tuple[list[Stage], tuple[int, i
     return stages, (height, width), code
 
 
-def _normalised(convolution: nn.Module) -> nn.Sequential:
-    channels = convolution.out_channels
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))  # type: ignore[arg-type]
+def _block(convolution: nn.Module, normalised: bool) -> nn.Sequential:
+    norm = [nn.BatchNorm2d(convolution.out_channels)] if normalised else []  # type: ignore[arg-type]
+    return nn.Sequential(convolution, *norm, nn.ReLU(inplace=True))
 
 
 def _layers(block: Any) -> list[Any]:
     """The layers of a sequence; the checker knows modules only, not which."""
     return list(block)
+
+
+def _pooled(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """2 x 2 max-pooling with the switches of :func:`clustlib.kernels.pooled_norm.pooled_norm`: 0 1 / 2 3 (uint8)."""
+    pooled, flat = F.max_pool2d(maps, 2, return_indices=True)
+    width = maps.shape[3]
+    return pooled, (2 * (flat // width % 2) + flat % width % 2).to(torch.uint8)
 
 
 class FCAE(nn.Module):
@@ -98,13 +105,20 @@ class FCAE(nn.Module):
         0 (the paper's); "corner", always to the upper left pixel; "nearest", to all four.
     code : what follows the code's convolution: "bn-relu" (the paper's figure 4 shows sparse codes), "bn", "relu" or
         "linear".
+    normalised : whether batch normalisation follows each layer; False leaves it out everywhere, behind the code too.
 
     Raises
     ------
     UsageError : a shape that is none, or an unknown ``unpooling`` or ``code``.
     """
 
-    def __init__(self, shape: tuple[int, int, int], unpooling: str = "switches", code: str = "bn-relu") -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        unpooling: str = "switches",
+        code: str = "bn-relu",
+        normalised: bool = True,
+    ) -> None:
         super().__init__()
         for name, value, known in (("unpooling", unpooling, UNPOOLINGS), ("code", code, CODES)):
             if value not in known:
@@ -114,10 +128,11 @@ class FCAE(nn.Module):
         channels = [shape[0], *(stage.filters for stage in stages)]
         pairs = list(zip(stages, channels, channels[1:]))
         self.encoder = nn.ModuleList(
-            _normalised(nn.Conv2d(before, after, stage.width, padding=stage.padding)) for stage, before, after in pairs
+            _block(nn.Conv2d(before, after, stage.width, padding=stage.padding), normalised)
+            for stage, before, after in pairs
         )
         features: list[nn.Module] = [nn.Conv2d(channels[-1], length, last)]
-        features += [nn.BatchNorm2d(length)] if "bn" in code else []
+        features += [nn.BatchNorm2d(length)] if "bn" in code and normalised else []
         features += [nn.ReLU(inplace=True)] if "relu" in code else []
         self.features = nn.Sequential(*features)
         mirrored = [nn.ConvTranspose2d(length, channels[-1], last)]
@@ -125,7 +140,7 @@ class FCAE(nn.Module):
             nn.ConvTranspose2d(after, before, stage.width, padding=stage.padding)
             for stage, before, after in pairs[::-1]
         ]
-        self.decoder = nn.ModuleList([*map(_normalised, mirrored[:-1]), mirrored[-1]])
+        self.decoder = nn.ModuleList([*(_block(layer, normalised) for layer in mirrored[:-1]), mirrored[-1]])
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """The codes of (N, C, H, W) floats, (N, d)."""
@@ -134,10 +149,10 @@ class FCAE(nn.Module):
     def _encode(self, images: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[tuple[int, int]]]:
         """Codes, and of every pooling its switches and the size of the map that it pooled."""
         switches, sizes, maps = [], [], images
-        for convolution, norm, _ in map(_layers, self.encoder):
+        for convolution, *norm, activation in map(_layers, self.encoder):
             maps = convolution(maps)
             sizes.append((maps.shape[2], maps.shape[3]))
-            maps, where = pooled_norm(maps, norm)
+            maps, where = pooled_norm(maps, *norm) if norm else _pooled(activation(maps))
             switches.append(where)
         convolution, *rest = _layers(self.features)
         # its filter covers the map: one matrix product

@@ -8,9 +8,10 @@ from sklearn.utils import check_random_state
 from tqdm.auto import tqdm
 
 from clustlib._validation import check_choice, check_integer
+from clustlib.dbc.density_peaks import density_peaks
 from clustlib.kernels.neighbours import knn
 
-CHOICES = ("distortion", "even")
+CHOICES = ("distortion", "even", "density-peaks")
 SAMPLE = 20_000  # codes that the restarts run on, where there are more
 _CLOSE = 1.05  # how near to the smallest distortion a restart must be
 
@@ -62,7 +63,8 @@ def kmeans_start(codes: np.ndarray, n_clusters: int, n_init: int, choice: str, s
     ----------
     choice : "distortion" takes the restart of smallest distortion; "even" the one of most even clusters among the
         restarts whose distortion is within five per cent of the smallest. Distortion says little about a class that
-        is split, or two in one cluster; the sizes show it.
+        is split, or two in one cluster; the sizes show it. "density-peaks" makes no restarts:
+        :func:`clustlib.dbc.density_peaks.density_peaks` of the codes, or of the 20,000, is where k-means begins.
     """
     check_choice("start", choice, CHOICES)
     check_integer("n_init", n_init, 1)
@@ -70,6 +72,8 @@ def kmeans_start(codes: np.ndarray, n_clusters: int, n_init: int, choice: str, s
     drawn = check_random_state(seed)
     seeds = drawn.randint(np.iinfo(np.int32).max, size=n_init)
     sample = codes if len(codes) <= SAMPLE else codes[np.sort(drawn.permutation(len(codes))[:SAMPLE])]
+    if choice == "density-peaks":
+        return _lloyd_from(codes, density_peaks(sample, n_clusters))
     for restart in tqdm(seeds, desc="k-means restarts", leave=False, delay=2):
         run = Lloyd(n_clusters, n_init=1, random_state=int(restart)).fit(sample)
         found.append(run)
@@ -78,4 +82,9 @@ def kmeans_start(codes: np.ndarray, n_clusters: int, n_init: int, choice: str, s
         close = [run for run in found if run.inertia_ <= _CLOSE * best.inertia_]
         best = max(close, key=lambda run: evenness(run.labels_, n_clusters))
     # one run over all codes from the chosen centres: a sample's centres are near its end
-    return Lloyd(n_clusters, init=best.cluster_centers_, n_init=1).fit(codes).labels_.astype(np.int64)
+    return _lloyd_from(codes, best.cluster_centers_)
+
+
+def _lloyd_from(codes: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """K-means from given centres: its labels, (N,) int64."""
+    return Lloyd(len(centers), init=centers, n_init=1).fit(codes).labels_.astype(np.int64)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from clustlib import datasets, records
 from clustlib.dbc.choices import DBC_CHOICES
-from clustlib.dbc.runs import clustering
+from clustlib.dbc.runs import clustering, written
 from clustlib.records.runs import CELL_COLUMNS
 
 
@@ -78,6 +78,25 @@ def starts_of_training(runs: records.Runs) -> pd.DataFrame:
     return trained.cells(accuracy="accuracy_start", nmi="nmi_max_start").assign(method="DBC at its start")
 
 
+def as_written(
+    methods: Iterable[str], pretrain_epochs: int | None = None, epochs: int | None = None, **how: Any
+) -> pd.DataFrame:
+    """The paper's own rows by its text alone as cells of Tables 3 to 6; with those of "DBC at its start".
+
+    ``how`` are the other parameters of :func:`clustlib.records.grid`; epochs that are None are those of the reading.
+    """
+    own = [method for method in methods if method in written.METHODS]
+    if not own:
+        return pd.DataFrame(columns=CELL_COLUMNS)
+    lengths = {"pretrain_epochs": pretrain_epochs, "epochs": epochs}
+    given: dict[str, Any] = {name: value for name, value in lengths.items() if value is not None}
+    runs = records.grid(written.as_written, method=own, **given, **how)
+    trained = records.Runs(run for run in runs.records if run.params["method"] == "DBC")
+    starts = trained.cells(accuracy="accuracy_start", nmi="nmi_max_start").assign(method="DBC at its start")
+    every = pd.concat([runs.cells(accuracy="accuracy", nmi="nmi_max"), starts], ignore_index=True)
+    return every.assign(variant="as written")
+
+
 def epochs_run(runs: records.Runs) -> pd.DataFrame:
     """How many epochs each curve of Figure 9 took until training stopped, as cells of the metric "epochs"."""
     cells = records.Runs(runs.records).cells(epochs="accuracy")
@@ -95,6 +114,14 @@ def tiles(record: records.Record, layer: str, most: int = 20) -> tuple[np.ndarra
     """A layer's maps as images, one row an input, with the arguments that ``plots.image_grid`` takes after them."""
     maps = record.arrays[layer][:, :most]
     return scaled(maps.reshape(-1, 1, *maps.shape[2:])), None, maps.shape[1]
+
+
+def layers_of_maps(record: records.Record) -> tuple[list[str], list[str]]:
+    """The layers of Figure 4 before and behind the code, in the order in which an image passes them."""
+    depth = sum(name.startswith("pool") for name in record.arrays)
+    before = [f"{kind}{number}" for number in range(1, depth + 1) for kind in ("conv", "pool")]
+    behind = [f"{kind}{n + (kind == 'deconv')}" for n in range(depth, 0, -1) for kind in ("deconv", "unpool")]
+    return before, [*behind, "output"]
 
 
 def codes(record: records.Record) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -122,7 +149,7 @@ def mean_curves(runs: records.Runs, name: str) -> tuple[np.ndarray, dict[str, np
     return np.arange(length), {method: np.mean(curves, axis=0) for method, curves in extended.items()}
 
 
-DATASETS = ("mnist-test", "usps", "mnist")  # columns of the table
+DATASETS = ("mnist-test", "usps-11000", "coil-20", "usps", "mnist")  # columns of the table
 
 
 BOOK = "the book's settings"

@@ -162,6 +162,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             raise UsageError("random_state must be an integer, the same on all processes")
         self._device = _device.resolve(self.device)
         source = image_source(images, self.image_size)
+        if len(source) < 2:
+            raise UsageError(f"needs at least 2 images, got {len(source)}")
         self._k = number_of_clusters(self.n_clusters, len(source)) if self.clustering == "kmeans" else 0
         labels = None if y is None else np.asarray(y)
         if labels is not None and labels.shape != (len(source),):

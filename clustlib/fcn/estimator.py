@@ -1,6 +1,7 @@
 """Factorised convolutional networks: GSNMF on a CNN's last hidden layer (Gui et al., 2017, section 3)."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -8,7 +9,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from clustlib._validation import check_n_clusters, check_numbers, check_parameters, integers, numbers, unit_rows
+from clustlib._validation import (
+    check_n_clusters,
+    check_numbers,
+    check_parameters,
+    choices,
+    integers,
+    numbers,
+    unit_rows,
+)
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
 from clustlib.fcn.gsnmf import CONSTRAINTS, GSNMF
@@ -18,18 +27,28 @@ from clustlib.saving import System, state_of, weights_of
 class FCN(System, TransformerMixin, BaseEstimator):
     """A pretrained CNN whose l2-normalised last hidden activations are factorised; optionally that layer is trained.
 
-    With the defaults this is GSNMF-FCN-OTS, with ``l1=0, l2=0`` NMF-FCN, with ``fine_tune=True`` GSNMF-FCN-FT.
+    With the defaults this is GSNMF-FCN-OTS, with ``l1=0, l2=0`` NMF-FCN, with ``fine_tune=True`` GSNMF-FCN-FT. The
+    book's tables have the paper's ``n_components=1024`` and ``init="nndsvd"``, and ``transform_iter=50``. The defaults
+    do not: with those the clusters of a few hundred photographs are far worse than the activations' own.
 
     Parameters
     ----------
     n_clusters : int or None
         Clusters of the fitted images for ``labels_``; None clusters nothing.
-    network : {"efficientnet-lite0", "vgg16"}
+    network : {"efficientnet-lite0", "efficientnet-lite2", "squeezenet", "vgg16"}
         See :func:`clustlib.fcn.weights.pretrained`. The paper's is VGG-16.
     weights : {"imagenet", "random"}
     size : int
         Images are resized to this many pixels a side; the paper's 224.
-    n_components, l1, l2, init, basis_norm, forget_factor, max_iter, tol, transform_iter, products
+    n_components : int or None
+        L. None: a quarter of the activations, as the paper's 1,024 are of VGG-16's, and no more than there are images.
+    transform_iter : int
+        Updates of an image's coefficients with the basis fixed, for the fitted images as for new ones. 0 leaves X Wᵀ,
+        the one product that "fed forward" can mean.
+    compare : {"span", "coefficients"}
+        What k-means compares images by: the part of their l2-normalised activations that the basis spans, which loses
+        nothing that the basis can express, or the coefficients, as the paper does.
+    l1, l2, init, basis_norm, forget_factor, max_iter, tol, products
         Of the factorisation, see :class:`clustlib.GSNMF`. It is fitted to all images at once.
     fine_tune : bool
         After the factorisation, alternate (section 3.3): of each mini-batch compute the activations X, update W and H
@@ -46,14 +65,21 @@ class FCN(System, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     embedding_ : (n_images, n_components)
-        Coefficients of the fitted images.
-    labels_ : (n_images,) int64; cluster_centers_ : (n_clusters, n_components)
-        Of k-means on the l2-normalised embedding, where ``n_clusters`` is given.
+        Coefficients of the fitted images, found as a new image's are. Those that the updates of both factors left are
+        ``factorisation_.embedding_``.
+    labels_ : (n_images,) int64; cluster_centers_ : (n_clusters, at most n_components)
+        Of k-means on the l2-normalised rows that ``compare`` names, where ``n_clusters`` is given.
     factorisation_ : GSNMF
     network_ : the network, its last hidden layer as it was trained.
     history_ : list of dict
         ``{"stage": "factorise", "iteration", "objective", "seconds"}``, then
-        ``{"stage": "fine-tune", "epoch", "loss"}`` with the mean over images of |x - h W|².
+        ``{"stage": "fine-tune", "epoch", "loss"}`` with the mean over images of |x - h W|², then, with ``n_clusters``,
+        ``{"stage": "cluster", "of", "labels", "inertia"}`` for k-means on the l2-normalised "activations" as they are
+        and on what ``compare`` names: where the two differ much, look at both.
+
+    Warns
+    -----
+    UserWarning : more components are asked for than images or activations can fill, so that nothing is condensed.
 
     References
     ----------
@@ -63,9 +89,11 @@ class FCN(System, TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **{name: rule for name, rule in CONSTRAINTS.items() if name != "l21"},
         "n_clusters": [integers(1), None],
+        "n_components": [integers(1), None],
         "network": "no_validation",  # clustlib.fcn.weights.pretrained names what it knows
         "weights": "no_validation",
         "size": [integers(32)],
+        "compare": [choices("span", "coefficients")],
         "fine_tune": ["boolean"],
         "epochs": [integers(1)],
         "learning_rate": [numbers(0, closed="neither")],
@@ -80,16 +108,17 @@ class FCN(System, TransformerMixin, BaseEstimator):
         network: str = "efficientnet-lite0",
         weights: str = "imagenet",
         size: int = 224,
-        n_components: int = 1024,
+        n_components: int | None = None,
         l1: float = 0.05,
         l2: float = 0.02,
-        init: str = "nndsvd",
+        init: str = "random",
         basis_norm: str | None = "unit",
         forget_factor: float = 0.7,
-        max_iter: int = 100,
+        max_iter: int = 50,
         tol: float = 1e-4,
-        transform_iter: int = 100,
+        transform_iter: int = 0,
         products: str = "float32",
+        compare: str = "span",
         fine_tune: bool = False,
         epochs: int = 5,
         learning_rate: float = 0.01,
@@ -113,6 +142,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         self.tol = tol
         self.transform_iter = transform_iter
         self.products = products
+        self.compare = compare
         self.fine_tune = fine_tune
         self.epochs = epochs
         self.learning_rate = learning_rate
@@ -148,39 +178,69 @@ class FCN(System, TransformerMixin, BaseEstimator):
         X = unit_rows(self._activations(features))
         path = Checkpoint(self.checkpoint, {}).path
         factors = path and path.with_name(f"{path.name}.factors")
-        self.factorisation_ = GSNMF(**self._settings(), checkpoint=factors).fit(X)
+        self.factorisation_ = GSNMF(**self._settings(self._length(X)), checkpoint=factors).fit(X)
         self.history_: list[dict[str, Any]] = [
             {"stage": "factorise", **entry} for entry in self.factorisation_.history_
         ]
         if self.fine_tune:
             self._fine_tune(features, path)
-        self.embedding_ = self.factorisation_.embedding_
+        self.embedding_ = self.transform_features(features)
         if self.n_clusters is not None:
-            from clustlib.cluster.kmeans import KMeans
-
-            found = KMeans(self.n_clusters, random_state=self.random_state).fit(unit_rows(self.embedding_))
-            self.labels_, self.cluster_centers_ = found.labels_, found.cluster_centers_
+            self._cluster(X, self._rows(features), self.n_clusters)
         return self
 
+    def _length(self, X: np.ndarray) -> int:
+        """L for activations X (N, M)."""
+        if self.n_components is None:
+            return max(1, min(len(X), X.shape[1] // 4))
+        if self.n_components > min(X.shape):
+            warnings.warn(
+                f"{self.n_components:,} components are more than {len(X):,} images of {X.shape[1]:,} activations can "
+                "fill: the factorisation condenses nothing, and k-means on the activations may do better",
+                stacklevel=4,
+            )
+        return self.n_components
+
+    def _cluster(self, activations: np.ndarray, rows: np.ndarray, n_clusters: int) -> None:
+        """k-means on the activations as they are, and on the rows whose clusters are kept."""
+        from clustlib.cluster.kmeans import KMeans
+
+        for name, compared in {"activations": activations, self.compare: rows}.items():
+            found = KMeans(n_clusters, random_state=self.random_state).fit(compared)
+            labels, inertia = found.labels_, float(found.inertia_)
+            self.history_.append({"stage": "cluster", "of": name, "labels": labels, "inertia": inertia})
+        self.labels_, self.cluster_centers_ = found.labels_, found.cluster_centers_
+
+    def _rows(self, features: np.ndarray) -> np.ndarray:
+        """What k-means compares, l2-normalised (N, at most n_components)."""
+        if self.compare == "coefficients":
+            return unit_rows(self.transform_features(features))
+        from scipy.linalg import orth
+
+        span = orth(self.factorisation_.components_.T.astype(np.float64)).astype(np.float32)
+        return unit_rows(unit_rows(self._activations(features)) @ span)
+
     def predict(self, images: Any) -> np.ndarray:
-        """The clusters (N,) int64 of new images: the nearest centre of each one's l2-normalised coefficients."""
+        """The clusters (N,) int64 of new images: the nearest centre of each one's row that ``compare`` names."""
         from sklearn.metrics import pairwise_distances_argmin
 
         check_is_fitted(self)
         if not hasattr(self, "cluster_centers_"):
             raise UsageError("n_clusters=None clusters nothing: fit with a number of clusters to predict")
-        return pairwise_distances_argmin(unit_rows(self.transform(images)), self.cluster_centers_).astype(np.int64)
+        rows = self._rows(self._extract(images))
+        return pairwise_distances_argmin(rows, self.cluster_centers_).astype(np.int64)
 
     def transform_features(self, features: np.ndarray) -> np.ndarray:
         """:meth:`transform` on features already extracted."""
         check_is_fitted(self)
-        features = features if self.fine_tune else check_numbers(features, name="features")
+        features = features if self.fine_tune else check_numbers(features, reset=False, name="features")
         return self.factorisation_.transform(unit_rows(self._activations(features)))
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, n_components: int) -> dict[str, Any]:
         """Those of the factorisation."""
-        own = ("batch_size", "checkpoint")
-        return {name: getattr(self, name) for name in GSNMF().get_params() if hasattr(self, name) and name not in own}
+        own = ("n_components", "batch_size", "checkpoint")
+        same = [name for name in GSNMF().get_params() if hasattr(self, name) and name not in own]
+        return {"n_components": n_components, **{name: getattr(self, name) for name in same}}
 
     def _load_network(self) -> None:
         from clustlib.fcn.weights import pretrained
@@ -223,7 +283,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         self._load_network()
         layer: Any = self.network_.last_hidden
         layer.load_state_dict(state_of(arrays))
-        self.factorisation_ = GSNMF(**self._settings())
+        self.factorisation_ = GSNMF(**self._settings(len(arrays["components"])))
         self.factorisation_.components_ = arrays["components"]
         self.factorisation_.n_features_in_ = arrays["components"].shape[1]
         if "cluster_centers" in arrays:

@@ -1,4 +1,4 @@
-"""The networks whose features are factorised: EfficientNet-Lite0, whose weights install from a package, and VGG-16."""
+"""The networks whose features are factorised: three whose weights install from a package, and the paper's VGG-16."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # kernel, stride, expansion, channels out, repeats
-_STAGES = (
+_LITE0 = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
     (5, 2, 6, 40, 2),
@@ -15,6 +15,16 @@ _STAGES = (
     (5, 1, 6, 112, 3),
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
+)
+# a tenth wider in multiples of eight channels, a fifth deeper but for the first and the last stage
+_LITE2 = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 3),
+    (5, 2, 6, 48, 3),
+    (3, 2, 6, 88, 4),
+    (5, 1, 6, 120, 4),
+    (5, 2, 6, 208, 5),
+    (3, 1, 6, 352, 1),
 )
 
 
@@ -83,12 +93,13 @@ class EfficientNetLite0(nn.Module):
     n_features = 1280
     mean = (127.0, 127.0, 127.0)
     scale = (128.0, 128.0, 128.0)
+    stages = _LITE0
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _normalised(3, 32, 3, 2)
         blocks, channels = [], 32
-        for kernel, stride, expansion, out, repeats in _STAGES:
+        for kernel, stride, expansion, out, repeats in self.stages:
             for repeat in range(repeats):
                 blocks.append(_Block(channels, out, kernel, 1 if repeat else stride, expansion))
                 channels = out
@@ -110,6 +121,60 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, 1280), non-negative."""
+        return self.head(self.trunk(x))
+
+
+class EfficientNetLite2(EfficientNetLite0):
+    """EfficientNet-Lite2 without its classifier: wider and deeper than Lite0, again 1,280 activations from 0 to 6."""
+
+    stages = _LITE2
+
+
+class SqueezeNet(nn.Module):
+    """SqueezeNet 1.1 without its classifier: 512 non-negative activations, averaged over the positions.
+
+    =====================  ==========================================  ==================
+    part                   layers                                      for 224 x 224
+    =====================  ==========================================  ==================
+    trunk                  convolution, seven fires, fire9's squeeze   13 x 13 x 64
+    head                   fire9's 1 x 1 and 3 x 3 convolutions,       512
+                           ReLU, mean over the positions
+    =====================  ==========================================  ==================
+
+    Input: (N, 3, H, W) float, RGB less ImageNet's mean. The layers are torchvision's.
+
+    References
+    ----------
+    Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size", 2016.
+    """
+
+    n_features = 512
+    mean = (123.68, 116.779, 103.939)
+    scale = (1.0, 1.0, 1.0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchvision.models import squeezenet1_1
+
+        *below, fire9 = squeezenet1_1(weights=None).features
+        self.below, self.squeeze = nn.Sequential(*below), fire9.squeeze
+        self.last = nn.ModuleList([fire9.expand1x1, fire9.expand3x3])
+
+    @property
+    def last_hidden(self) -> nn.Module:
+        """The layer that fine-tuning trains."""
+        return self.last
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) to the last hidden layer's input, (N, 64, h, w)."""
+        return F.relu(self.squeeze(self.below(x)))
+
+    def head(self, x: Tensor) -> Tensor:
+        """The last hidden layer: (N, 64, h, w) to (N, 512), non-negative."""
+        return torch.cat([F.relu(expand(x)) for expand in self.last], 1).mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) to (N, 512), non-negative."""
         return self.head(self.trunk(x))
 
 

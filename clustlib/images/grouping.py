@@ -7,7 +7,16 @@ import numpy as np
 from clustlib._validation import unit_rows
 from clustlib.compiled import njit
 from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
-from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters, knn
+from clustlib.kernels import (
+    KnnGraph,
+    MergeTree,
+    affinity_graph,
+    graph_linkage,
+    initial_clusters,
+    knn,
+    neighbour_recall,
+)
+from clustlib.kernels.neighbours import is_exact
 
 LINKAGES = ("gdl", "path", "zeta")
 _EXACT = 5_000  # images up to which neighbours are searched in the vectors as they are
@@ -36,14 +45,17 @@ def rows_of(vectors: np.ndarray) -> np.ndarray:
     return rows
 
 
-def graph_of(rows: np.ndarray) -> KnnGraph:
-    """The graph of 10 to 20 nearest neighbours; of many images, out of candidates near in the principal components."""
+def graph_of(rows: np.ndarray, method: str = "auto", seed: int = 0) -> KnnGraph:
+    """The graph of 10 to 20 nearest neighbours; of many images, out of candidates near in the principal components.
+
+    ``method`` and ``seed`` are those of the search, see :func:`clustlib.kernels.knn`.
+    """
     k = n_neighbors_for(len(rows), FEWEST_IN_TREE)
     if k < 1:
         return KnnGraph(np.empty((len(rows), 0), np.int32), np.empty((len(rows), 0)), 0.0)
     if len(rows) <= _EXACT or rows.shape[1] <= _PROJECTED:
-        return affinity_graph(knn(rows, k), k)
-    candidates = knn(_projected(rows), _CANDIDATES * k)[0]
+        return affinity_graph(knn(rows, k, method=method, random_state=seed), k)
+    candidates = knn(_projected(rows), _CANDIDATES * k, method=method, random_state=seed)[0]
     return affinity_graph(_nearest_of(rows, candidates, k), k)
 
 
@@ -77,20 +89,29 @@ def _squared_distances(rows, heads):
     return found
 
 
-def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1) -> Grouped:
+def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1, method: str = "auto", seed: int = 0) -> Grouped:
     """The merge tree of the rows, from the components of first neighbours on.
 
     Parameters
     ----------
     least : clusters that the tree must be able to give; where first neighbours leave fewer, every image starts alone.
+    method, seed : how neighbours are searched, see :func:`graph_of`.
     """
-    graph = graph_of(rows)
+    graph = graph_of(rows, method, seed)
     if graph.indices.shape[1] == 0:
         return Grouped(rows, graph, MergeTree(*_no_merges(len(rows))))
     labels = initial_clusters(graph)
     if labels.max() + 1 < least:
         labels = np.arange(len(rows))
     return Grouped(rows, graph, tree_from(graph, labels, rows, linkage))
+
+
+def recall_note(rows: np.ndarray, graph: KnnGraph, method: str, seed: int) -> tuple[str, ...]:
+    """What a person is told of an approximate search: which share of the neighbours it found."""
+    if graph.indices.shape[1] == 0 or is_exact(method, len(rows)):
+        return ()
+    found = neighbour_recall(rows, graph.indices, random_state=seed)
+    return (f"Neighbours were searched approximately: {found:.3f} of the true ones were found on 1,000 images.",)
 
 
 def tree_from(graph: KnnGraph, labels: np.ndarray, rows: np.ndarray, linkage: str = "gdl") -> MergeTree:

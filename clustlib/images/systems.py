@@ -14,6 +14,7 @@ import numpy as np
 from clustlib._validation import unit_rows
 from clustlib.images.grouping import rows_of
 
+_STEPS = 500  # of JULE a period, at least: on 500 images the paper's 20 epochs would be 100
 Embed = Callable[[np.ndarray], np.ndarray]
 
 
@@ -70,7 +71,8 @@ def gsnmf(vectors: np.ndarray, k: int, seed: int, checkpoint: Path | None = None
     rows = unit_rows(vectors)
     wanted, length = 1024, max(k, min(1024, len(rows) // 2, rows.shape[1]))
     notes = () if length == wanted else (f"GSNMF takes {length} components in place of {wanted:,}: {len(rows)} images",)
-    model = GSNMF(length, init="random", random_state=seed, device=device, checkpoint=checkpoint).fit(rows)
+    how: dict[str, Any] = {"init": "random", "max_iter": 100, "transform_iter": 100, "random_state": seed}
+    model = GSNMF(length, **how, device=device, checkpoint=checkpoint).fit(rows)
     embedding = unit_rows(model.embedding_)
     found = KMeans(k, random_state=seed).fit(embedding)
     settings = {name: getattr(model, name) for name in ("l1", "l2", "transform_iter")}
@@ -87,12 +89,18 @@ def _coefficients(settings: dict[str, Any], arrays: dict[str, np.ndarray], weigh
 
 
 def jule(images: np.ndarray, k: int, seed: int, checkpoint: Path | None = None, device: str = "auto") -> Fitted:
-    """JULE, as in its paper but for the number of epochs, which falls where there are few images."""
+    """JULE, as in its paper but for the number of epochs, which rises where few images make few steps of each."""
     from clustlib.jule.estimator import JULE
 
-    model = JULE(k, random_state=seed, checkpoint=checkpoint, device=device, epochs=20).fit(images)
+    usual = JULE()
+    steps = -(-len(images) // usual.batch_size)
+    epochs = max(usual.epochs, -(-_STEPS // steps))
+    notes: tuple[str, ...] = ()
+    if epochs > usual.epochs:
+        notes = (f"JULE trains {epochs} epochs a period in place of {usual.epochs}: {len(images)} images",)
+    model = JULE(k, random_state=seed, checkpoint=checkpoint, device=device, epochs=epochs).fit(images)
     settings = {"shape": list(images.shape[1:])}
-    return Fitted(model.labels_, model.embedding_, settings, {}, model.network_.state_dict())
+    return Fitted(model.labels_, model.embedding_, settings, {}, model.network_.state_dict(), notes)
 
 
 def _jule_features(settings: dict[str, Any], arrays: dict[str, np.ndarray], weights: dict[str, Any] | None) -> Embed:

@@ -16,7 +16,7 @@ from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import UsageError
 from clustlib.jule.fit_state import noted, packed, unpacked
 from clustlib.jule.parameters import CONSTRAINTS
-from clustlib.jule.unrolling import Merging, clusters_after, cut
+from clustlib.jule.unrolling import Merging, clusters_after, cut, warn_of_few_steps
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 
@@ -58,10 +58,10 @@ class JULE(System, ClusterMixin, BaseEstimator):
         "released" cuts chains of nearest neighbours after 51 images in the initial clusters.
     gamma, margin : float
         Weight of the positive pair, 2 in the paper's Table 2 and 1 by default in JULE.torch; the margin is the
-        released code's (Eq. (11) has none).
-    negatives, n_negatives : {"random", "nearest"}, int
-        Where the negatives of a pair come from, and how many at most. The paper's text: the ``k_c`` nearest. Both
-        released codes: random ones of the batch, up to 20 in JULE.torch.
+        released code's. None: no hinge, as in Eq. (11).
+    negatives, n_negatives : {"spread", "random", "nearest"}, int
+        Where the negatives of a pair come from, and how many at most; see :func:`clustlib.kernels.sample_triplets`.
+        The paper's text: the ``k_c`` nearest. Both released codes: random ones of the batch, up to 20 in JULE.torch.
     gradient : {"exact", "released"}
         See :func:`clustlib.kernels.weighted_triplet_loss`.
     epochs : int
@@ -78,6 +78,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         the merge first in each period (False, True); the released code trains first and stops at the last merge.
     statistics : {"running", "batch"}
         Batch normalisation when features are extracted between merges; JULE.torch leaves it in training mode.
+    start : {"neighbours", "kmeans", "singletons"}
+        The initial clusters of section 3.6: chains of nearest neighbours as in the paper, k-means, or images alone.
     init : {"released", "torch"}
         See :class:`clustlib.jule.network.JuleNet`.
     network : dict, optional
@@ -87,6 +89,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         Of the convolutions. "bfloat16" is faster where the processor has it; results differ by rounding.
     scaled : bool
         Whether images are uint8 or in [0, 1]; False takes any numbers as they are, those of centred or whitened images.
+    neighbor_method : {"auto", "exact", "approximate"}
+        See :func:`clustlib.kernels.knn`: "auto" is exact up to 100,000 images.
     random_state : int, RandomState or None
     device : {"auto", "cpu", "cuda", ...}
         Of the network and of the search for neighbours; merging runs on the CPU.
@@ -107,7 +111,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
     network_ : clustlib.jule.network.JuleNet
     history_ : list of dict
         One per merging and one for the final clustering ("period" = "rc"): clusters found, mean ``loss`` of the last
-        epoch, ``nmi`` (geometric) and ``accuracy`` if labels were given, and seconds by part.
+        epoch, ``nmi`` (geometric) and ``accuracy`` if labels were given, seconds by part, and the ``recall`` of
+        neighbours that were searched approximately.
     stages_ : list of dict
         ``labels`` (N,) and ``components`` (N, 3) float32, the first three principal components of the features that
         the labels were found in: of the pixels first, then after every merging.
@@ -130,8 +135,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         small: Literal["throughout", "absorb", "keep"] = "throughout",
         chains: Literal["published", "released"] = "published",
         gamma: float = 2.0,
-        margin: float = 0.2,
-        negatives: Literal["random", "nearest"] = "random",
+        margin: float | None = 0.2,
+        negatives: Literal["spread", "random", "nearest"] = "spread",
         n_negatives: int = 20,
         gradient: Literal["exact", "released"] = "exact",
         epochs: int = 20,
@@ -144,10 +149,12 @@ class JULE(System, ClusterMixin, BaseEstimator):
         train_first: bool = True,
         train_last: bool = False,
         statistics: Literal["running", "batch"] = "running",
+        start: Literal["neighbours", "kmeans", "singletons"] = "neighbours",
         init: Literal["released", "torch"] = "released",
         network: dict[str, Any] | None = None,
         precision: Literal["float32", "bfloat16"] = "float32",
         scaled: bool = True,
+        neighbor_method: Literal["auto", "exact", "approximate"] = "auto",
         random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -178,10 +185,12 @@ class JULE(System, ClusterMixin, BaseEstimator):
         self.train_first = train_first
         self.train_last = train_last
         self.statistics = statistics
+        self.start = start
         self.init = init
         self.network = network
         self.precision = precision
         self.scaled = scaled
+        self.neighbor_method = neighbor_method
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -196,7 +205,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         images = check_images(images, self.n_clusters, minimum=3, scaled=self.scaled)
         truth = check_truth(y, len(images))
         kept = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
-        training, merging = self._training(images, seed=seed_of(self.random_state)), self._merging()
+        seed = seed_of(self.random_state)
+        training, merging = self._training(images, seed=seed), self._merging(seed)
         state = kept.load()
         if state is None:
             state = self._begin(images, merging, truth)
@@ -229,11 +239,13 @@ class JULE(System, ClusterMixin, BaseEstimator):
         started = time.perf_counter()
         pixels = unit_rows(images)
         graph = merging.graph(pixels)
-        labels = merging.initial(graph)
+        labels = merging.start_from(graph, pixels)
         seconds = time.perf_counter() - started
         found = int(labels.max()) + 1
         if self.n_clusters is not None and found < self.n_clusters:
             raise UsageError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
+        steps = self.epochs * -(-len(images) // self.batch_size)
+        warn_of_few_steps(found, self.n_clusters or 2, self.unrolling_rate, steps)
         state: dict[str, Any] = {
             "period": 0, "epoch": 0, "n_clusters": found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
             "seconds": 0.0, "done": False,
@@ -292,8 +304,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         labels = self._cut(tree, target, features) if cuts else tree.labels(target)
         ended = time.perf_counter()
         state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
-        seconds = {"graph_seconds": middle - started, "merge_seconds": ended - middle}
-        noted(state, labels, features, truth, period=state["period"], **seconds)
+        facts = {"graph_seconds": middle - started, "merge_seconds": ended - middle, **merging.recall(graph, features)}
+        noted(state, labels, features, truth, period=state["period"], **facts)
 
     def _read_out(self, state: dict, training: Any, merging: Merging, truth: np.ndarray | None) -> None:
         """OURS-SF as it stands, and OURS-RC from new initial clusters on the final features."""
@@ -303,7 +315,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         features = training.features()
         state["feature_seconds"] = time.perf_counter() - started
         graph = merging.graph(features)
-        initial = merging.initial(graph)
+        initial = merging.start_from(graph, features)
         middle = time.perf_counter()
         self.merge_tree_ = merging.tree(graph, initial, features, self.n_clusters or 2)
         ended = time.perf_counter()
@@ -316,8 +328,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         else:
             self.labels_sf_ = state["labels"]
         self.labels_ = self.labels_rc_
-        seconds = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
-        noted(state, self.labels_rc_, features, truth, period="rc", **seconds)
+        facts = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
+        noted(state, self.labels_rc_, features, truth, period="rc", **facts, **merging.recall(graph, features))
         self.embedding_, self.network_ = features, training.network
         self.triplet_seconds_ = training.triplet_seconds
         self.image_shape_ = tuple(training.images.shape[1:])
@@ -355,10 +367,11 @@ class JULE(System, ClusterMixin, BaseEstimator):
 
         return JuleNet(*shape, init=self.init, generator=generator, **(self.network or {}))
 
-    def _merging(self) -> Merging:
+    def _merging(self, seed: int = 0) -> Merging:
         return Merging(
             n_neighbors=self.n_neighbors, a=self.a, criterion=self.criterion, k_c=self.k_c, weight=self.weight,
-            update=self.update, isolated=self.isolated, chains=self.chains, device=self.device,
+            update=self.update, isolated=self.isolated, chains=self.chains, device=self.device, start=self.start,
+            seed=seed, method=self.neighbor_method,
         )  # fmt: skip
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -37,8 +37,32 @@ DETERMINISTIC = tuple(label for label, row in ROWS.items() if not row.random)
 OURS = ("OURS-SF", "OURS-RC")  # the read-outs of JULE
 # Section 4.1.2: eta is 0.2 for faces and 0.9 for all else
 UNROLLING = dict.fromkeys(("umist", "umist-112x92", "frgc", "cmu-pie", "ytf", "olivetti"), 0.2)
+# The text and nothing else: Eq. (11) has no hinge, its negatives are K_c nearest images, the rate begins anew in each
+# period, Algorithm 1 merges before it trains, and nothing is said of clusters without affinity or of a few images
+AS_WRITTEN: dict[str, Any] = {
+    "margin": None,
+    "negatives": "nearest",
+    "n_negatives": 5,
+    "reset_rate": True,
+    "train_first": False,
+    "train_last": True,
+    "isolated": "keep",
+    "small": "keep",
+}
+ALL_RELEASED: dict[str, Any] = {
+    "gamma": 1.0,
+    "gradient": "released",
+    "dampening": 0.9,
+    "criterion": "released",
+    "update": "released_fast",
+    "isolated": "released",
+    "small": "keep",
+    "chains": "released",
+    "statistics": "batch",
+}
+AS_RELEASED = {**ALL_RELEASED, "negatives": "random"}
 # What is said otherwise, or done otherwise in the released code: one switch at a time
-JULE_VARIANTS: dict[str, dict[str, Any]] = {
+SWITCHES: dict[str, dict[str, Any]] = {
     "default": {},
     "gamma-1": {"gamma": 1.0},
     "no-margin": {"margin": 0.0},
@@ -59,15 +83,33 @@ JULE_VARIANTS: dict[str, dict[str, Any]] = {
     "algorithm-1": {"train_first": False, "train_last": True},
     "train-last": {"train_last": True},
     "torch-init": {"init": "torch"},
-    "all-released": {
-        "gamma": 1.0,
-        "gradient": "released",
-        "dampening": 0.9,
-        "criterion": "released",
-        "update": "released_fast",
-        "isolated": "released",
-        "small": "keep",
-        "chains": "released",
-        "statistics": "batch",
-    },
+    "random-negatives": {"negatives": "random"},
+    "kmeans-start": {"start": "kmeans"},
+    "singletons-start": {"start": "singletons"},
+    "damped-small-kept": {"dampening": 0.9, "small": "keep"},
+    "all-released": ALL_RELEASED,
+}
+READINGS: dict[str, dict[str, Any]] = {"as-written": AS_WRITTEN, "as-released": AS_RELEASED}
+# the text with one element of the released code, and the released code with one of the text
+INTO_THE_TEXT: dict[str, dict[str, Any]] = {
+    "written-with-margin": {"margin": 0.2},
+    "written-with-random-negatives": {"negatives": "random", "n_negatives": 20},
+    "written-trained-first": {"train_first": True, "train_last": False},
+    "written-rate-not-reset": {"reset_rate": False},
+    "written-with-damped-momentum": {"dampening": 0.9},
+    "written-with-released-gradient": {"gamma": 1.0, "gradient": "released"},
+}
+INTO_THE_CODE: dict[str, dict[str, Any]] = {
+    "released-without-margin": {"margin": None},
+    "released-with-nearest-negatives": {"negatives": "nearest", "n_negatives": 5},
+    "released-with-plain-momentum": {"dampening": 0.0},
+    "released-with-exact-gradient": {"gamma": 2.0, "gradient": "exact"},
+    "released-with-exact-merges": {"criterion": "local", "update": "exact"},
+    "released-with-running-statistics": {"statistics": "running"},
+}
+JULE_VARIANTS = {
+    **SWITCHES,
+    **READINGS,
+    **{name: {**AS_WRITTEN, **element} for name, element in INTO_THE_TEXT.items()},
+    **{name: {**AS_RELEASED, **element} for name, element in INTO_THE_CODE.items()},
 }

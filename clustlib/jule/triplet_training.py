@@ -34,7 +34,7 @@ class TripletLoss:
     """The loss and how its triplets are drawn; see :mod:`clustlib.kernels.triplets`."""
 
     gamma: float
-    margin: float
+    margin: float | None
     n_negatives: int
     negatives: str
     gradient: str
@@ -99,7 +99,7 @@ class TripletTraining:
         self.network.train()
         clusters = torch.from_numpy(np.asarray(labels, np.int64)).to(self.device)
         order = torch.randperm(len(clusters), generator=self.shuffling).to(self.device)
-        if on_gpu(self.device) and self.loss.negatives == "random" and self.descent.momentum > 0:
+        if on_gpu(self.device) and self.loss.negatives == "spread" and self.descent.momentum > 0:
             return self._captured_epoch(clusters, order)
         losses = [self._step(index, clusters[index]) for index in order.split(self.descent.batch_size)]
         found = torch.stack([loss for loss in losses if loss is not None] or [torch.zeros(())])
@@ -130,8 +130,10 @@ class TripletTraining:
         self.iteration += 1
         started = time.perf_counter()
         triplets = None
-        if self.loss.negatives == "random":
-            triplets = sample_triplets(labels, self.loss.n_negatives, generator=self.drawing)
+        if self.loss.negatives != "nearest":
+            triplets = sample_triplets(
+                labels, self.loss.n_negatives, negatives=self.loss.negatives, generator=self.drawing
+            )
         self.triplet_seconds += time.perf_counter() - started
         loss = None
         self.optimiser.zero_grad(set_to_none=False)

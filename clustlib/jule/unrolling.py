@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from clustlib.kernels import KnnGraph, MergeTree, affinity_graph, graph_linkage, initial_clusters
+from clustlib.kernels import (
+    KnnGraph,
+    MergeTree,
+    affinity_graph,
+    graph_linkage,
+    initial_clusters,
+    kmeans,
+    neighbour_recall,
+)
+from clustlib.kernels.neighbours import is_exact
+
+_FEW_STEPS = 150  # of 100 images each; at fewer the labels are those of the first features
+_INITIAL_SIZE = 4  # images in an initial cluster, on average, section 3.6
 
 
 @dataclass(frozen=True)
@@ -23,14 +36,35 @@ class Merging:
     isolated: str
     chains: str
     device: str
+    start: str = "neighbours"
+    seed: int = 0
+    method: str = "auto"
 
     def graph(self, features: np.ndarray) -> KnnGraph:
         """Eq. (4); among few samples all others are neighbours."""
-        return affinity_graph(features, min(self.n_neighbors, len(features) - 1), self.a, device=self.device)
+        k = min(self.n_neighbors, len(features) - 1)
+        searched = {"method": self.method, "random_state": self.seed, "device": self.device}
+        return affinity_graph(features, k, self.a, **searched)  # type: ignore[arg-type]
+
+    def recall(self, graph: KnnGraph, features: np.ndarray) -> dict[str, float]:
+        """The share of true neighbours in the graph, measured on a sample; nothing where the search was exact."""
+        if is_exact(self.method, len(features), self.device):
+            return {}
+        return {"recall": neighbour_recall(features, graph.indices, random_state=self.seed)}
 
     def initial(self, graph: KnnGraph) -> np.ndarray:
         """Initial clusters (N,) int64."""
         return initial_clusters(graph, variant=self.chains).astype(np.int64)
+
+    def start_from(self, graph: KnnGraph, features: np.ndarray) -> np.ndarray:
+        """What merging begins with, (N,) int64: the initial clusters, or another start of section 3.6."""
+        if self.start == "neighbours":
+            return self.initial(graph)
+        n = len(features)
+        if self.start == "singletons":
+            return np.arange(n)
+        fit = kmeans(features, math.ceil(n / _INITIAL_SIZE), seed=self.seed)
+        return np.unique(fit.labels, return_inverse=True)[1]  # k-means may leave clusters empty
 
     def tree(self, graph: KnnGraph, labels: np.ndarray, features: np.ndarray, n_clusters: int) -> MergeTree:
         """The merges that follow from ``labels``, greedily by Eq. (7), down to one cluster."""
@@ -51,6 +85,16 @@ def clusters_after(n_clusters: int, unrolling_rate: float, target: int) -> int:
     """Clusters left of ``n_clusters`` after a period's ``ceil(eta n_c)`` merges, section 3.6; not below ``target``."""
     merges = math.ceil(unrolling_rate * n_clusters - 1e-9)  # 0.2 * 15 is a little more than 3 in binary
     return max(target, n_clusters - merges)
+
+
+def warn_of_few_steps(n_clusters: int, target: int, unrolling_rate: float, steps: int) -> None:
+    """Say so where a fit of ``steps`` steps of SGD a period has too few in all to learn anything."""
+    periods = 0
+    while n_clusters > target:
+        n_clusters, periods = clusters_after(n_clusters, unrolling_rate, target), periods + 1
+    if 0 < periods * steps < _FEW_STEPS:
+        said = f"the network takes {periods * steps} steps in all; more epochs or a smaller unrolling_rate give it more"
+        warnings.warn(said, stacklevel=4)
 
 
 def cut(tree: MergeTree, n_clusters: int, features: np.ndarray, small: int) -> np.ndarray:
@@ -83,18 +127,3 @@ def _joined(labels: np.ndarray, sizes: np.ndarray, large: np.ndarray, features: 
     nearest = (norm2 - 2 * centroids @ centroids[large].T).argmin(axis=1)
     nearest[large] = np.arange(len(large))
     return nearest[labels].astype(np.int64)
-
-
-def standing_out(tree: MergeTree) -> int:
-    """The number of clusters, at least 2, that stands out in a merge tree.
-
-    It is where the affinity of the last merge is largest against that of any merge after it; where no affinity is
-    left, at once. A tree of one or two leaves gives their number.
-    """
-    heights = tree.heights
-    if len(heights) < 2:
-        return tree.n_leaves
-    later = np.maximum.accumulate(heights[::-1])[::-1][1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(heights[:-1] > 0, heights[:-1] / later, 0)
-    return int(tree.n_leaves - 1 - np.argmax(ratio))

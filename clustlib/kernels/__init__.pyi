@@ -1,3 +1,4 @@
+from .approximate_neighbours import neighbour_recall as neighbour_recall
 from .boosting import boosted_target as boosted_target
 from .boosting import kl_terms as kl_terms
 from .description_length import description_lengths as description_lengths

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clustlib._arrays import shown
 from clustlib._validation import check_n_clusters
 from clustlib.errors import UsageError
 
@@ -31,7 +32,7 @@ def check_points(points: Tensor, n_clusters: int, split: str) -> None:
         raise UsageError(f"points must be (N, d) in float32 or bfloat16, got {points.dtype} {tuple(points.shape)}")
     check_n_clusters(n_clusters, len(points))
     if split not in ("released", "paper"):
-        raise UsageError(f'split must be "released" or "paper", got {split!r}')
+        raise UsageError(f'split must be "released" or "paper", got {shown(split)}')
     parts = points.split(max(1, _CHECKED // max(1, points.shape[1])))
     # NaN is passed on to the extremes, and no mask is made
     if not all(bool(extreme.isfinite()) for part in parts for extreme in part.aminmax()):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._arrays import shown
 from clustlib.errors import UsageError
 
 _TRY_DOUBLINGS = 200  # 2**200 brings any finite bandwidth above any distance float64 can hold apart
@@ -12,7 +13,9 @@ _TRY_DOUBLINGS = 200  # 2**200 brings any finite bandwidth above any distance fl
 def check_k(k: Any, n: int) -> None:
     """Raise :class:`UsageError` unless ``k`` is a number of other points that each of ``n`` points has."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n - 1:
-        raise UsageError(f"k, the number of neighbours, must be an integer from 1 to {n - 1} for {n} points, got {k!r}")
+        raise UsageError(
+            f"k, the number of neighbours, must be an integer from 1 to {n - 1} for {n} points, got {shown(k)}"
+        )
 
 
 def rounding(dim: int, unit: float = 2.0**-24) -> float:

@@ -14,9 +14,12 @@ over the merges and one over the edges: each edge is put down to the merge that 
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from scipy.special import gammaln
 
+from clustlib._arrays import check_made, shown
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels.linkage.tree import MergeTree
@@ -43,10 +46,11 @@ def description_lengths(tree: MergeTree, edges: np.ndarray, price: float = 0.0) 
     ValueError
         Edges that do not fit the tree's samples; a price that is not finite.
     """
+    check_made("tree", tree, "a MergeTree", "initial", "children")
     n = len(tree.initial)
     edges = _checked(edges, n)
-    if not np.isfinite(price):
-        raise UsageError(f"price must be finite, got {price!r}")
+    if not isinstance(price, Real) or not np.isfinite(float(price)):
+        raise UsageError(f"price must be finite, got {shown(price)}")
     inside = np.cumsum(np.bincount(joining_merges(tree, edges) + 1, minlength=tree.n_leaves))
     groups = np.arange(tree.n_leaves, 0, -1)
     degrees = np.bincount(edges.ravel(), minlength=n)
@@ -59,6 +63,9 @@ def description_lengths(tree: MergeTree, edges: np.ndarray, price: float = 0.0) 
 
 def mutual_edges(neighbours: np.ndarray) -> np.ndarray:
     """The edges of a k-NN graph (N, K) between points that are neighbours of each other, both directions. (E, 2)."""
+    neighbours = np.asarray(neighbours)
+    if neighbours.ndim != 2 or neighbours.dtype.kind not in "iu":
+        raise UsageError(f"neighbours must be integers (N, K), got {neighbours.dtype} {neighbours.shape}")
     n, k = neighbours.shape
     here, there = np.repeat(np.arange(n), k), neighbours.ravel().astype(np.int64)
     known = np.isin(there * n + here, here * n + there)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clustlib._arrays import shown
 from clustlib._device import on_gpu_with_triton
 from clustlib.errors import UsageError
 
@@ -35,7 +36,7 @@ class Penalty:
     def __post_init__(self) -> None:
         for name in ("l1", "l2", "l21"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise UsageError(f"{name} must be a number from 0 on, got {getattr(self, name)!r}")
+                raise UsageError(f"{name} must be a number from 0 on, got {shown(getattr(self, name))}")
 
     def diagonal(self, lengths: Tensor) -> Tensor:
         """What is added to the diagonal of W Wᵀ, (L,): l2, and of each mixed norm its quadratic bound l21 / |h_k|."""
@@ -220,9 +221,9 @@ def _tensor(array: Any) -> Tensor:
 
 def _check(X: Tensor, H: Tensor, W: Tensor, basis_norm: str | None, products: str) -> None:
     if basis_norm not in BASIS_NORMS:
-        raise UsageError(f"basis_norm must be one of {', '.join(map(repr, BASIS_NORMS))}, got {basis_norm!r}")
+        raise UsageError(f"basis_norm must be one of {', '.join(map(repr, BASIS_NORMS))}, got {shown(basis_norm)}")
     if products not in PRODUCTS:
-        raise UsageError(f"products must be one of {', '.join(PRODUCTS)}, got {products!r}")
+        raise UsageError(f"products must be one of {', '.join(PRODUCTS)}, got {shown(products)}")
     if X.ndim != 2 or H.shape != (len(X), len(W)) or W.shape[1:] != X.shape[1:]:
         raise UsageError(f"X {tuple(X.shape)}, H {tuple(H.shape)}, W {tuple(W.shape)} must be (N, M), (N, L), (L, M)")
     if not X.dtype == H.dtype == W.dtype or not X.is_floating_point():

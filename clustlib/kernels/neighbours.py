@@ -1,8 +1,9 @@
-"""Exact k nearest neighbours and the directed affinity graph of Eq. (4) of Yang et al. (JULE, CVPR 2016).
+"""k nearest neighbours and the directed affinity graph of Eq. (4) of Yang et al. (JULE, CVPR 2016).
 
 Distances are searched in float32 by blocks of one matrix product and then computed again in float64 for the
 candidates found, so that neighbours near a tie, far-away data and duplicates come out as in exact arithmetic:
-the ``k`` smallest by (squared distance, index). Every backend returns the same arrays.
+the ``k`` smallest by (squared distance, index). Every backend returns the same arrays. Of more than 100,000 points most
+neighbours are found, not all: see :mod:`clustlib.kernels.approximate_neighbours`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
+from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._device import on_gpu
@@ -22,9 +23,11 @@ from clustlib._validation import check_choice, check_features, check_integer, ch
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, magnified, rounding
+from clustlib.kernels._ranking import in_threads, rank, rank_all
 
 _BLOCK = 2048  # points a side of one block of distances: 16 MiB, which stays in a level-3 cache
 _GROUP = 64  # distances compared at once before any is looked at
+MOST_EXACT = 100_000  # points that "auto" compares with one another: some 45 s on two cores
 
 
 class KnnGraph(NamedTuple):
@@ -45,17 +48,25 @@ class KnnGraph(NamedTuple):
     sigma2: float
 
 
-def knn(X: Any, k: int, *, backend: str = "auto", device: str = "auto") -> tuple[np.ndarray, np.ndarray]:
-    """The ``k`` nearest other points of every point, exactly.
+def knn(
+    X: Any, k: int, *, method: str = "auto", random_state: Any = 0, backend: str = "auto", device: str = "auto"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ``k`` nearest other points of every point.
 
     Parameters
     ----------
     X : (N, D) array of numbers or torch tensor
     k : int
         Number of neighbours, 1 <= k <= N - 1.
+    method : {"auto", "exact", "approximate"}
+        "approximate" looks into as many cells of the space as find .99 of the neighbours of a sample, on the CPU, with
+        faiss; :func:`clustlib.kernels.neighbour_recall` measures what was found. "auto" is exact up to 100,000 points,
+        and at any size on a GPU or without faiss. A tensor on a GPU is always searched exactly.
+    random_state : int, RandomState or None
+        Of the approximate search, which does not depend on the number of threads.
     backend : {"auto", "blocks", "faiss", "torch"}
-        Where candidates are searched: NumPy's matrix product (each block serves both its rows and its columns),
-        ``faiss.IndexFlatL2``, or torch. "auto" takes torch on a GPU and "blocks" otherwise.
+        Where the exact search finds candidates: NumPy's matrix product (each block serves both its rows and its
+        columns), ``faiss.IndexFlatL2``, or torch. "auto" takes torch on a GPU and "blocks" otherwise.
     device : {"auto", "cpu", "cuda", ...}
         Device of the torch backend; "auto" is CUDA where there is one. A tensor on a GPU is searched there.
 
@@ -69,14 +80,14 @@ def knn(X: Any, k: int, *, backend: str = "auto", device: str = "auto") -> tuple
     Raises
     ------
     ValueError
-        NaN, infinite, empty or badly shaped input; ``k`` outside [1, N - 1]; an unknown backend.
+        NaN, infinite, empty or badly shaped input; ``k`` outside [1, N - 1]; an unknown method or backend.
     """
     if on_gpu(getattr(X, "device", None)):
         from clustlib.kernels.torch_neighbours import nearest_neighbours
 
         found: Any = nearest_neighbours(X, k)
         return found[0], found[1].float()
-    indices, d2 = _exact_knn(check_features(X, translate=True), k, backend, device)
+    indices, d2 = _neighbours(check_features(X, translate=True), k, method, random_state, backend, device)
     return indices, d2.astype(np.float32)
 
 
@@ -86,6 +97,8 @@ def affinity_graph(
     a: float = 1.0,
     *,
     variant: str = "published",
+    method: str = "auto",
+    random_state: Any = 0,
     backend: str = "auto",
     device: str = "auto",
 ) -> KnnGraph:
@@ -105,7 +118,7 @@ def affinity_graph(
     variant : {"published", "released"}
         "released" follows the authors' gactoolbox: the bandwidth comes from at least three neighbours and is
         doubled until the weight of every point's nearest neighbour reaches 1e-5.
-    backend, device
+    method, random_state, backend, device
         See :func:`knn`.
 
     Raises
@@ -127,7 +140,7 @@ def affinity_graph(
         X = check_features(X, translate=True)
         check_k(n_neighbors, len(X))
         wanted = min(max(n_neighbors, 3), len(X) - 1) if variant == "released" else n_neighbors
-        indices, d2 = _exact_knn(X, wanted, backend, device)
+        indices, d2 = _neighbours(X, wanted, method, random_state, backend, device)
     bandwidth_d2 = d2 if variant == "released" else d2[:, :n_neighbors]
     sigma2 = a * float(bandwidth_d2.mean())
     if variant == "released":
@@ -150,8 +163,33 @@ def _check_neighbours(indices, d2, n_neighbors: int) -> tuple[np.ndarray, np.nda
     return indices, d2
 
 
-def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.ndarray, np.ndarray]:
+def is_exact(method: str, n: int, device: str = "auto") -> bool:
+    """Whether a search among ``n`` points in memory, asked for as in :func:`knn`, compares all of them.
+
+    Raises
+    ------
+    ValueError
+        An unknown method.
+    """
+    check_choice("method", method, ("auto", "exact", "approximate"))
+    if method != "auto":
+        return method == "exact"
+    return n <= MOST_EXACT or find_spec("faiss") is None or _torch_device(device) != "cpu"
+
+
+def _neighbours(
+    X: np.ndarray, k: int, method: str, random_state: Any, backend: str, device: str
+) -> tuple[np.ndarray, np.ndarray]:
     """:func:`knn` on checked input, with float64 distances."""
+    if is_exact(method, len(X), device):
+        return _exact_knn(X, k, backend, device)
+    from clustlib.kernels.approximate_neighbours import approximate_knn
+
+    _backend(backend, device)
+    return approximate_knn(X, k, random_state)
+
+
+def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.ndarray, np.ndarray]:
     n, dim = X.shape
     check_k(k, n)
     if on_gpu(device) and backend in ("auto", "torch"):
@@ -170,9 +208,9 @@ def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.nda
     indices, d2 = np.empty((n, k), np.int32), np.empty((n, k))
     sure = np.empty(n, np.bool_)
     bound = np.full(n, np.inf) if m == n - 1 else reach - error
-    _in_threads(n, _rank, X, candidates, bound, indices, d2, sure)
+    in_threads(n, rank, X, candidates, bound, indices, d2, sure)
     unsure = np.flatnonzero(~sure)
-    _in_threads(len(unsure), _rank_all, X, unsure, indices, d2)
+    in_threads(len(unsure), rank_all, X, unsure, indices, d2)
     return indices, d2
 
 
@@ -188,7 +226,7 @@ def _backend(backend: str, device: str) -> Callable[[np.ndarray, np.ndarray, int
 
 
 def _torch_device(device: str) -> str:
-    if device == "cpu" or (device == "auto" and not _has_cuda_driver()):
+    if isinstance(device, str) and (device == "cpu" or (device == "auto" and not _has_cuda_driver())):
         return "cpu"
     return str(_device.resolve(device))
 
@@ -222,16 +260,16 @@ def _search_blocks(X: np.ndarray, norm2: np.ndarray, m: int) -> tuple[np.ndarray
     half = norm2 / 2  # |x - y|^2 / 2 = |x|^2 / 2 + |y|^2 / 2 - xy
     nearest, half_d2 = np.full((n, m), -1, np.int32), np.full((n, m), np.inf, np.float32)
     buffer = np.empty(_BLOCK * _BLOCK, np.float32)
-    for rows, columns in _upper_blocks(n):
+    for rows, columns in tqdm(list(_upper_blocks(n)), unit="block", desc="neighbours", delay=3, leave=False):
         height, width = rows.stop - rows.start, columns.stop - columns.start
         dots = buffer[: height * width].reshape(height, width)
         np.matmul(X[rows], X[columns].T, out=dots)
         if rows == columns:
             np.fill_diagonal(dots, -np.inf)
         block = (dots, half, rows.start, columns.start, nearest, half_d2)
-        _in_threads(height, _offer_columns, *block)
+        in_threads(height, _offer_columns, *block)
         if rows != columns:
-            _in_threads(width, _offer_rows, *block)
+            in_threads(width, _offer_rows, *block)
     return nearest, 2 * half_d2[:, -1]
 
 
@@ -319,61 +357,3 @@ def _insert(nearest, d2, j, new):
         d2[at], nearest[at] = d2[at - 1], nearest[at - 1]
         at -= 1
     d2[at], nearest[at] = new, j
-
-
-# ------------------------------------------------------------------ ranking, in float64
-
-
-@njit(nogil=True)
-def _rank(X, candidates, bound, indices, d2, sure, lo, hi):
-    """The k nearest of each point's candidates; ``sure`` where no other point can be among them."""
-    k = indices.shape[1]
-    for i in range(lo, hi):
-        d2[i] = np.inf
-        indices[i] = -1
-        for j in candidates[i]:
-            _insert_ranked(indices[i], d2[i], j, _squared_distance(X[i], X[j]))
-        sure[i] = d2[i, k - 1] < bound[i]
-
-
-@njit(nogil=True)
-def _rank_all(X, rows, indices, d2, lo, hi):
-    """The k nearest among all points, for the points ``rows[lo:hi]``."""
-    for i in rows[lo:hi]:
-        d2[i] = np.inf
-        indices[i] = -1
-        for j in range(len(X)):
-            if j != i:
-                _insert_ranked(indices[i], d2[i], j, _squared_distance(X[i], X[j]))
-
-
-@njit(nogil=True, fastmath={"reassoc", "contract"})
-def _squared_distance(x, y):
-    total = 0.0
-    for t in range(len(x)):
-        gap = np.float64(x[t]) - np.float64(y[t])
-        total += gap * gap
-    return total
-
-
-@njit(nogil=True)
-def _insert_ranked(indices, d2, j, new):
-    """As :func:`_insert`, with equal distances in the order of their indices."""
-    at = len(d2)
-    while at > 0 and (d2[at - 1] > new or (d2[at - 1] == new and indices[at - 1] > j)):
-        if at < len(d2):
-            d2[at], indices[at] = d2[at - 1], indices[at - 1]
-        at -= 1
-    if at < len(d2):
-        d2[at], indices[at] = new, j
-
-
-def _in_threads(n: int, work: Callable[..., None], *args: Any) -> None:
-    """Call ``work(*args, lo, hi)`` on equal parts of ``range(n)``, one a thread; ``work`` must release the GIL."""
-    parts = max(1, min(n // 64, numba.get_num_threads(), int(os.environ.get("OMP_NUM_THREADS") or 2**31)))
-    if parts == 1:
-        work(*args, 0, n)
-        return
-    edges = [n * p // parts for p in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        list(pool.map(lambda lo, hi: work(*args, lo, hi), edges[:-1], edges[1:]))

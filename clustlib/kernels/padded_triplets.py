@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clustlib.kernels.triplets import around, by_products
+from clustlib.kernels.triplets import around, by_products, hinged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,11 +16,11 @@ def padded_triplet_loss(
     uniform: Tensor,
     n_negatives: int = 20,
     gamma: float = 2.0,
-    margin: float = 0.2,
+    margin: float | None = 0.2,
     *,
     gradient: str = "exact",
 ) -> tuple[Tensor, Tensor]:
-    """:func:`weighted_triplet_loss` of the random triplets of :func:`sample_triplets`, over all pairs of the batch.
+    """:func:`weighted_triplet_loss` of the spread triplets of :func:`sample_triplets`, over all pairs of the batch.
 
     Pairs of two clusters, and negatives beyond those that a pair gets, take part with weight zero. The same random
     numbers give the same triplets.
@@ -61,5 +61,5 @@ def padded_triplet_loss(
     to_negative = d2.gather(0, (anchor[:, None] * size + negative).flatten()).view_as(negative)
     counted = drawn & same[anchor, positive][:, None]
     n_triplets = counted.sum()
-    losses = (gamma * to_positive[:, None] - to_negative + margin).relu()  # Eq. (11)
+    losses = hinged(gamma * to_positive[:, None] - to_negative, margin)  # Eq. (11)
     return (losses * counted).sum() / n_triplets.clamp(min=1), n_triplets

@@ -8,6 +8,7 @@ group of 64; the m nearest points of a row lie in the m groups of smallest minim
 import torch
 from torch import Tensor
 
+from clustlib._arrays import check_made
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, magnified, rounding
 
@@ -77,6 +78,7 @@ def affinities(points: Tensor, n_neighbors: int, a: float, variant: str) -> tupl
 
 
 def _checked(points: Tensor, k: int) -> tuple[int, int]:
+    check_made("points", points, "a tensor", "is_floating_point")
     if points.ndim != 2 or not points.is_floating_point() or not points.shape[1]:
         raise UsageError(f"points must be (N, D) of a floating type, got {points.dtype} {tuple(points.shape)}")
     n, dim = points.shape

@@ -15,7 +15,7 @@ from clustlib.kernels._neighbour_parts import far_row
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-NEGATIVES = ("random", "nearest")
+NEGATIVES = ("spread", "random", "nearest")
 GRADIENTS = ("exact", "released")
 
 
@@ -41,7 +41,7 @@ def sample_triplets(
     labels: Tensor,
     n_negatives: int = 20,
     *,
-    negatives: str = "random",
+    negatives: str = "spread",
     distances: Tensor | None = None,
     generator: Generator | None = None,
 ) -> Triplets:
@@ -56,12 +56,14 @@ def sample_triplets(
         The cluster of each image; the result is on its device.
     n_negatives : int
         At least 1.
-    negatives : {"random", "nearest"}
-        "random" (both released codes): every image of another cluster is equally likely. "nearest" (section 3.5.2):
-        those nearest to the anchor.
+    negatives : {"spread", "random", "nearest"}
+        "spread": in the order of clusters, from a random image on, evenly spaced ones; every image of another cluster
+        is equally likely, but few of the possible sets occur. It takes one random number a pair. "random" (both
+        released codes): every set of images of other clusters is equally likely. "nearest" (section 3.5.2): those
+        nearest to the anchor.
     distances : (B, B) tensor
         Squared distances in the batch; only read for "nearest".
-    generator : torch.Generator on the device of ``labels``, for "random"
+    generator : torch.Generator on the device of ``labels``, for "spread" and "random"
 
     Raises
     ------
@@ -72,13 +74,15 @@ def sample_triplets(
     if negatives == "nearest":
         assert distances is not None
         return _with_nearest(labels, n_negatives, distances)
+    if negatives == "random":
+        return _with_random(labels, n_negatives, generator)
     if on_gpu(labels):
-        return _with_random_on_gpu(labels, n_negatives, generator)
-    return _with_random(labels, n_negatives, generator)
+        return _spread_on_gpu(labels, n_negatives, generator)
+    return _spread(labels, n_negatives, generator)
 
 
-def _with_random(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:
-    """Two compiled loops: of a batch of 100, the 20 operations of :func:`_with_random_on_gpu` are all overhead."""
+def _spread(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:
+    """Two compiled loops: of a batch of 100, the 20 operations of :func:`_spread_on_gpu` are all overhead."""
     import torch
 
     order, rank, starts, anchor, positive = _pairs(labels.numpy())
@@ -139,8 +143,8 @@ def _others(order: np.ndarray, starts: np.ndarray, cluster: np.ndarray, uniform:
     return found
 
 
-def _with_random_on_gpu(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:
-    """As :func:`_with_random`, to the last image for the same random numbers, without a loop."""
+def _spread_on_gpu(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:
+    """As :func:`_spread`, to the last image for the same random numbers, without a loop."""
     import torch
 
     anchor, positive, rank, sizes, k = _pairs_on_device(labels, n_negatives)
@@ -151,6 +155,16 @@ def _with_random_on_gpu(labels: Tensor, n_negatives: int, generator: Generator |
     steps = torch.arange(k, device=order.device) * others // max(k, 1)
     place = around(start + steps, others) + sizes.cumsum(0)[cluster][:, None]
     return Triplets(anchor, positive, order[around(place, len(order))])
+
+
+def _with_random(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:
+    """Every image of the batch draws a number for every pair; of other clusters those with the largest are taken."""
+    import torch
+
+    anchor, positive, rank, _, k = _pairs_on_device(labels, n_negatives)
+    drawn = torch.rand(len(anchor), len(labels), generator=generator, device=labels.device)
+    drawn = drawn.masked_fill(rank[anchor][:, None] == rank, -1.0)
+    return Triplets(anchor, positive, drawn.topk(max(k, 0)).indices)
 
 
 def _with_nearest(labels: Tensor, n_negatives: int, distances: Tensor) -> Triplets:
@@ -177,9 +191,11 @@ def around(place: Tensor, circle: Tensor | int) -> Tensor:
 
 
 def weighted_triplet_loss(
-    x: Tensor, triplets: Triplets, gamma: float = 2.0, margin: float = 0.2, *, gradient: str = "exact"
+    x: Tensor, triplets: Triplets, gamma: float = 2.0, margin: float | None = 0.2, *, gradient: str = "exact"
 ) -> Tensor:
     """The mean over triplets of ``max(0, gamma |x_i - x_j|^2 - |x_i - x_k|^2 + margin)``: Eq. (11) with a hinge.
+
+    Without a margin, of ``gamma |x_i - x_j|^2 - |x_i - x_k|^2``: Eq. (11) as it is written.
 
     Without triplets the loss is 0, with zero gradients.
 
@@ -188,7 +204,7 @@ def weighted_triplet_loss(
     x : (B, D) floating tensor
         Features of the batch; of unit length in JULE.
     gamma : float
-        Weight of the positive pair. margin : float, in squared units of ``x``.
+        Weight of the positive pair. margin : float, in squared units of ``x``; None for no hinge.
     gradient : {"exact", "released"}
         "released": JULE.torch scales the gradients of the positive and of the negative by gamma - 1 (right at
         gamma = 2; at gamma = 1, its default, only the anchor moves). Holds for what remains of a gradient behind an
@@ -196,14 +212,20 @@ def weighted_triplet_loss(
     """
     check_choice("gradient", gradient, GRADIENTS)
     check_number("gamma", gamma, zero=True)
-    check_number("margin", margin, zero=True)
+    if margin is not None:
+        check_number("margin", margin, zero=True)
     if len(triplets) == 0:
         return x.sum() * 0
     others = x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())
     d2 = by_products(x, others)
     to_positive = d2[triplets.anchor, triplets.positive]
     to_negative = d2[triplets.anchor].gather(1, triplets.negative)
-    return (gamma * to_positive[:, None] - to_negative + margin).relu().mean()  # Eq. (11)
+    return hinged(gamma * to_positive[:, None] - to_negative, margin).mean()  # Eq. (11)
+
+
+def hinged(excess: Tensor, margin: float | None) -> Tensor:
+    """``max(0, excess + margin)``; without a margin the excess itself."""
+    return excess if margin is None else (excess + margin).relu()
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:

@@ -53,22 +53,29 @@ class Claim:
 class Coverage:
     """What the tests of a claim stand on: the paper's sets, counted, and what stands in for some of them.
 
-    ``of`` is how many sets the paper prints for the claim, 0 where it prints no numbers; ``stand_ins`` counts the sets
-    where another data set or another network was used.
+    ``of`` is how many sets the paper prints for the claim, 0 where it prints no numbers; ``by_network`` counts those of
+    its sets that were seen through another network than the paper's, ``stand_ins`` other sets, whatever the network.
     """
 
     sets: tuple[str, ...] = ()
     of: int = 0
+    by_network: int = 0
     stand_ins: int = 0
 
     def __str__(self) -> str:
-        """The coverage in words: "on 2 of the paper's 4 sets; 1 stand-in"."""
-        own = f"{len(self.sets)} of the paper's {self.of} sets" if self.of else ", ".join(self.sets)
-        own = own.replace("0 of the paper's 1 sets", "").replace("1 of the paper's 1 sets", "the paper's one set")
+        """The coverage in words: "on 1 of the paper's 4 sets; 1 through another network; 2 stand-ins"."""
+        own = self._of(len(self.sets)) if self.of else ", ".join(self.sets)
+        counted = self._of(self.by_network) if self.of else f"{self.by_network} of the paper's sets"
+        seen = f"{self.by_network if self.sets else counted} through another network"
         beside = f"{self.stand_ins} stand-in{'s' if self.stand_ins > 1 else ''}"
-        if not self.sets:
-            return f"on {beside} alone" if self.stand_ins else ""
-        return f"on {own}; {beside}" if self.stand_ins else f"on {own}"
+        there = ((own, self.sets), (seen, self.by_network), (beside, self.stand_ins))
+        said = "; ".join(words for words, any_of_them in there if any_of_them)
+        if not said:
+            return ""
+        return f"on {said}{'' if self.sets or self.by_network else ' alone'}"
+
+    def _of(self, count: int) -> str:
+        return "the paper's one set" if count == self.of == 1 else f"{count} of the paper's {self.of} sets"
 
 
 @dataclass(frozen=True)
@@ -324,7 +331,7 @@ def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Ve
 
 
 def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame], paper: str) -> Coverage:
-    """How many of the paper's sets a claim was tested on, and how many stand-ins, by data set or by network."""
+    """How many of the paper's sets a claim was tested on, how many by another network, and how many other sets."""
     from clustlib.datasets.registry import stand_in_of
 
     printed = _printed_sets(claim, paper)
@@ -335,13 +342,10 @@ def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame]
         _set(name) for key in (tables(paper) if paper else ()) for name in table(paper, key)["dataset"]
     }
     substitutes = {substitute for name in theirs if (substitute := stand_in_of(name))} - theirs
-    stand_ins = {
-        _set(name)
-        for name in tested
-        if name in by_network or _set(name) in substitutes or (printed and _set(name) not in printed)
-    }
-    own = tuple(name for name in dict.fromkeys(map(_set, tested)) if name not in stand_ins)
-    return Coverage(own, len(printed), len(stand_ins))
+    others = {_set(name) for name in tested if _set(name) in substitutes or (printed and _set(name) not in printed)}
+    seen = {_set(name) for name in tested if name in by_network} - others
+    own = tuple(name for name in dict.fromkeys(map(_set, tested)) if name not in others | seen)
+    return Coverage(own, len(printed), len(seen), len(others))
 
 
 def _set(name: str) -> str:

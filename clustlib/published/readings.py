@@ -47,6 +47,7 @@ class Reading:
         representation, or "nothing".
     network : the network that stands in for the paper's, by variant (or "else"), or the same for all.
     methods, tables, variants : where it applies; empty is everywhere.
+    labels : of a reading of the paper's, what labels had to do with the choices that the text leaves to a reader.
     """
 
     reading: str
@@ -56,6 +57,7 @@ class Reading:
     methods: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
+    labels: str = ""
 
     def covers(self, table: str, method: str, variant: str) -> bool:
         """Whether it speaks of this row."""

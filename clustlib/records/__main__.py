@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clustlib.errors import OneLine, UsageError
 
 if TYPE_CHECKING:
+    from clustlib.records.carry import Outcome
     from clustlib.records.judgement import Verdict
 
 
@@ -41,7 +42,13 @@ def carry(arguments: argparse.Namespace) -> int:
     """Let the witnesses judge the working tree; 1 where a run function is refused."""
     from clustlib.records.carry import carry
 
-    outcome = carry(arguments.base, arguments.note, _moved(arguments.moved))
+    first = carry(arguments.base, arguments.note, _moved(arguments.moved))
+    for outcome in (first, *first.later):
+        _print_outcome(outcome)
+    return int(any(outcome.refused for outcome in (first, *first.later)))
+
+
+def _print_outcome(outcome: "Outcome") -> None:
     print(f"from {outcome.base[:12]} to the working tree")
     for line in _told(outcome.verdict) if outcome.verdict else ["no definition behind a record changed on the CPU"]:
         print(line)
@@ -53,7 +60,6 @@ def carry(arguments: argparse.Namespace) -> int:
         print(f"{place}: NOT carried")
         print("\n".join(f"  {reason}" for reason in reasons))
     print("one line added to the ledger" if outcome.entry else "nothing to add to the ledger")
-    return int(bool(outcome.refused))
 
 
 def audit(arguments: argparse.Namespace) -> int:

@@ -118,36 +118,14 @@ def _plain_vectorize(*_: Any, **__: Any) -> Any:
     return decorate
 
 
-def _tell_numba(job: dict[str, Any], tree: Tree) -> None:
-    """Plain Python, or compiled code kept by what it was compiled from and not by where that lay."""
+def _tell_numba(job: dict[str, Any]) -> None:
+    """Plain Python, or compiled code in the witnesses' folder, where :mod:`clustlib.compiled` keeps it by its mark."""
     import numba
-    from numba.core import caching
 
     numba.config.DISABLE_JIT = not job["jit"]  # type: ignore[attr-defined]
-    os.environ["CLUSTLIB_COMPILED"] = str(job["compiled"])
+    os.environ["CLUSTLIB_COMPILED"] = job["compiled"]
     if not job["jit"]:
         numba.vectorize = _plain_vectorize
-        return
-    paths = {str(path) for path, _ in tree.files.values()}
-
-    class ByContent(caching._CacheLocator):
-        def __init__(self, function: Any, file: str) -> None:
-            self._line = function.__code__.co_firstlineno
-
-        def get_cache_path(self) -> str:
-            return str(job["compiled"])
-
-        def get_source_stamp(self) -> float:
-            return 0.0
-
-        def get_disambiguator(self) -> str:
-            return str(self._line)
-
-        @classmethod
-        def from_function(cls, function: Any, file: str) -> Any:
-            return cls(function, file) if file in paths else None
-
-    caching.CacheImpl._locator_classes.insert(0, ByContent)
 
 
 def _witnesses(folder: Path) -> dict[str, Any]:
@@ -164,7 +142,7 @@ def _call(job: dict[str, Any], tree: Tree) -> dict[str, Any]:
     """The witness's arrays, or its error in a line; seconds; the lines executed where they were asked for."""
     import numpy as np
 
-    _tell_numba(job, tree)
+    _tell_numba(job)
     if job["mutant"]:
         module, source = job["mutant"]
         tree.code[module] = compile(source, str(tree.files[module][0]), "exec")

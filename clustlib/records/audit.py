@@ -6,6 +6,7 @@ The result is one file, ``book/records/audit.json``, which the page on records s
 """
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 0.02  # in a score: what a table's cell may differ by and still be called reproduced
-_COSTS = ("seconds", "share_of", "per_pass", "memory")  # of the machine, not of the method
+# of the machine, not of the method
+_COSTS = ("seconds", "share_of", "share_features", "share_training", "per_pass", "memory", "slope_")
 COLUMNS = ["function", "key", "made on", "versions then", "metric", "then", "now", "seconds", "agrees"]
 
 
@@ -62,7 +64,7 @@ def _rows(place: str, record: Record) -> list[dict[str, Any]]:
         now, seconds = _again(record)
     except (DataMissing, DeviceMissing, PackageMissing, MemoryError) as error:
         return [{**start, "metric": f"not run: {error}", "agrees": True}]
-    scores = [name for name in record.metrics if not any(cost in name for cost in _COSTS)]
+    scores = [name for name in record.metrics if not is_cost(name)]
     return [
         {
             **start,
@@ -92,6 +94,24 @@ def _write(rows: list[dict[str, Any]]) -> None:
     made = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "tolerance": TOLERANCE, **provenance.environment()}
     text = json.dumps({"made": made, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
     _paths.write_atomically(_paths.book("records", "audit.json"), text.encode())
+
+
+def _without_seed(key: str) -> str:
+    return re.sub(r"\bseed-\d+", "seed", key)
+
+
+def over_seeds(key: str, metric: str) -> tuple[float, float] | None:
+    """The smallest and the largest value of a score over the records that differ from ``key`` in their seed alone."""
+    store = open_store("paper")
+    keys = [other for other in store.all_keys() if _without_seed(other) == _without_seed(key)]
+    found = [record for other in keys if (record := store.read(other))]
+    values = [record.metrics[metric] for record in found if metric in record.metrics]
+    return (min(values), max(values)) if len(values) > 1 else None
+
+
+def is_cost(metric: str) -> bool:
+    """Whether a number is what a run took of this machine."""
+    return any(cost in metric for cost in _COSTS)
 
 
 def last() -> tuple[dict[str, Any], "pd.DataFrame"]:

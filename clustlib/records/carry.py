@@ -4,14 +4,19 @@ Between a revision whose records were all fresh and the working tree, the runs w
 definitions that changed behind them. Witnesses (:mod:`clustlib.records.witness`) run both revisions on this machine.
 A run is carried where every definition that changed behind it gives the same bits in every witness that runs it, and
 where the witnesses would have noticed a fault in it. What is carried becomes one line of the ledger.
+
+Records that are younger than that revision, or come from another branch, are judged against the commit that they were
+made at; a definition that has been judged already, from the same text to the same, is not judged again.
 """
 
 import contextlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +66,7 @@ class Outcome:
     refused: dict[str, list[str]] = field(default_factory=dict)  # run function -> why
     verdict: Verdict | None = None
     entry: Entry | None = None  # the ledger's new line
+    later: list["Outcome"] = field(default_factory=list)  # of the commits that younger records were made at
 
 
 def _git(*arguments: str) -> str:
@@ -120,23 +126,47 @@ def _was(name: str, before: Behind, after: Behind) -> str | None:
     return next((other for other in gone if other.split(":")[0] == module), gone[0] if gone else None)
 
 
-def all_fresh(revision: str) -> bool:
-    """Whether the ledger carries every record that a revision had to that revision's code."""
-    with worktree(revision) as tree:
-        had = [record for record in _records() if (tree / "book/records" / f"{record.key}.json").is_file()]
-        found = _seen(tree, had, ledger(), {})
-    return all(
-        seen is not None and ledger().chain(record.sources, seen.there.mark, cpu_only=True) is not None
-        for record, seen in zip(had, found)
-    )
+class Base(NamedTuple):
+    """The commit that is judged against, a checkout of it, and what each record's run goes through there."""
+
+    commit: str
+    tree: Path
+    seen: list[Seen | None]
+    own: list[Seen | None]  # the same with marks as that commit wrote them
 
 
-def base_revision() -> str:
-    """The last commit whose records were all fresh. Raises :class:`UsageError` where the last 50 hold none."""
-    for commit in _git("log", "--format=%H", "-50", "--", "clustlib", "book/records/equivalences.json").split():
-        if all_fresh(commit):
-            return commit
+@contextlib.contextmanager
+def _base(revision: str, records: Sequence[Record], known: Ledger) -> Iterator[Base]:
+    """A revision, or with "" the last commit whose records were all fresh.
+
+    Raises :class:`UsageError` where the last 50 hold none.
+    """
+    changes = ("--", "clustlib", "book/records/equivalences.json")
+    for commit in [revision] if revision else _git("log", "--first-parent", "--format=%H", "-50", *changes).split():
+        with worktree(commit) as tree:
+            seen = _seen(tree, records, known, {})
+            own = _seen(tree, records, known, {}, rule=tree) if _writes_other_marks(tree) else seen
+            if revision or _all_fresh(tree, records, known, own):
+                yield Base(_git("rev-parse", commit), tree, seen, own)
+                return
     raise UsageError("no commit of the last 50 whose records were all fresh; name one with --from")
+
+
+def _all_fresh(tree: Path, records: Sequence[Record], known: Ledger, seen: Sequence[Seen | None]) -> bool:
+    """Whether the ledger carries every record that a checkout had to that checkout's code."""
+    had = [(r, s) for r, s in zip(records, seen) if (tree / "book/records" / f"{r.key}.json").is_file()]
+    return all(_fresh(record, there, known) for record, there in had)
+
+
+def _fresh(record: Record, seen: Seen | None, known: Ledger) -> bool:
+    """Whether the ledger carries a record to what its run was seen to go through; not where it was not seen."""
+    return seen is not None and known.chain(record.sources, seen.there.mark, cpu_only=True) is not None
+
+
+def _writes_other_marks(tree: Path) -> bool:
+    """Whether a checkout made its marks by another rule than the working tree's."""
+    one, two = (folder / "clustlib" / "sources.py" for folder in (tree, _paths.root()))
+    return (tree / "clustlib" / "records" / "marks.py").is_file() and one.read_bytes() != two.read_bytes()
 
 
 def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None) -> Outcome:
@@ -148,52 +178,105 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
     note : what changed, for the ledger's pages; by default the names of the definitions.
     moved : run functions that stand elsewhere now, {"module:name" before: "module:name" now}.
     """
-    outcome = Outcome(_git("rev-parse", base) if base else base_revision())
     records, known, moved = _records(), ledger(), dict(moved or {})
-    with worktree(outcome.base) as tree:
-        before, after = _seen(tree, records, known, {}), _seen(_paths.root(), records, known, moved)
-        rewritten = _rewritten(tree, records, known, before)
-        changes = []
-        for record, one, two in zip(records, before, after):
-            if one and two is None:
-                outcome.refused[one.on_cpu.place] = ["this run function is gone: say where it is with --moved OLD=NEW"]
-            elif one and two and one.there.mark != two.there.mark:
-                changes.append(Change(record, one, two))
-        _judge(outcome, changes, tree)
+    after, judged = _seen(_paths.root(), records, known, moved), _Judged()
+    with _base(base, records, known) as found:
+        outcome = _against(found, list(zip(records, after)), known, note, moved, judged)
+    unseen = [(r, two) for r, two, one in zip(records, after, found.own) if not _fresh(r, one, known)]
+    tried = {outcome.base[:12]}
+    while left := _left(unseen, known, tried):
+        commit = left[0][0].provenance["commit"]
+        tried.add(commit)
+        with _base(commit, [record for record, _ in left], known) as found:
+            fresh = [_fresh(record, one, known) for (record, _), one in zip(left, found.own)]
+            there = Base(found.commit, found.tree, *(list(compress(seen, fresh)) for seen in (found.seen, found.own)))
+            outcome.later.append(_against(there, list(compress(left, fresh)), known, note, {}, judged))
+    return outcome
+
+
+def _left(
+    pairs: Sequence[tuple[Record, Seen | None]], known: Ledger, tried: Collection[str]
+) -> list[tuple[Record, Seen | None]]:
+    """The records that nothing carries yet and whose own commit has not been tried, those of the last day first."""
+    stale = [pair for pair in pairs if pair[1] is not None and not _fresh(pair[0], pair[1], known)]
+    known_at = [pair for pair in stale if _is_commit(pair[0].provenance.get("commit", ""))]
+    ordered = sorted(known_at, key=lambda pair: pair[0].provenance["started"], reverse=True)
+    first = next((i for i, (r, _) in enumerate(ordered) if r.provenance["commit"] not in tried), None)
+    return [] if first is None else ordered[first:]
+
+
+@cache
+def _is_commit(name: str) -> bool:
+    """Whether a record's commit is in this repository; one that says ``+`` was made by other code than the commit's."""
+    if not name or name.endswith("+"):
+        return False
+    try:
+        _git("cat-file", "-e", f"{name}^{{commit}}")
+    except UsageError:
+        return False
+    return True
+
+
+def _against(
+    found: Base,
+    pairs: Sequence[tuple[Record, Seen | None]],
+    known: Ledger,
+    note: str,
+    moved: dict[str, str],
+    judged: "_Judged",
+) -> Outcome:
+    """Judge the working tree against one commit, for records with what they go through today."""
+    outcome = Outcome(found.commit)
+    marks = {one.there.mark: two.there.mark for one, two in zip(found.own, found.seen) if one and two}
+    rewritten = {mine: now for mine, now in marks.items() if mine != now}
+    changes = []
+    for (record, two), one in zip(pairs, found.seen):
+        if one and two is None:
+            outcome.refused[one.on_cpu.place] = ["this run function is gone: say where it is with --moved OLD=NEW"]
+        elif one and two and one.there.mark != two.there.mark:
+            changes.append(Change(record, one, two))
+    _judge(outcome, changes, found.tree, judged)
     if outcome.carried or moved or rewritten:
         outcome.entry = _entry(outcome, note, moved, rewritten)
         known.append(outcome.entry)
     return outcome
 
 
-def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path) -> None:
+class _Judged(dict[tuple[str, str, str], str | None]):
+    """Why a definition was refused or None, by its name, its text before and its text now."""
+
+    def key(self, name: str, change: Change) -> tuple[str, str, str]:
+        """Of a changed definition behind a run; where its text is the same, with what its names stand for."""
+        was = _was(name, change.before.on_cpu, change.after.on_cpu)
+        before, now = change.before.on_cpu.labels.get(was or "", ("", "")), change.after.on_cpu.labels[name]
+        same = int(before[0] == now[0])
+        return name, before[same], now[same]
+
+
+def _judge(outcome: Outcome, changes: Sequence[Change], tree: Path, judged: _Judged) -> None:
     """Let the witnesses judge what changed on the CPU's way, and sort the runs into carried and refused."""
     changed: dict[Name, Name | None] = {}
+    asked: dict[tuple[str, str, str], str] = {}  # a run that had not gone through a definition knows of no text before
     for change in changes:
         for name in change.definitions:
-            found = _was(name, change.before.on_cpu, change.after.on_cpu)
-            changed[Name(*name.split(":"))] = found and Name(*found.split(":"))  # type: ignore[assignment]
+            key = judged.key(name, change)
+            if key not in judged:
+                found, own = _was(name, change.before.on_cpu, change.after.on_cpu), Name(*name.split(":"))
+                changed[own] = Name(*found.split(":")) if found else changed.get(own)
+                asked[key] = name
     if changed:
         with Runner() as runner:
             outcome.verdict = judge(tree, _paths.root(), changed, runner=runner)
     refused = {str(name): why for name, why in outcome.verdict.refused.items()} if outcome.verdict else {}
+    judged.update({key: refused.get(name) for key, name in asked.items()})
     for change in changes:
-        why = [refused[name] for name in sorted(change.definitions) if name in refused]
+        found_wanting = [judged[judged.key(name, change)] for name in sorted(change.definitions)]
+        why = [reason for reason in found_wanting if reason]
         if why:
             said = outcome.refused.setdefault(change.after.on_cpu.place, [])
             said.extend(line for line in why if line not in said)
         else:
             outcome.carried.append(change)
-
-
-def _rewritten(tree: Path, records: Sequence[Record], known: Ledger, before: Sequence[Seen | None]) -> dict[str, str]:
-    """The marks of ``tree`` as it wrote them itself, and as they are written now, where that is not the same."""
-    files = [folder / "clustlib" / "sources.py" for folder in (tree, _paths.root())]
-    if not (tree / "clustlib" / "records" / "marks.py").is_file() or files[0].read_bytes() == files[1].read_bytes():
-        return {}
-    own = _seen(tree, records, known, {}, rule=tree)
-    pairs = {one.there.mark: two.there.mark for one, two in zip(own, before) if one and two}
-    return {mine: now for mine, now in pairs.items() if mine != now}
 
 
 def _entry(outcome: Outcome, note: str, moved: dict[str, str], rewritten: dict[str, str]) -> Entry:

@@ -1,7 +1,7 @@
 """The marks of many runs under one copy of the code, the running one or another revision's.
 
-``python clustlib/records/marks.py TREE < runs.json > marks.json`` is run in a process of its own for another revision:
-it loads that tree's run functions, and reads them with *this* file's neighbour :mod:`clustlib.sources`, so that two
+``python clustlib/records/marks.py TREE RULE < runs.json > marks.json`` is run in a process of its own for another
+revision: it loads that tree's run functions, and reads them with the :mod:`clustlib.sources` at RULE, so that two
 revisions are marked by one rule. It therefore imports nothing else of clustlib.
 """
 
@@ -23,8 +23,7 @@ class Behind(NamedTuple):
     labels: dict[str, tuple[str, str]]  # (hash of its own text, hash with what its names stand for)
 
 
-def _load_sources() -> Any:
-    path = Path(__file__).resolve().parents[1] / "sources.py"
+def _load_sources(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location("sources_of_the_working_tree", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -44,15 +43,24 @@ def _function(places: Sequence[str]) -> Any:
     return None
 
 
-def _behind(code: Any, places: Sequence[str], params: dict[str, Any], gpu: bool) -> Behind | None:
+def _roots(places: Sequence[str], params: dict[str, Any]) -> tuple[str, ...] | None:
+    """Where a run begins: its function's place, then what its parameters choose.
+
+    None where this tree has no such function, or one that does not know a choice that is younger than it.
+    """
     fn = _function(places)
     if fn is None:
         return None
     uses = getattr(fn, "uses", None)
-    place = f"{fn.__module__}:{fn.__qualname__}"
-    roots = [place, *(uses(params) if uses else ())]
+    try:
+        return (f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ()))
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _behind(code: Any, roots: tuple[str, ...], gpu: bool) -> Behind:
     labels = {str(d): (code.label(d, gpu, 0), code.label(d, gpu, 1)) for d in code.behind(roots, gpu)}
-    return Behind(place, code.mark(roots, gpu), labels)
+    return Behind(roots[0], code.mark(roots, gpu), labels)
 
 
 def of_runs(
@@ -62,9 +70,9 @@ def of_runs(
 
     ``rule`` is the checkout whose way to make marks is used; by default that of the running code.
     """
-    script = Path(__file__).resolve() if rule is None else rule / "clustlib" / "records" / "marks.py"
+    sources = (Path(__file__).parents[2] if rule is None else rule) / "clustlib" / "sources.py"
     done = subprocess.run(
-        [sys.executable, str(script), str(tree)],
+        [sys.executable, __file__, str(tree), str(sources)],
         input=json.dumps(runs),
         capture_output=True,
         text=True,
@@ -74,11 +82,12 @@ def of_runs(
     if done.returncode:
         raise RuntimeError(f"the runs of {tree} cannot be read: {done.stderr.strip().splitlines()[-1]}")
     answer = json.loads(done.stdout)
-    labels = answer["labels"]
-    return [
-        None if found is None else Behind(found[0], found[1], {name: tuple(labels[str(i)][name]) for name in found[2]})
-        for i, found in zip(answer["group"], answer["runs"])
+    labels = {group: {name: tuple(pair) for name, pair in named.items()} for group, named in answer["labels"].items()}
+    different = [
+        Behind(place, mark, {name: labels[str(group)][name] for name in names})
+        for place, mark, group, names in answer["different"]
     ]
+    return [None if at is None else different[at] for at in answer["runs"]]
 
 
 def forget_installation() -> None:
@@ -86,19 +95,25 @@ def forget_installation() -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable__" not in getattr(finder, "__module__", "")]
 
 
-def _main(tree: Path) -> None:
+def _main(tree: Path, sources: Path) -> None:
     forget_installation()
     sys.path[:] = [str(tree), *(entry for entry in sys.path if Path(entry).resolve() != Path(__file__).parent)]
-    code = _load_sources().Code(tree / "clustlib")
+    code = _load_sources(sources).Code(tree / "clustlib")
     labels: dict[bool, dict[str, tuple[str, str]]] = {False: {}, True: {}}
-    found, group = [], []
+    made: dict[tuple[tuple[str, ...], bool], int] = {}  # runs that begin alike are read once
+    different: list[tuple[str, str, int, list[str]]] = []
+    found: list[int | None] = []
     for places, params, gpu in json.load(sys.stdin):
-        behind = _behind(code, places, params, gpu)
-        group.append(int(gpu))
-        found.append(behind and (behind.place, behind.mark, sorted(behind.labels)))
-        labels[gpu].update(behind.labels if behind else {})
-    json.dump({"runs": found, "group": group, "labels": {int(gpu): named for gpu, named in labels.items()}}, sys.stdout)
+        roots = _roots(places, params)
+        if roots is not None and (roots, gpu) not in made:
+            behind = _behind(code, roots, gpu)
+            made[roots, gpu] = len(different)
+            different.append((behind.place, behind.mark, int(gpu), sorted(behind.labels)))
+            labels[gpu].update(behind.labels)
+        found.append(None if roots is None else made[roots, gpu])
+    answer = {"runs": found, "different": different, "labels": {int(gpu): named for gpu, named in labels.items()}}
+    json.dump(answer, sys.stdout)
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]).resolve())
+    _main(*(Path(given).resolve() for given in sys.argv[1:3]))

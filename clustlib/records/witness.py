@@ -139,12 +139,11 @@ class Runner:
             number = self._count
         done = self._pending[number] = threading.Event()
         out = Path(self._scratch.name) / f"{number}.npz"
-        compiled = self.folder / "numba" / _compiled_from(job.tree / job.package) if job.jit else ""
         message = {
             "id": number, "tree": str(job.tree), "package": job.package, "witnesses": str(job.witnesses),
             "content": content_of(job.tree / job.package),
             "name": job.name, "mutant": job.mutant, "trace": job.trace, "jit": job.jit, "timeout": job.timeout,
-            "out": str(out), "compiled": str(compiled),
+            "out": str(out), "compiled": str(self.folder / "numba"),
         }  # fmt: skip
         assert self._server.stdin is not None
         with self._lock:
@@ -189,16 +188,6 @@ def _hash_of(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
     for path, *_ in files:
         digest.update(Path(path).relative_to(folder).as_posix().encode() + b"\0" + Path(path).read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def _compiled_from(package: Path) -> str:
-    """A hash of the files that are compiled, all of them: a compiled function holds others of other files."""
-    digest = hashlib.sha256(_machine().encode())
-    for path in sorted(_python(package)):
-        text = path.read_bytes()
-        if b"numba" in text:
-            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + text + b"\0")
-    return digest.hexdigest()[:20]
 
 
 @cache

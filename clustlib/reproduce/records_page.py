@@ -5,6 +5,10 @@ import pandas as pd
 from clustlib import _paths
 from clustlib.records import audit, status
 
+_WHY = """What differs, beside what the records of the other seeds span. A training can multiply the last bits of its
+sums, which depend on the processor, on the number of threads and on where arrays lie in memory, so its scores are held
+against that span too: the probes of a random network move as far between one thread and two as they do here."""
+
 
 def _table(frame: pd.DataFrame) -> str:
     cells = [list(map(str, frame.columns)), *frame.map(_text).to_numpy().tolist()]
@@ -23,19 +27,27 @@ def _audited() -> str:
     if not _paths.book("records", "audit.json").is_file():
         return "No audit has been made yet."
     made, rows = audit.last()
+    rows = rows[~rows["metric"].map(audit.is_cost)]
     run = rows.dropna(subset=["now"])
     absent = rows[rows["now"].isna()]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     words = (
-        f"On {made['date']} {run['function'].nunique()} run functions were run again ({made['cpu']}; {versions}): "
+        f"On {made['date']} {run['function'].nunique()} of {len(status.by_function())} run functions were run again "
+        f"({made['cpu']}; {versions}): "
         f"{int(run['agrees'].sum())} of {len(run)} numbers agree within {made['tolerance']:g}. "
         f"{absent['function'].nunique()} could not be run there."
     )
     differ = run[~run["agrees"].astype(bool)]
-    shown = differ if len(differ) else run.groupby("function").head(1)
-    title = "What differs:" if len(differ) else "The first number of each:"
     columns = ["key", "made on", "versions then", "metric", "then", "now", "seconds"]
-    return "\n\n".join([words, title, _table(shown[columns])])
+    if not len(differ):
+        return "\n\n".join([words, "The first number of each:", _table(run.groupby("function").head(1)[columns])])
+    return "\n\n".join([words, _WHY, _table(_with_seeds(differ)[[*columns[:-1], "over seeds", *columns[-1:]]])])
+
+
+def _with_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with what the records of other seeds span."""
+    spans = [audit.over_seeds(key, metric) for key, metric in zip(rows["key"], rows["metric"])]
+    return rows.assign(**{"over seeds": [f"{span[0]:.4g} to {span[1]:.4g}" if span else "" for span in spans]})
 
 
 def records_page() -> str:

@@ -46,9 +46,13 @@ def _state(result: results.Result | None, key: str) -> str:
 
 
 def additions_page(paper: str) -> str:
-    """What ours adds to a paper's algorithm, as a Markdown table."""
+    """What ours adds to a paper's algorithm, as a Markdown table; beneath, what labels had to do with its readings."""
     shown = additions.table(paper)
-    return _markdown(list(shown.columns), shown.to_numpy().tolist())
+    told = {each.labels: each.reading for each in published.readings(paper) if each.labels}
+    said = "".join(
+        f"\nDid labels choose anything of the rows {reading}? {labels}\n" for labels, reading in told.items()
+    )
+    return _markdown(list(shown.columns), shown.to_numpy().tolist()) + said
 
 
 def claims_page(paper: str, found: list[published.Verdict]) -> str:

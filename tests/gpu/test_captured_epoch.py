@@ -15,7 +15,7 @@ N = 38  # three batches of ten and one of eight: each has triplets
 
 def training(n_negatives=20, **how):
     images = np.random.default_rng(0).integers(0, 256, (N, 1, 12, 12), dtype=np.uint8)
-    loss = TripletLoss(2.0, 0.2, n_negatives, "random", "exact")
+    loss = TripletLoss(2.0, 0.2, n_negatives, "spread", "exact")
     how = {"rate": 0.01, "momentum": 0.9, "dampening": 0.0, "weight_decay": 5e-5, "decay": 0.1, "power": 0.75} | how
     descent = Descent(batch_size=10, precision="float32", **how)
     network = JuleNet(1, 12, 12, filters=4, features=6, generator=torch.Generator().manual_seed(0))

@@ -64,6 +64,7 @@ def average_linkage() -> dict[str, np.ndarray]:
         ("grid", grid_points(40)),
         ("blobs", blobs((22, 9, 4, 1))),
         ("two", blobs((1, 1))),
+        ("close", blobs((30,), 4, 1e-5) + 9),
         ("tight", blobs((12, 12), 4, 2e-3)),
     ):
         n = len(X)
@@ -115,6 +116,10 @@ def spectral() -> dict[str, np.ndarray]:
                         for n in ("eigenvalues_", "singular_values_", "landmarks_", "cost_", "scale_")
                         if hasattr(model, n)
                     }
+        # products of the local scales below the least that the toolbox admits, and some above
+        near = find("SelfTuningSpectral")(3, variant="released", n_neighbors=5, random_state=0, device="cpu")
+        for scale in (0.02, 0.05):
+            found |= _fitted(f"near.{scale}", near.fit(X * np.float32(scale)), "labels_ embedding_ eigenvalues_")
         found["ncuts kept"] = (
             find("NormalizedCuts")(3, variant="released", random_state=0, device="cpu").fit(X).embedding_
         )
@@ -277,6 +282,7 @@ def boosting() -> dict[str, np.ndarray]:
     soft, target, kl, terms = find("soft_assign"), find("boosted_target"), find("boosted_kl"), find("kl_terms")
     Z, centres = blobs((8, 5, 2), 4), blobs((1, 1, 1), 4, seed=2)
     Z[3], Z[4] = centres[1], 30.0
+    found["soft far"] = soft(np.where(np.arange(len(Z))[:, None] == 4, np.float32(1e4), Z), centres, 1.0)
     for v in (1.0, 2.5):
         S = soft(Z, centres, v)
         found[f"soft.{v}"], found[f"soft64.{v}"] = S, soft(Z.astype(np.float64), centres.astype(np.float64), v)

@@ -90,6 +90,7 @@ def deep_cluster() -> dict[str, np.ndarray]:
             "y": ((images, labels[:4]), {}),
             "rank": ((images[0],), {}),
             "two": ((images[:, :2],), {}),
+            "int": ((images.astype(int),), {}),
             "over": ((images / np.float32(254),), {}),
             "negative": ((images / np.float32(255) - 0.1,), {}),
         },

@@ -98,7 +98,6 @@ def group_sparse_nmf() -> dict[str, np.ndarray]:
         {"n_components": 0},
         {"n_components": 1},
         {"max_iter": 0},
-        {"transform_iter": 0},
         {"batch_size": 0},
         {"batch_size": 1},
         {"forget_factor": 1.01},
@@ -137,6 +136,7 @@ def factorised_network() -> dict[str, np.ndarray]:
         }.items():
             how = {
                 "n_components": 3,
+                "init": "nndsvd",
                 "max_iter": 3,
                 "transform_iter": 3,
                 "size": 32,
@@ -145,18 +145,18 @@ def factorised_network() -> dict[str, np.ndarray]:
                 "device": "cpu",
             }
             model = FCN(**{**how, **options}).fit(images)
+            learnt = [line for line in model.history_ if line["stage"] != "cluster"]
             found |= (
-                attributes(name, model, "embedding_")
-                | untimed(model.history_, f"{name}.history")
+                attributes(name, model.factorisation_, "embedding_")
+                | untimed(learnt, f"{name}.history")
                 | {f"{name}.new": model.transform(images[::2])}
             )
-            if "n_clusters" in options:
-                found[f"{name}.labels"] = model.labels_
             found |= {f"{name}.{n}": v for n, v in weights_of(model.network_.last_hidden).items()}
         kept = {**how, "fine_tune": True, "checkpoint": Path("fcn.pt")}
         FCN(**kept, epochs=1).fit(images)
         again = FCN(**kept, epochs=3).fit(images)
-        found |= attributes("resumed", again, "embedding_") | untimed(again.history_, "resumed.history")
+        found |= attributes("resumed", again.factorisation_, "embedding_")
+        found |= untimed(again.history_, "resumed.history")
         extract, network = find("extract", "models.features", "extraction"), tiny()
         for hidden in (True, False):
             found[f"extracted.{hidden}"] = extract(
@@ -166,6 +166,7 @@ def factorised_network() -> dict[str, np.ndarray]:
         with holding(home("to_input"), _SAVE_EVERY=8, _BATCH=4):
             found["noted"] = np.array(extract(images, network, size=32, device="cpu", cache="noted"))
         cases = {
+            "rank": ((images[0], network), {}),
             "channels": ((images[:, :2], network), {}),
             "none": ((images[:0], network), {}),
             "31": ((images, network), {"size": 31}),

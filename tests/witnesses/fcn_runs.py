@@ -50,10 +50,8 @@ def fcn_runs() -> dict[str, np.ndarray]:
         settings_of, split = find("settings_of"), find("split", "protocol", "fcn")
         asked = {"seed": 3, "n_components": 5, "l1": 0.7, "ae_epochs": 3, "ep_sets": 4, "epochs": 2}
         methods = list(find("METHODS", "representations"))
-        found["settings"] = np.array([repr(sorted(settings_of("digits", m, **asked).items())) for m in methods])
-        found["settings random"] = np.array(
-            repr(sorted(settings_of("digits", "NMF-FCN", seed=3, init="random").items()))
-        )
+        found["settings"] = np.array([_said(settings_of("digits", m, **asked)) for m in methods])
+        found["settings random"] = np.array(_said(settings_of("digits", "NMF-FCN", seed=3, init="random")))
         many = find("ImageSet")(
             np.arange(70_000, dtype=np.int64).astype(np.uint8).reshape(-1, 1, 1, 1), np.arange(70_000) % 10, "mnist"
         )
@@ -111,6 +109,13 @@ def fcn_runs() -> dict[str, np.ndarray]:
     return found | _ensembles()
 
 
+def _said(settings: dict) -> str:
+    """A run's settings, but for those that were at their defaults before they were settings."""
+    return repr(
+        sorted((n, v) for n, v in settings.items() if (n, v) not in {("learning_rate", 0.01), ("ae_patience", 20)})
+    )
+
+
 def _ensembles() -> dict[str, np.ndarray]:
     with registered(), holding(home("represent"), METHODS=find("METHODS", "representations")):
         represent, protocol = find("represent"), home("STAND_IN_CNN")
@@ -119,6 +124,35 @@ def _ensembles() -> dict[str, np.ndarray]:
         return plain(made, "ensemble")
 
 
+def fcn_questions() -> dict[str, np.ndarray]:
+    """FCN's coding of new images by number of updates, and the estimator with its defaults on a folder's images."""
+    from witnesses.factorised import _tiny_network
+
+    found: dict[str, np.ndarray] = {}
+    tiny = _tiny_network()
+    with (
+        registered(),
+        holding(home("pretrained"), pretrained=lambda *_, **__: tiny()),
+        holding(home("FCN"), pretrained=lambda *_, **__: tiny()),
+    ):
+        encode, folder, into_k = find("encode_features"), find("cluster_a_folder"), find("cluster_into_k")
+        how = {"cnn": "pixels", "n_components": 4, "max_iter": 3, "device": "cpu"}
+        for method in find("PENALTIES", "fcn"):
+            found |= plain(encode("parted", method, 1, updates="0 1 4", **how), method)
+        found |= plain(encode("digits", "NMF-FCN", 2, updates="2", init="random", n_images=22, **how), "random")
+        found |= plain(folder("digits", 1, n_classes=3, n_per_class=4, size=32, device="cpu"), "folder")
+        asked = {"n_components": 3, "init": "random", "transform_iter": 2, "max_iter": 4}
+        found |= plain(folder("flowers-17", n_images=20, size=32, device="cpu", **asked), "asked")
+        found |= plain(into_k("parted", "NMF-FCN", 1, transform_iter=2, **how), "into k")
+        found |= plain(into_k("digits", "AE-CNN", 1, n_images=22, ae_epochs=3, ae_patience=1, **how), "impatient")
+        bad = [{"dataset": "x"}, {"method": "x"}, {"seed": -1}, {"updates": "1 x"}, {"updates": ""}]
+        found |= refusals(encode, bad, dataset="digits", method="NMF-FCN")
+        bad = [{"dataset": "x"}, {"seed": -1}, {"transform_iter": -1}]
+        found |= {f"folder.{name}": value for name, value in refusals(folder, bad, dataset="digits").items()}
+    return found
+
+
 WITNESSES = {
     "fcn-runs": fcn_runs,
+    "fcn-questions": fcn_questions,
 }

@@ -67,13 +67,14 @@ def jule_released() -> dict[str, np.ndarray]:
 
 
 def jule_switches() -> dict[str, np.ndarray]:
-    """One departure a fit, on data where each matters."""
+    """One departure a fit, on data where each matters; one without a number of clusters."""
     few = digits((6, 5, 4, 1))
     found: dict[str, np.ndarray] = {}
     for name, options in {
         "nearest": {"negatives": "nearest", "n_negatives": 2, "margin": 0.0},
         "absorb": {"small": "absorb", "n_clusters": 2},
         "bfloat16": {"precision": "bfloat16", "criterion": "affinity"},
+        "unknown": {"n_clusters": None, "unrolling_rate": 0.6},
         "one": {"n_clusters": 1, "update": "paper_fast"},
         "keep": {"small": "keep", "isolated": "keep", "weight": 0.3, "k_c": 2},
         "rate": {"momentum": 0.0, "weight_decay": 0.1, "reset_rate": True, "unrolling_rate": 0.3, "a": 0.3},

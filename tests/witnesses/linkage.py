@@ -1,5 +1,10 @@
 """Neighbours, affinity graphs and agglomeration on them."""
 
+import inspect
+import tempfile
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from witnesses._data import blobs, errors_of, grid_points, rng
@@ -60,6 +65,92 @@ def neighbours() -> dict[str, np.ndarray]:
         "pair float": (((flat * 1.0, d2), 1), {}),
     }
     return found | errors_of(affinity_graph, graphs)
+
+
+def _plain_recall(X: np.ndarray, indices: np.ndarray, *, rows: int = 1000, random_state: int = 0) -> float:
+    """What ``neighbour_recall`` measures, from the definition."""
+    sample = np.sort(rng([random_state, 1]).permutation(len(X))[:rows])
+    d2 = np.square(X[sample, None].astype(np.float64) - X.astype(np.float64)).sum(axis=2)
+    d2[np.arange(len(sample)), sample] = np.inf
+    limit = np.sort(d2, axis=1)[:, indices.shape[1] - 1]
+    return float((np.take_along_axis(d2, indices[sample], axis=1) <= limit[:, None] * (1 + 1e-12)).mean())
+
+
+def neighbours_in_cells() -> dict[str, np.ndarray]:
+    """The approximate search. In all cells it is the exact one; in a few, what is found is counted.
+
+    A revision without it gives what it has to give: the exact neighbours, and the share by its definition.
+    """
+    knn, there = find("knn"), "method" in inspect.signature(find("knn")).parameters
+    asked: dict[str, Any] = {"method": "approximate", "random_state": 3} if there else {}
+    recall = find("neighbour_recall") if there else _plain_recall
+    cells = home("neighbour_recall") if there else home("knn")
+    clumps = rng(7).normal(size=(12, 6))[rng(8).integers(0, 12, 200)] + 0.4 * rng(9).normal(size=(200, 6))
+    sets = {
+        "clumps": clumps.astype(np.float32),
+        "far": np.concatenate([clumps[:300] * 1e-3, clumps[:300] * 1e-3 + 1e3]),
+    }
+    sets |= {"few": rng(2).normal(size=(40, 3)), "three": rng(3).normal(size=(3, 2))}
+    found: dict[str, np.ndarray] = {}
+    for name, X in sets.items():
+        for k in {1, min(6, len(X) - 1), min(20, len(X) - 1)}:
+            with holding(cells, _FEWEST=10**6, _AT_ONCE=128, _LEARNT=12):
+                found |= dict(zip((f"{name}.{k}.i", f"{name}.{k}.d2"), knn(X, k, **asked)))
+            with holding(cells, _SAMPLED=50, _AT_ONCE=128, _LEARNT=12, _FEWEST=1):
+                indices, d2 = knn(X, k, **asked)
+            share = _plain_recall(X, indices, rows=len(X))
+            found[f"{name}.{k}.enough"] = np.array([share >= 0.98, (indices >= 0).all(), (np.diff(d2) >= 0).all()])
+            exact = found[f"{name}.{k}.i"]
+            worse = np.where(rng(4).random(indices.shape) < 0.4, exact[::-1], exact)
+            for n in (30, 10_000):
+                found[f"{name}.{k}.recall.{n}"] = np.round(recall(X, worse, rows=n, random_state=k), 9)
+    with holding(cells, _cells_needed=lambda *_: 1):  # so few points that all are looked at
+        indices, d2 = knn(sets["clumps"], 90, **asked)
+    found["short"] = np.array([(indices >= 0).all(), np.isfinite(d2).all(), (np.sort(indices) != indices).any()])
+    with holding(home("knn"), MOST_EXACT=199), holding(cells, _FEWEST=10**6):
+        found["auto"] = knn(sets["clumps"], 5)[0]
+        found["auto graph"] = find("affinity_graph")(sets["clumps"], 5).weights
+    return found | _linkage_in_cells(sets["clumps"][:90], there) | _refused(sets["clumps"], there)
+
+
+def _linkage_in_cells(X: np.ndarray, there: bool) -> dict[str, np.ndarray]:
+    """Graph linkage and JULE's merging on neighbours from all cells; the graph is kept for another linkage."""
+    found: dict[str, np.ndarray] = {}
+    cells = home("neighbour_recall") if there else home("knn")
+    with tempfile.TemporaryDirectory() as folder, holding(cells, _FEWEST=10**6):
+        kept = {"checkpoint": Path(folder) / "graph", "neighbor_method": "approximate"} if there else {}
+        for linkage in ("gdl", "path"):
+            model = find("GraphLinkage")(4, linkage, **kept).fit(X)
+            found |= _tree(f"kept.{linkage}", model.tree_) | {f"kept.{linkage}.labels": model.labels_}
+            found[f"kept.{linkage}.recall"] = np.array(model.history_[0]["recall"] if there else 1.0)
+        with holding(home("GraphLinkage"), _LARGE=10):  # numbered otherwise, cut alike
+            model = find("GraphLinkage")(4).fit(X)
+            found["renumbered"] = np.stack([model.labels_at(k) for k in range(1, model.n_leaves_ + 1)])
+        asked = {"method": "approximate"} if there else {}
+        merging = find("Merging")(5, 1.0, "local", 5, 1.0, "exact", "nearest", "published", "cpu", **asked)
+        graph = merging.graph(X)
+        found |= {"merging.i": graph.indices, "merging.w": graph.weights}
+        found["merging.recall"] = np.array(merging.recall(graph, X)["recall"] if there else 1.0)
+    return found
+
+
+def _refused(X: np.ndarray, there: bool) -> dict[str, np.ndarray]:
+    """What is refused; a revision without the search refuses it all."""
+    indices = np.zeros((200, 2), int)
+    recall = {
+        "shape": ((X, indices[:4]), {}),
+        "float": ((X, indices * 1.0), {}),
+        "flat": ((X, indices[:, 0]), {}),
+        "outside": ((X, indices + 200), {}),
+        "below": ((X, indices - 1), {}),
+        "rows": ((X, indices), {"rows": 0}),
+        "wide": ((X[:2], indices[:2]), {}),
+    }
+    search = {"method": ((X, 3), {"method": "x"}), "k": ((X, 200), {"method": "approximate"})}
+    search["backend"] = ((X, 3), {"method": "approximate", "backend": "x"})
+    if there:
+        return errors_of(find("neighbour_recall"), recall) | errors_of(find("knn"), search)
+    return {f"error.{name}": np.array("refused") for name in (*recall, *search)}
 
 
 def _graphs() -> dict[str, tuple]:
@@ -131,6 +222,7 @@ def merging_by_cycles() -> dict[str, np.ndarray]:
 
 WITNESSES = {
     "neighbours": neighbours,
+    "neighbours-in-cells": neighbours_in_cells,
     "merging-by-affinity": merging_by_affinity,
     "merging-by-local-structure": merging_by_local_structure,
     "merging-by-paths": merging_by_paths,

@@ -27,7 +27,8 @@ def triplets() -> dict[str, np.ndarray]:
         for n in (1, 2, 20):
             for kind in ("random", "nearest"):
                 drawn = torch.Generator().manual_seed(n)
-                got = sample(labels, n, negatives=kind, distances=distances(x, x), generator=drawn)
+                how = {"negatives": kind} if kind == "nearest" else {}
+                got = sample(labels, n, distances=distances(x, x), generator=drawn, **how)
                 key = f"{name}.{n}.{kind}"
                 found |= {f"{key}.{part}": getattr(got, part).numpy() for part in ("anchor", "positive", "negative")}
                 found[f"{key}.length"] = np.array(len(got))
@@ -69,8 +70,8 @@ def triplets() -> dict[str, np.ndarray]:
 
 
 def periods() -> dict[str, np.ndarray]:
-    """Cuts where clusters have exactly the sizes that count as small, and the number of clusters that stands out."""
-    cut, after, out, Tree = find("cut", "unrolling"), find("clusters_after"), find("standing_out"), find("MergeTree")
+    """Cuts where clusters have exactly the sizes that count as small."""
+    cut, after, Tree = find("cut", "unrolling"), find("clusters_after"), find("MergeTree")
     found: dict[str, np.ndarray] = {}
     # leaves of 3, 2, 2, 1, 4, 1 samples
     initial = np.repeat(np.arange(6), [3, 2, 2, 1, 4, 1]).astype(np.int32)
@@ -83,7 +84,6 @@ def periods() -> dict[str, np.ndarray]:
         ("level", [2.0, 2, 2, 2, 2]),
     ):
         tree = Tree(initial, children, np.array(heights), sizes)
-        found[f"stands out.{name}"] = np.array(out(tree))
         found[f"linkage.{name}"] = tree.linkage_matrix()
     X = blobs((13,), 3, 3.0, seed=4)
     X[-1] = X[0]
@@ -92,14 +92,7 @@ def periods() -> dict[str, np.ndarray]:
             for name, rows in (("spread", X), ("close", X * 0.05), ("far", X + 4)):
                 found[f"cut.{n}.{small}.{name}"] = cut(tree, n, rows, small)
     short = Tree(np.array([0, 1, 1], np.int32), np.array([[0, 1]]), np.array([1.0]), np.array([3]))
-    single = Tree(np.zeros(2, np.int32), np.empty((0, 2), np.int64), np.empty(0), np.empty(0, np.int64))
-    three = Tree(np.array([0, 1, 2], np.int32), np.array([[0, 1], [2, 3]]), np.array([1.0, 4.0]), np.array([2, 3]))
-    found |= {
-        "out 2": np.array(out(short)),
-        "out 1": np.array(out(single)),
-        "out 3": np.array(out(three)),
-        "cut over": cut(short, 5, X[:3], 1),
-    }
+    found["cut over"] = cut(short, 5, X[:3], 1)
     # only the cut into exactly twenty times as many clusters leaves two large ones
     n = 45
     alone = np.arange(n).repeat([2, 2] + [1] * (n - 2)).astype(np.int32)

@@ -6,4 +6,6 @@ A function here takes a data set's and a method's name with a seed, and returns 
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, ["choices", "clustering", "figures", "peers"])
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, ["choices", "clustering", "figures", "layerwise", "peers", "pixels", "written"]
+)

@@ -21,6 +21,9 @@ def train_stage_1(
     unpooling: str,
     optimizer: str,
     learning_rate: float,
+    weight_decay: float = 0.0,
+    batch_size: int = 256,
+    normalised: bool = True,
     device: str = "auto",
 ) -> dict[str, np.ndarray]:
     """The auto-encoder of one choice: its weights by name, (N,) loss by epoch as ``loss`` and ``seconds``."""
@@ -29,6 +32,7 @@ def train_stage_1(
 
     options: dict[str, Any] = {"scaling": scaling, "code": code, "unpooling": unpooling, "optimizer": optimizer}
     options |= {"learning_rate": learning_rate, "epochs": pretrain_epochs, "random_state": seed}
+    options |= {"weight_decay": weight_decay, "batch_size": batch_size, "normalised": normalised}
     features = FCAEFeatures(**options, whiten=None, device=device, checkpoint=file).fit(datasets.load(dataset).images)
     file.unlink(missing_ok=True)
     weights = {f"weights.{name}": value.cpu().numpy() for name, value in features.model_.state_dict().items()}

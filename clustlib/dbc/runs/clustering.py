@@ -44,6 +44,7 @@ RECIPES = {
     "mnist": Recipe(4, 20),
     "mnist-test": Recipe(20, 50),
     "usps": Recipe(15, 60),
+    "usps-11000": Recipe(15, 60),
     "coil-20": Recipe(10, 20),
 }
 USUAL = Recipe(15, 50)
@@ -101,7 +102,7 @@ def drawn(images: datasets.ImageSet) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(watched(images))[:WATCHED])
 
 
-def _monitor(images: datasets.ImageSet) -> Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]:
+def monitor(images: datasets.ImageSet) -> Callable[[int, np.ndarray, np.ndarray], dict[str, Any]]:
     """What is noted of every epoch for the figures; the labels are for scores only and steer nothing."""
     import torch
 
@@ -162,12 +163,12 @@ def train(
         random_state=seed,
         device=device,
         checkpoint=file,
-    ).fit(images.images, monitor=_monitor(images))
+    ).fit(images.images, monitor=monitor(images))
     file.unlink(missing_ok=True)
-    return _arrays(model)
+    return arrays_of(model)
 
 
-def _arrays(model: Any) -> dict[str, np.ndarray]:
+def arrays_of(model: Any) -> dict[str, np.ndarray]:
     """What a fitted DBC leaves, as arrays by name."""
     history = model.history_
     by_epoch = {name: np.array([entry[name] for entry in history]) for name in ("accuracy", "nmi", "polarised")}

@@ -7,5 +7,5 @@ A function here takes a data set's and a method's name with a seed, and returns 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, ["clustering", "cost", "protocol", "representations", "usage"]
+    __name__, ["clustering", "cost", "defaults", "encoding", "protocol", "representations", "usage"]
 )

@@ -11,11 +11,13 @@ from clustlib.errors import UsageError
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN
 from clustlib.fcn.runs.representations import METHODS, represent, settings_of
+from clustlib.fcn.weight_files import NETWORKS
 from clustlib.metrics import compact
 from clustlib.published.tables import choose
 from clustlib.records.runs import taking
 
 CLUSTERINGS = ("kmeans", "sc")
+SHARES_OF_K = (0.5, 0.75, 1.25, 1.5, 2.0)
 SC_SCALE = 0.5  # bandwidth of the spectral clustering in mean squared distances; the paper gives none
 
 
@@ -39,28 +41,65 @@ def cluster_features(dataset: str, method: str, seed: int = 0, **settings: Any) 
     made = records.artifact(represent, **params)
     features = unit_features(made)
     truth = protocol.split(dataset, params["n_images"], params["n_learn"]).cluster.labels
-    n_clusters = len(np.unique(truth))
+    history = made["history"]
+    return {
+        **clustered_both_ways(features, truth, seed, params["device"]),
+        "zeros": zeros(features),
+        "dimension": features.shape[1],
+        "training_seconds": float(made["seconds"]),
+        "objective": float(history[-1]) if len(history) else 0.0,
+        "history": history.astype(np.float32),
+    }
+
+
+@taking(represent)
+def cluster_into_k(dataset: str, method: str, seed: int = 0, **settings: Any) -> dict[str, float]:
+    """:func:`cluster_features` with other numbers of clusters than there are classes (section 4.3).
+
+    Returns
+    -------
+    accuracy and nmi of both clusterings, with ``_at_f`` behind each name for a number of clusters that is f times that
+    of the classes, f in ``SHARES_OF_K``. For the accuracy a class has at most one cluster, and a cluster one class.
+    """
+    params = settings_of(dataset, method, seed=seed, **settings)
+    features = unit_features(records.artifact(represent, **params))
+    truth = protocol.split(dataset, params["n_images"], params["n_learn"]).cluster.labels
+    out: dict[str, float] = {}
+    for share in SHARES_OF_K:
+        k = max(2, round(share * len(np.unique(truth))))
+        scores = clustered_both_ways(features, truth, seed, params["device"], k)
+        out |= {f"{name}_at_{share:g}": v for name, v in scores.items() if not isinstance(v, np.ndarray)}
+    return out
+
+
+def clustered_both_ways(
+    features: np.ndarray, truth: np.ndarray, seed: int, device: str, n_clusters: int | None = None
+) -> dict[str, Any]:
+    """k-means and spectral clustering of features (N, L), by default into as many clusters as ``truth`` has classes.
+
+    Returns
+    -------
+    accuracy, nmi and labels (N,) uint8, each with the clustering's name behind it.
+    """
     from clustlib.cluster.kmeans import KMeans
     from clustlib.cluster.spectral import SpectralNJW
 
+    n_clusters = n_clusters or len(np.unique(truth))
     models: dict[str, Any] = {
         "kmeans": KMeans(n_clusters, n_init=10, random_state=seed),
-        "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=params["device"]),
+        "sc": SpectralNJW(n_clusters, scale=SC_SCALE, random_state=seed, device=device),
     }
     out: dict[str, Any] = {}
     for name, model in models.items():
         labels = model.fit(features).labels_
         out |= _scores(truth, labels, name)
         out[f"labels_{name}"] = compact(labels)
-    history = made["history"]
-    return {
-        **out,
-        "zeros": float((np.abs(features) < 1e-6).mean()),
-        "dimension": features.shape[1],
-        "training_seconds": float(made["seconds"]),
-        "objective": float(history[-1]) if len(history) else 0.0,
-        "history": history.astype(np.float32),
-    }
+    return out
+
+
+def zeros(features: np.ndarray) -> float:
+    """The share of features within 1e-6 of 0."""
+    return float((np.abs(features) < 1e-6).mean())
 
 
 def _scores(truth: np.ndarray, labels: np.ndarray, name: str) -> dict[str, float]:
@@ -147,8 +186,13 @@ def embed_features(
 
 
 def unit_features(made: dict[str, np.ndarray]) -> np.ndarray:
-    """The l2-normalised rows of the part that is clustered (section 4.3); a row of zeros stays."""
-    features = made.get("cluster", made["learn"])
+    """The l2-normalised rows of the part that is clustered (section 4.3)."""
+    return unit(made.get("cluster", made["learn"]))
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Features with rows of length 1, float32; a row of zeros stays."""
+    # lengths in the features' own precision: those of unit_rows, in float64, round the records' rows otherwise
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.ascontiguousarray(features / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
@@ -158,10 +202,11 @@ def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
     choose("data set", dataset, datasets.names())
     choose("method", method, METHODS)
     check_seed(seed)
-    if settings.get("cnn", STAND_IN_CNN) not in ("efficientnet-lite0", "vgg16", "pixels"):
-        raise UsageError(f"cnn must be efficientnet-lite0, vgg16 or pixels, got {settings['cnn']!r}")
-    for name in ("n_components", "max_iter", "transform_iter", "epochs"):
+    if settings.get("cnn", STAND_IN_CNN) not in (*NETWORKS, "pixels"):
+        raise UsageError(f"cnn must be {', '.join(NETWORKS)} or pixels, got {settings['cnn']!r}")
+    for name in ("n_components", "max_iter", "epochs"):
         check_integer(name, settings.get(name, 1), 1)
+    check_integer("transform_iter", settings.get("transform_iter", 0), 0)
     check_integer("n_points", settings.get("n_points", 1000), 11)  # each has ten neighbours in the plane
     for name in ("l1", "l2", "l21"):
         if settings.get(name, 0) < 0:
@@ -173,7 +218,7 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return [METHODS[params["method"]]]
 
 
-_RUNS: list[Any] = [cluster_features, classify_features, embed_features]
+_RUNS: list[Any] = [cluster_features, cluster_into_k, classify_features, embed_features]
 for _run in _RUNS:
     _run.check, _run.uses = _check, _uses
 

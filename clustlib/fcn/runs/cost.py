@@ -110,7 +110,8 @@ def time_pass(
         raise DeviceMissing("needs a GPU")
     device = "cuda" if where == "gpu" else "cpu"
     images = protocol.split(dataset).learn.images[:batch]
-    model = FCN(network=cnn, n_components=n_components, fine_tune=True, max_iter=1, device=device, random_state=0)
+    how: dict[str, Any] = {"n_components": n_components, "init": "nndsvd", "max_iter": 1, "random_state": 0}
+    model = FCN(network=cnn, fine_tune=True, device=device, **how)
     network = pretrained(cnn)
     hidden, forward = _best(lambda: extract(images, network, size=size, hidden=True, device=device))
     model.epochs = 1

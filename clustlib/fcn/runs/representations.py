@@ -65,13 +65,20 @@ def represent(
     transform_iter: int = 50,
     products: str = "float32",
     epochs: int = 5,
+    learning_rate: float = 0.01,
     ae_epochs: int = 200,
+    ae_patience: int | None = 20,
     ep_sets: int = 100,
     n_images: int | None = None,
     n_learn: int | None = None,
     device: str = "auto",
 ) -> dict[str, np.ndarray]:
     """Learn a representation from the one part of a data set and apply it to both.
+
+    Parameters
+    ----------
+    ae_patience : epochs without a smaller held-out error after which an auto-encoder stops; None trains all of them.
+    The others are those of the methods' estimators.
 
     Returns
     -------
@@ -118,11 +125,11 @@ def settings_of(dataset: str, method: str, **settings: Any) -> dict[str, Any]:
     if method not in FACTORISED:
         unread += _OF_FACTORISATION
     if method != "GSNMF-FCN-FT":
-        unread.append("epochs")
+        unread += ["epochs", "learning_rate"]
     if method in ("CNN", "EP-CNN"):
         unread.append("n_components")
     if method not in ("AE-CNN", "NNAE-CNN"):
-        unread.append("ae_epochs")
+        unread += ["ae_epochs", "ae_patience"]
     if method != "EP-CNN":
         unread.append("ep_sets")
     if method not in SEEDED and not (params["batch_size"] or params["init"] == "random"):
@@ -187,6 +194,7 @@ def autoencoder(split: Split, params: dict[str, Any], nonnegative: bool = False)
         params["n_components"],
         nonnegative=nonnegative,
         epochs=params["ae_epochs"],
+        patience=params["ae_patience"],
         random_state=params["seed"],
         device=params["device"],
     )

@@ -26,7 +26,12 @@ def components_in_use(dataset: str, method: str, seed: int = 0, **settings: Any)
     components : of the energies over all images. components_per_image : the mean of those of each image alone.
     """
     made = records.artifact(represent, **settings_of(dataset, method, seed=seed, **settings))
-    energy = unit_features(made).astype(float) ** 2
+    return spread(unit_features(made))
+
+
+def spread(features: np.ndarray) -> dict[str, float]:
+    """The participation ratios of features (N, L): of all rows together, and the mean of those of each row."""
+    energy = features.astype(float) ** 2
     lit = energy[energy.any(axis=1)]
     return {
         "components": float(_participation(energy.sum(0, keepdims=True)).sum()),

@@ -7,7 +7,7 @@ import numpy as np
 from clustlib import datasets, records
 from clustlib._validation import check_seed
 from clustlib.checkpoints import checkpoint_of
-from clustlib.jule.rows import OURS
+from clustlib.jule.rows import JULE_VARIANTS, OURS
 from clustlib.jule.runs import clustering
 from clustlib.metrics import compact, scores
 from clustlib.published.tables import choose
@@ -20,12 +20,17 @@ def shown(images: datasets.ImageSet) -> np.ndarray:
 
 
 def train_centred(
-    dataset: str, seed: int = 0, epochs: int = 20, precision: str = "float32", device: str = "auto"
+    dataset: str,
+    seed: int = 0,
+    variant: str = "default",
+    epochs: int = 20,
+    precision: str = "float32",
+    device: str = "auto",
 ) -> dict[str, np.ndarray]:
     """As :func:`~clustlib.jule.runs.clustering.train_jule` on centred images; a killed fit goes on where it was."""
     checkpoint = checkpoint_of(train_centred, locals())
     images = datasets.load(dataset)
-    chosen = {**clustering.settings(dataset, epochs=epochs), "scaled": False}
+    chosen = {**clustering.settings(dataset, variant, epochs=epochs), "scaled": False}
     model = clustering.fitted(shown(images), images.labels, seed, precision, device, checkpoint, **chosen)
     history = {name: np.array([line[name] for line in model.history_]) for name in ("n_clusters", "nmi", "accuracy")}
     found = {"OURS-SF": model.labels_sf_, "OURS-RC": model.labels_rc_}
@@ -33,7 +38,13 @@ def train_centred(
 
 
 def cluster_centred(
-    dataset: str, method: str, seed: int = 0, epochs: int = 20, precision: str = "float32", device: str = "auto"
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    variant: str = "default",
+    epochs: int = 20,
+    precision: str = "float32",
+    device: str = "auto",
 ) -> dict[str, Any]:
     """JULE's labels on centred images against the classes.
 
@@ -43,7 +54,15 @@ def cluster_centred(
     -------
     The scores of the labels; ``fit_seconds``; ``labels`` (N,); by period ``n_clusters`` and ``nmi``.
     """
-    fit = records.artifact(train_centred, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
+    fit = records.artifact(
+        train_centred,
+        dataset=dataset,
+        seed=seed,
+        variant=variant,
+        epochs=epochs,
+        precision=precision,
+        device=device,
+    )
     found = fit[method]
     return {
         **scores(datasets.load(dataset).labels, found),
@@ -54,10 +73,11 @@ def cluster_centred(
     }
 
 
-def _check(dataset: str, method: str, seed: int = 0, **_: Any) -> None:
+def _check(dataset: str, method: str, seed: int = 0, variant: str = "default", **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, OURS)
+    choose("variant", variant, JULE_VARIANTS)
     check_seed(seed)
 
 

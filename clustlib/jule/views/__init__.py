@@ -3,5 +3,5 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, ["embeddings", "faces", "figures", "patches", "settings", "stand_ins", "switches"]
+    __name__, ["elements", "embeddings", "faces", "figures", "patches", "settings", "stand_ins", "switches"]
 )

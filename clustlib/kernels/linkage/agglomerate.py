@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tqdm.auto import tqdm
 
+from clustlib._arrays import check_made, shown
 from clustlib._validation import check_choice, check_features, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels.linkage.bywalks import PATH, ZETA, ByWalks
@@ -94,11 +95,12 @@ def graph_linkage(
         An unknown name; labels that do not fit the graph; options that do not go together.
     """
     check_integer("n_clusters", n_clusters, 1)
+    check_made("graph", graph, "a KnnGraph", "indices", "weights")
     label = _leaves(graph, labels0)
     _check_names(linkage=linkage, update=update, criterion=criterion, isolated=isolated)
     _check_numbers(k_c, weight, candidates, criterion, z)
     if isolated != "keep" and (features is None or len(features) != len(label)):
-        raise UsageError(f"isolated={isolated!r} needs the features of the {len(label)} samples")
+        raise UsageError(f"isolated={shown(isolated)} needs the features of the {len(label)} samples")
     forest, rule = _start(graph, label, linkage, z, self_loops, update, criterion, k_c, weight, candidates)
     centroids = Centroids(
         features if features is None else check_features(features, translate=True, name="features"), forest

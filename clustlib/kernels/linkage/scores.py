@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from clustlib._arrays import check_made
+from clustlib._validation import check_integer, check_number, check_numbers
+from clustlib.errors import UsageError
 from clustlib.kernels.neighbours import KnnGraph
 
 
@@ -25,11 +28,13 @@ def cluster_affinities(graph: KnnGraph, labels: np.ndarray) -> np.ndarray:
     """
     from scipy.sparse import csr_array
 
+    check_made("graph", graph, "a KnnGraph", "indices", "weights")
     n, k = graph.indices.shape
     labels = np.asarray(labels)
-    sizes = np.bincount(labels)
-    if len(labels) != n or (sizes == 0).any():
-        raise ValueError(f"labels must be (N,) = ({n},) integers from 0 on, every one used")
+    whole = labels.shape == (n,) and labels.dtype.kind in "iu" and labels.min() >= 0
+    sizes = np.bincount(labels) if whole and labels.max() < n else np.zeros(1)
+    if (sizes == 0).any():
+        raise UsageError(f"labels must be (N,) = ({n},) integers from 0 on, every one used")
     W = csr_array((graph.weights.ravel(), graph.indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
     Z = csr_array((np.ones(n), (np.arange(n), labels)), shape=(n, len(sizes)))
     S = ((W.T @ Z).multiply(W @ Z).T @ Z).toarray()
@@ -49,9 +54,11 @@ def merge_scores(affinities: np.ndarray, k_c: int = 5, weight: float = 1.0) -> t
     Two (C,) arrays; the cluster with the largest value is merged with its nearest. Neighbours that are
     missing to ``k_c`` count as affinity 0.
     """
-    if k_c < 2:
-        raise ValueError(f"k_c must be at least 2, got {k_c}")
-    others = np.array(affinities, dtype=np.float64)
+    check_integer("k_c", k_c, 2)
+    check_number("weight", weight, zero=True)
+    others = np.array(check_numbers(affinities, reset=False, name="affinities"), dtype=np.float64)
+    if len(others) != others.shape[1]:
+        raise UsageError(f"affinities must be square, got {others.shape}")
     np.fill_diagonal(others, -np.inf)
     ranked = -np.sort(-others, axis=1)[:, : min(k_c, len(others) - 1)]
     ranked = np.pad(ranked, ((0, 0), (0, k_c - ranked.shape[1])))

@@ -1,0 +1,92 @@
+"""What the text of DBC leaves open, searched: the runs by the text alone and those with one thing changed."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pandas as pd
+
+from clustlib import records
+from clustlib.dbc.choices import TRIALS
+from clustlib.dbc.runs.written import METHODS, as_written
+
+# What can be seen without a label, and whether more of it looks better
+UNLABELLED = {"reconstruction": False, "silhouette": True, "evenness": True, "stability": True, "changed": False}
+_NUMBERS = {"start": "accuracy_start", "accuracy": "accuracy", "nmi": "nmi_max", "seconds": "training_seconds"}
+
+
+def run(
+    names: Collection[str], lengths: Mapping[str, Any], methods: Collection[str] = METHODS, **how: Any
+) -> dict[str, records.Runs]:
+    """The runs of trials, by name (some of ``TRIALS``, or "all"), as :func:`clustlib.records.grid` gives them.
+
+    ``lengths`` are parameters that hold where a trial does not say its own; ``how`` goes to the grid.
+    """
+    wanted = {name: settings for name, settings in TRIALS.items() if "all" in names or name in names}
+    return {
+        name: records.grid(as_written, method=list(methods), **{**lengths, **settings}, **how)
+        for name, settings in wanted.items()
+    }
+
+
+def trials(runs: Mapping[str, records.Runs]) -> pd.DataFrame:
+    """One row a run that has a record.
+
+    Returns
+    -------
+    DataFrame. Columns: trial, dataset, method, seed, start (accuracy of the k-means start; of DBC), accuracy, nmi,
+    seconds (of the training; of DBC stage II alone), and those of ``UNLABELLED``, NaN where a run has none.
+    """
+    numbers, rows = {**_NUMBERS, **{name: name for name in UNLABELLED}}, []
+    for trial, outcomes in runs.items():
+        for record in outcomes.records:
+            told = {name: record.params[name] for name in ("dataset", "method", "seed")}
+            rows.append({"trial": trial, **told, **{name: record.metrics.get(as_) for name, as_ in numbers.items()}})
+    frame = pd.DataFrame(rows, columns=["trial", "dataset", "method", "seed", *numbers])
+    return frame.astype(dict.fromkeys(numbers, float))
+
+
+def means(found: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The trials of one row of the tables, means over seeds, by data set; ``seeds`` counts them."""
+    own = found[found["method"] == method]
+    numbers = {name: (name, "mean") for name in (*_NUMBERS, *UNLABELLED)}
+    return own.groupby(["dataset", "trial"], sort=False).agg(**numbers, seeds=("seed", "count")).reset_index()
+
+
+def chosen(found: pd.DataFrame, method: str) -> pd.DataFrame:
+    """What a user without labels would have chosen by each number that can be seen, and what labels say it cost.
+
+    Returns
+    -------
+    DataFrame. Columns: dataset, chosen by, trial, accuracy, best trial, best accuracy, cost, agreement (Spearman's rank
+    correlation of the number, signed so that 1 is a perfect guide, with the accuracy), trials (how many had it).
+    """
+    rows = [
+        {"dataset": dataset, "chosen by": name, **_choice(own.dropna(subset=[name]), name)}
+        for dataset, own in means(found, method).groupby("dataset", sort=False)
+        for name in UNLABELLED
+        if own[name].nunique() > 1
+    ]
+    return pd.DataFrame(rows)
+
+
+def _choice(seen: pd.DataFrame, name: str) -> dict[str, Any]:
+    """The trial that looks best by one number, beside the best one."""
+    value = seen[name] if UNLABELLED[name] else -seen[name]
+    pick, best = seen.loc[value.idxmax()], seen.loc[seen["accuracy"].idxmax()]
+    return {
+        **{"trial": pick["trial"], "accuracy": pick["accuracy"]},
+        **{"best trial": best["trial"], "best accuracy": best["accuracy"]},
+        **{"cost": best["accuracy"] - pick["accuracy"]},
+        "agreement": value.rank().corr(seen["accuracy"].rank()),
+        "trials": len(seen),
+    }
+
+
+def cells(runs: Mapping[str, records.Runs], method: str = "FCAE-KMS") -> pd.DataFrame:
+    """The cells of one row of the tables as claims read them: accuracy, nmi and reconstruction, trials as methods."""
+    own = {
+        name: records.Runs(run for run in found.records if run.params["method"] == method)
+        for name, found in runs.items()
+    }
+    numbers = {"accuracy": "accuracy", "nmi": "nmi_max", "reconstruction": "reconstruction"}
+    return pd.concat([found.cells(**numbers).assign(method=name) for name, found in own.items()], ignore_index=True)
