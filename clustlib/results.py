@@ -28,7 +28,14 @@ OK, UNFINISHED = "ok", "unfinished"
 NUMBERS = ("value", "seconds", "paper", "ours", "std", "difference")
 
 
-_HELD = {"paper": str, "key": str, "status": str, "seconds": (int, float), "regression": dict, "records": list}
+_HELD: dict[str, Any] = {
+    "paper": str,
+    "key": str,
+    "status": str,
+    "seconds": (int, float),
+    "regression": dict,
+    "records": list,
+}
 
 
 class ResultDamaged(OneLine, OSError):
