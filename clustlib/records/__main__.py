@@ -66,7 +66,7 @@ def audit(arguments: argparse.Namespace) -> int:
     """Compute the cheapest record of every run function again; 1 where one differs by more than the tolerance."""
     from clustlib.records.audit import audit
 
-    return int(not audit(arguments.seconds)["agrees"].all())
+    return int(not audit(arguments.seconds, arguments.anew)["agrees"].all())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     one.add_argument("--moved", action="append", default=[], metavar="OLD=NEW", help="a run function's new place")
     one.set_defaults(call=carry)
     again = commands.add_parser("audit", help="compute a record of every run function again, and compare")
-    again.add_argument("--seconds", type=float, default=120.0, help="leave out records that took longer")
+    again.add_argument("--seconds", type=float, default=600.0, help="leave off a record that takes longer")
+    again.add_argument("--anew", action="store_true", help="also what the last audit under these versions has")
     again.set_defaults(call=audit)
     arguments = top.parse_args(argv)
     try:
