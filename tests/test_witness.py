@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from clustlib.records import judgement, witness
-from clustlib.records.faults import changed_lines, faults
+from clustlib.records.changes import changed_lines, fault_made, never_executed
+from clustlib.records.faults import faults
 from clustlib.records.judgement import Name, covering, judge
 from clustlib.records.witness import Job, Outcome, Runner, compare, outputs
 

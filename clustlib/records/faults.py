@@ -93,7 +93,7 @@ def _words(node: ast.AST) -> set[str]:
     return names | {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
 
 
-def _is_idle(node: ast.stmt) -> bool:
+def is_idle(node: ast.stmt) -> bool:
     """Whether a simple statement only keeps time or shows progress."""
     simple = isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign))
     return simple and bool(_words(node) & set(_IDLE) or any("seconds" in word for word in _words(node)))
@@ -113,7 +113,7 @@ class _Sites:
         self.found.append(_Site(getattr(node, "lineno", 0), after, kind, change))
 
     def visit(self, node: ast.AST) -> None:
-        if isinstance(node, ast.stmt) and _is_idle(node):
+        if isinstance(node, ast.stmt) and is_idle(node):
             return
         maker = getattr(self, f"_{type(node).__name__.lower()}", None)
         if maker:
@@ -146,7 +146,7 @@ class _Sites:
             sets = isinstance(statement, ast.Assign) and all(
                 isinstance(target, (ast.Subscript, ast.Attribute)) for target in statement.targets
             )
-            if (leaves or sets) and not _is_idle(statement):
+            if (leaves or sets) and not is_idle(statement):
                 put = ast.copy_location(ast.Pass(), statement)
                 self.add(statement, "left out", f"left out: {ast.unparse(statement)[:60]}", _item(body, at, put))
 
@@ -261,27 +261,6 @@ def spans(source: str, name: str) -> list[tuple[int, int]]:
     return [(s.lineno, s.end_lineno or s.lineno) for s in statements_of(ast.parse(source), name)]
 
 
-def _pieces(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, int, int]]:
-    """Every statement, inner ones too, as text with its lines; of a compound one its head alone."""
-    for statement in statements:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.stmt):
-                body = getattr(node, "body", None)
-                inner = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno
-                text = ast.unparse(node).split("\n")[0] if isinstance(body, list) else ast.unparse(node)
-                yield text, node.lineno, max(node.lineno, inner or node.lineno)
-
-
-def changed_lines(old: str | None, new: str, name: str, was: str | None = None) -> set[int]:
-    """The lines of a definition in ``new`` whose statements it (or ``was``) does not have in ``old``.
-
-    All of them where ``old`` is None.
-    """
-    now = list(_pieces(statements_of(ast.parse(new), name)))
-    before = {text for text, *_ in _pieces(statements_of(ast.parse(old), was or name))} if old is not None else set()
-    return {line for text, low, high in now if text not in before for line in range(low, high + 1)}
-
-
 def _spread(sites: list[_Site], most: int) -> list[_Site]:
     """At most ``most`` of the sites, evenly over the text, of as many kinds as can be."""
     if len(sites) <= most:
@@ -337,3 +316,14 @@ def _made(tree: ast.Module, site: _Site) -> Fault:
         return Fault(site.line, site.what, ast.unparse(ast.fix_missing_locations(tree)), site.kind)
     finally:
         undo()
+
+
+def variants(tree: ast.Module, name: str) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Every fault of a definition: what it is, and the statements with it, which stand only until the next one."""
+    defining = statements_of(tree, name)
+    for site in _Sites(defining).found:
+        undo = site.change()
+        try:
+            yield site.kind, [ast.fix_missing_locations(statement) for statement in defining]
+        finally:
+            undo()
