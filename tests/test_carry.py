@@ -7,7 +7,7 @@ import pytest
 
 from clustlib.records import carry as carrying
 from clustlib.records.judgement import Name, Trial, Verdict
-from clustlib.records.ledger import Ledger
+from clustlib.records.ledger import Entry, Ledger
 from clustlib.records.marks import Behind
 from clustlib.records.store import Record
 
@@ -30,7 +30,7 @@ def behind(mark: str, **texts: str) -> Behind:
 def judged(tmp_path, monkeypatch):
     """Returns a function that carries made-up records with a made-up verdict."""
 
-    def run(records, before, after, verdict, moved=None):
+    def run(records, before, after, verdict, moved=None, withdraw=()):
         monkeypatch.setattr(carrying, "_git", lambda *words: "c" * 40)
         monkeypatch.setattr(carrying, "worktree", lambda revision: _Nothing())
         monkeypatch.setattr(carrying, "_records", lambda: records)
@@ -46,7 +46,7 @@ def judged(tmp_path, monkeypatch):
 
         monkeypatch.setattr(carrying, "judge", judge)
         monkeypatch.setattr(carrying, "Runner", _Nothing)
-        return carrying.carry("base", moved=moved), asked, Ledger(tmp_path / "equivalences.json")
+        return carrying.carry("base", moved=moved, withdraw=withdraw), asked, Ledger(tmp_path / "equivalences.json")
 
     return run
 
@@ -109,6 +109,18 @@ def test_a_moved_run_function_is_written_down(judged):
     moved = {HERE: "clustlib.room:fit"}
     _, _, book = judged([a_record("a", "m1")], [seen("m1", step="x")], [seen("m1", step="x")], None, moved)
     assert book.place(HERE) == "clustlib.room:fit"
+
+
+def test_an_exception_is_withdrawn_by_the_entry_that_takes_its_place(judged, tmp_path):
+    exception = Entry("an exception", "2026-01-01T00:00:00Z", ("a", "b"), {"m1": "m2", "n1": "n2"})
+    book = Ledger(tmp_path / "equivalences.json")
+    book.append(exception)
+    records, verdict = [a_record("a", "m1"), a_record("b", "n1")], speaks(STEP, OTHER, refuse=OTHER)
+    before = [seen("m1", step="x"), seen("n1", other="x")]
+    after = [seen("m2", step="y"), seen("n2", other="y")]
+    outcome, _, book = judged(records, before, after, verdict, withdraw=[book.seals[0]])
+    assert book.chain("m1", "m2") == [outcome.entry] and outcome.entry.withdraws == (book.seals[0],)
+    assert book.chain("n1", "n2") is None  # what the witnesses do not show is stale again
 
 
 def test_the_committed_ledger_stands_and_no_record_is_stale():

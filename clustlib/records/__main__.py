@@ -42,7 +42,7 @@ def carry(arguments: argparse.Namespace) -> int:
     """Let the witnesses judge the working tree; 1 where a run function is refused."""
     from clustlib.records.carry import carry
 
-    first = carry(arguments.base, arguments.note, _moved(arguments.moved))
+    first = carry(arguments.base, arguments.note, _moved(arguments.moved), arguments.withdraw)
     for outcome in (first, *first.later):
         _print_outcome(outcome)
     return int(any(outcome.refused for outcome in (first, *first.later)))
@@ -78,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     one.add_argument("--from", dest="base", default="", metavar="REVISION", help="default: the last all-fresh commit")
     one.add_argument("--note", default="", help="what changed, in a sentence, for the ledger")
     one.add_argument("--moved", action="append", default=[], metavar="OLD=NEW", help="a run function's new place")
+    one.add_argument(
+        "--withdraw", action="append", default=[], metavar="SEAL", help="an entry that is to carry nothing"
+    )
     one.set_defaults(call=carry)
     again = commands.add_parser("audit", help="compute a record of every run function again, and compare")
     again.add_argument("--seconds", type=float, default=600.0, help="leave off a record that takes longer")
