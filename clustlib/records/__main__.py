@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     one.set_defaults(call=carry)
     again = commands.add_parser("audit", help="compute a record of every run function again, and compare")
-    again.add_argument("--seconds", type=float, default=600.0, help="leave off a record that takes longer")
+    again.add_argument("--seconds", type=float, default=600.0, help="of a processor, after which a record is left off")
     again.add_argument("--anew", action="store_true", help="also what the last audit under these versions has")
     again.set_defaults(call=audit)
     arguments = top.parse_args(argv)

@@ -25,14 +25,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 0.02  # in a score: what a table's cell may differ by and still be called reproduced
-LONGEST = 600.0  # seconds that one record may take; its record says what it took elsewhere, or with a training at hand
+LONGEST = 600.0  # seconds of a processor for one record: what it took may leave out a training that lay at hand
 # of the machine, not of the method
 _COSTS = ("seconds", "share_of", "share_features", "share_training", "per_pass", "memory", "slope_")
 COLUMNS = ["function", "key", "made on", "versions then", "metric", "then", "now", "seconds", "agrees"]
 
 
 def _cheapest_first() -> dict[str, list[Record]]:
-    """The records of each run function by what they took, one a method and data set, those made on a CPU first."""
+    """The records of each run function by what they took, one a method and data set, those made on a CPU first.
+
+    The run functions are in the same order, so that an audit that is broken off has the most behind it.
+    """
     store = open_store("paper")
     ranked: dict[str, list[tuple[bool, float, str, Record]]] = {}
     for key in store.all_keys():
@@ -40,13 +43,13 @@ def _cheapest_first() -> dict[str, list[Record]]:
             place = ledger().place(record.provenance["function"])
             rank = (provenance.on_gpu(record.provenance), record.run_seconds, key, record)
             ranked.setdefault(place, []).append(rank)
-    found = {}
-    for place, records in sorted(ranked.items()):
-        firsts: dict[str, Record] = {}
-        for *_, key, record in sorted(records, key=lambda rank: rank[:3]):
-            firsts.setdefault(key.rpartition("/")[0], record)
-        found[place] = list(firsts.values())
-    return found
+    for records in ranked.values():
+        records.sort(key=lambda rank: rank[:3])
+    found: dict[str, dict[str, Record]] = {}
+    for place, records in sorted(ranked.items(), key=lambda item: item[1][0][:3]):
+        for *_, key, record in records:
+            found.setdefault(place, {}).setdefault(key.rpartition("/")[0], record)
+    return {place: list(firsts.values()) for place, firsts in found.items()}
 
 
 class _TooLong(Exception):
@@ -55,21 +58,21 @@ class _TooLong(Exception):
 
 @contextlib.contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
-    """Raise :class:`_TooLong` after so many seconds, where the system has alarms and this is its main thread."""
+    """Raise :class:`_TooLong` after so many seconds of the processor, where the system has alarms for that."""
 
     def stop(*_: object) -> None:
         raise _TooLong
 
-    if not hasattr(signal, "SIGALRM"):
+    if not hasattr(signal, "SIGPROF"):
         yield
         return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _again(record: Record) -> tuple[dict[str, float], float]:
@@ -101,7 +104,9 @@ def _rows(place: str, record: Record, limit: float) -> list[dict[str, Any]]:
         with _at_most(limit):
             now, seconds = _again(record)
     except _TooLong:
-        return [{**start, "metric": f"not run: it takes more than {limit:g} seconds here", "agrees": True}]
+        return [
+            {**start, "metric": f"not run: it takes more than {limit:g} seconds of a processor here", "agrees": True}
+        ]
     return [
         {
             **start,
@@ -133,8 +138,8 @@ def _first_that_runs(place: str, records: list[Record], limit: float) -> list[di
 def audit(limit: float = LONGEST, anew: bool = False) -> "pd.DataFrame":
     """Compute and compare, write ``book/records/audit.json`` and return its rows (see ``COLUMNS``).
 
-    ``limit`` is how many seconds one record may take. Unless it is made ``anew``, the rows of an audit under the same
-    versions on the same machine stay, those of records that were not run and may be now excepted.
+    ``limit`` is how many seconds of a processor one record may take. Unless it is made ``anew``, what was computed by
+    an audit under the same versions on the same machine stays; what was not run is tried again.
     """
     import pandas as pd
     from tqdm.auto import tqdm
