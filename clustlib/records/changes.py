@@ -87,7 +87,7 @@ def _fault_from(before: str, after: str, name: str, was: str) -> str | None:
     there, new, whole = _texts(one), _texts(two) - _texts(one), _whole(two)
     if not one or whole == _whole(one):
         return None
-    for kind, statements in variants(tree, was):
+    for kind, statements in variants(tree, was, changed_lines(after, before, was, name)):
         faulty = _as_computed(statements)
         other = _texts(faulty) - there - {"pass"}
         if (other and other <= new) or _whole(faulty) == whole:

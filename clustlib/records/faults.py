@@ -275,6 +275,21 @@ def _spread(sites: list[_Site], most: int) -> list[_Site]:
     return chosen
 
 
+def _sites(tree: ast.Module, name: str, executed: set[int] | None) -> list[_Site]:
+    """Every place for a fault in a definition; on the lines executed alone, where these are given."""
+    defining = statements_of(tree, name)
+    sites = _Sites(defining).found
+    if executed is None:
+        return sites
+    inside = {line for s in defining if isinstance(s, (ast.FunctionDef, ast.ClassDef)) for line in _body_lines(s)}
+    return [site for site in sites if site.line in executed or site.line not in inside]
+
+
+def places(source: str, name: str, executed: set[int] | None = None) -> set[tuple[int, str]]:
+    """Line and description of every fault that a definition could have; none is made."""
+    return {(site.line, site.what) for site in _sites(ast.parse(source), name, executed)}
+
+
 def faults(
     source: str,
     name: str,
@@ -291,11 +306,7 @@ def faults(
     executed : where given, faults on these lines alone; others cannot be noticed.
     """
     tree = ast.parse(source)
-    defining = statements_of(tree, name)
-    sites = _Sites(defining).found
-    if executed is not None:
-        inside = {line for s in defining if isinstance(s, (ast.FunctionDef, ast.ClassDef)) for line in _body_lines(s)}
-        sites = [site for site in sites if site.line in executed or site.line not in inside]
+    sites = _sites(tree, name, executed)
     early = [site for site in sites if site.line in first]
     chosen = _spread(early, most)
     chosen += _spread([site for site in sites if site.line not in first], most - len(chosen))
@@ -318,10 +329,10 @@ def _made(tree: ast.Module, site: _Site) -> Fault:
         undo()
 
 
-def variants(tree: ast.Module, name: str) -> Iterator[tuple[str, list[ast.stmt]]]:
-    """Every fault of a definition: what it is, and the statements with it, which stand only until the next one."""
+def variants(tree: ast.Module, name: str, lines: set[int]) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Every fault on some lines of a definition: its kind, and the statements with it, which stand until the next."""
     defining = statements_of(tree, name)
-    for site in _Sites(defining).found:
+    for site in (site for site in _Sites(defining).found if site.line in lines):
         undo = site.change()
         try:
             yield site.kind, [ast.fix_missing_locations(statement) for statement in defining]

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from tqdm.auto import tqdm
 
 from clustlib.records.changes import changed_lines, fault_made, never_executed
-from clustlib.records.faults import Fault, faults, spans, statements_of, targets
+from clustlib.records.faults import Fault, faults, places, spans, statements_of, targets
 from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, names
 
 # how many faults a definition is tried on, by how many definitions have changed
@@ -248,10 +248,7 @@ class Judge:
         first = changed_lines(text, source, definition.name, before.name if before else None)
         if set(found) & set(differing):
             return Trial(definition, found)
-        everywhere, reached = (
-            {(fault.line, fault.what) for fault in faults(source, definition.name, executed=lines, most=10**6)}
-            for lines in (None, executed)
-        )
+        everywhere, reached = (places(source, definition.name, on) for on in (None, executed))
         unseen = {line for line, _ in everywhere - reached} & first
         unseen |= set(never_executed(source, definition.name, first, executed))
         slip = fault_made(text, source, definition.name, before.name if before else None) if text else None
