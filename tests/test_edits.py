@@ -1,4 +1,4 @@
-"""make witness against this checkout's own code: faults that must be noticed, and harmless edits that must be carried."""
+"""make witness against this checkout's own code: faults that must be noticed, harmless edits that must be carried."""
 
 import ast
 import subprocess

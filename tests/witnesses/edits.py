@@ -158,7 +158,7 @@ FAULTS: dict[str, Edit] = {
     "DBC's training": Edit("dbc/minibatch.py", "if len(index) > 1:", "if len(index) > 0:"),
     "DBC's statistics": Edit("dbc/minibatch.py", "layer.momentum = momentum", "pass"),
     "DeepCluster's moments": Edit("kernels/whitening.py", "self.count * count / total", "self.count / total"),
-    "a metric": Edit("metrics.py", "if 1 in counts.shape:", "if 2 in counts.shape:"),
+    "a metric": Edit("metrics.py", "if 1 in counts.shape:", "if 2 in counts.shape:", "nmi"),
     "accuracy": Edit("metrics.py", "counts.data + 1, np.ones", "counts.data, np.ones"),
 }
 
