@@ -39,7 +39,7 @@ _OTHER_NAME = {
     **{"zeros": "ones", "zeros_like": "ones_like", "add_": "sub_", "mul_": "div_", "log": "log1p"},
 }
 _OTHER_NAME |= {there: here for here, there in _OTHER_NAME.items()}
-_IDLE = ("tqdm", "bar", "perf_counter", "started", "clock", "warnings", "warn", "log", "set_postfix", "empty_cache")
+_IDLE = ("tqdm", "perf_counter", "started", "clock", "warnings", "warn", "set_postfix", "empty_cache")
 _IDLE_KEYWORDS = ("desc", "unit", "leave", "delay", "stacklevel", "out", "dtype", "cache", "nogil", "device")
 
 
@@ -95,8 +95,11 @@ def _words(node: ast.AST) -> set[str]:
 
 def is_idle(node: ast.stmt) -> bool:
     """Whether a simple statement only keeps time or shows progress."""
-    simple = isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign))
-    return simple and bool(_words(node) & set(_IDLE) or any("seconds" in word for word in _words(node)))
+    if not isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign)):
+        return False
+    words = _words(node)
+    moves_bar = isinstance(node.value, ast.Call) and "bar" in _words(node.value.func)
+    return bool(moves_bar or words & set(_IDLE) or any("seconds" in word for word in words))
 
 
 class _Sites:
