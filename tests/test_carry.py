@@ -111,16 +111,20 @@ def test_a_moved_run_function_is_written_down(judged):
     assert book.place(HERE) == "clustlib.room:fit"
 
 
-def test_an_exception_is_withdrawn_by_the_entry_that_takes_its_place(judged, tmp_path):
+@pytest.mark.parametrize("refuse", ["", OTHER])
+def test_an_exception_is_withdrawn_by_the_entry_that_takes_its_place(judged, tmp_path, refuse):
+    """It stands where the witnesses do not show all that it says."""
     exception = Entry("an exception", "2026-01-01T00:00:00Z", ("a", "b"), {"m1": "m2", "n1": "n2"})
-    book = Ledger(tmp_path / "equivalences.json")
-    book.append(exception)
-    records, verdict = [a_record("a", "m1"), a_record("b", "n1")], speaks(STEP, OTHER, refuse=OTHER)
+    Ledger(tmp_path / "equivalences.json").append(exception)
+    records, verdict = [a_record("a", "m1"), a_record("b", "n1")], speaks(STEP, OTHER, refuse=refuse)
     before = [seen("m1", step="x"), seen("n1", other="x")]
     after = [seen("m2", step="y"), seen("n2", other="y")]
-    outcome, _, book = judged(records, before, after, verdict, withdraw=[book.seals[0]])
-    assert book.chain("m1", "m2") == [outcome.entry] and outcome.entry.withdraws == (book.seals[0],)
-    assert book.chain("n1", "n2") is None  # what the witnesses do not show is stale again
+    seal = Ledger(tmp_path / "equivalences.json").seals[0]
+    outcome, _, book = judged(records, before, after, verdict, withdraw=[seal[:8]])
+    assert bool(outcome.refused) == bool(refuse)
+    assert book.chain("m1", "m2") == [exception if refuse else outcome.entry]
+    assert book.entries[1:] == ([] if refuse else [outcome.entry])
+    assert book.withdrawn == (frozenset() if refuse else {seal})
 
 
 def test_the_committed_ledger_stands_and_no_record_is_stale():

@@ -179,10 +179,12 @@ def carry(
     base : a revision; by default the last commit whose records were all fresh.
     note : what changed, for the ledger's pages; by default the names of the definitions.
     moved : run functions that stand elsewhere now, {"module:name" before: "module:name" now}.
-    withdraw : how the seals of entries begin that are to carry nothing any more; the new entry takes their place.
+    withdraw : how the seals of entries begin that are to carry nothing any more; the new entry takes their place. Where
+        a run function is refused, nothing is written and they stand.
     """
     records, known, moved = _records(), ledger(), dict(moved or {})
     withdrawn = known.leave_out(withdraw)
+    written = known.path.read_bytes() if withdrawn else b""
     after, judged = _seen(_paths.root(), records, known, moved), _Judged()
     with _base(base, records, known) as found:
         outcome = _against(found, list(zip(records, after)), known, note, moved, judged, withdrawn)
@@ -195,6 +197,10 @@ def carry(
             fresh = [_fresh(record, one, known) for (record, _), one in zip(left, found.own)]
             there = Base(found.commit, found.tree, *(list(compress(seen, fresh)) for seen in (found.seen, found.own)))
             outcome.later.append(_against(there, list(compress(left, fresh)), known, note, {}, judged))
+    if withdrawn and any(one.refused for one in (outcome, *outcome.later)):
+        _paths.write_atomically(known.path, written)
+        for one in (outcome, *outcome.later):
+            one.entry = None
     return outcome
 
 
