@@ -167,6 +167,23 @@ def test_search_finds_a_page(html):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    "asked, first",
+    [
+        ("Eq.+(7)", "book/jule/index.html#"),
+        ("jule+eq.+(10)", "book/jule/index.html#"),
+        ("fcn+eq.+(7)", "book/fcn/index.html#"),
+        ("own+images", "notebooks/guide/your-own-images.html"),
+        ("empty+clusters", "book/deepcluster/"),
+    ],
+)
+def test_what_is_asked_for_most_is_found_first(html, asked, first):
+    dom, _ = chromium(f"file://{html / 'search.html'}?q={asked}")
+    results = re.findall(r'<li[^>]*><a href="([^"]+)"', dom[dom.index("search-results") :])
+    assert any(first in link for link in results[: 4 if asked.startswith("Eq") else 1]), results[:5]
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_is_wider_than_the_screen(html, page, width):

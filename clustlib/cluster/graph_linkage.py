@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
@@ -15,6 +16,11 @@ from clustlib._validation import check_features, check_parameters, choices, inte
 from clustlib.checkpoints import Checkpoint, content_hash
 from clustlib.cluster._distinct import warn_of_few_rows
 from clustlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from clustlib.kernels import KnnGraph
+
+_LARGE = 100_000  # samples; above, merging waits for memory rather than computes
 
 
 class GraphLinkage(ClusterMixin, BaseEstimator):
@@ -170,8 +176,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         started = time.perf_counter()
         graph, recall = self._graph(X)
         started = self._note("graph", started, sigma2=graph.sigma2, recall=recall)
+        order = _neighbours_together(graph.indices) if len(X) > _LARGE else np.arange(len(X))
+        numbered = _renumbered(graph, order) if len(X) > _LARGE else graph
         alone = self.initial == "singletons" or len(X) == 1
-        labels0 = np.arange(len(X)) if alone else initial_clusters(graph)
+        labels0 = np.arange(len(X)) if alone else initial_clusters(numbered)
         n_leaves = int(labels0.max()) + 1
         started = self._note("initial", started, n_clusters=n_leaves)
         if n_clusters > n_leaves:
@@ -179,8 +187,8 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
                 f"n_clusters={n_clusters} is more than the {n_leaves} initial clusters; "
                 "initial='singletons' starts from every sample alone"
             )
-        self.tree_ = graph_linkage(
-            graph,
+        tree = graph_linkage(
+            numbered,
             labels0,
             linkage=self.linkage,
             update=self.update,
@@ -191,9 +199,10 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
             z=self.z,
             self_loops=self.variant == "released",
             isolated=self._rescue(),
-            features=X,
+            features=X if numbered is graph else X[order],
             n_clusters=n_clusters,
         )
+        self.tree_ = replace(tree, initial=tree.initial[np.argsort(order)])
         self._note("merging", started, without_affinity=int((self.tree_.heights == 0).sum()))
         self.children_, self.affinities_ = self.tree_.children, self.tree_.heights
         self.n_leaves_, self.initial_labels_ = self.tree_.n_leaves, self.tree_.initial
@@ -251,3 +260,19 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         now = time.perf_counter()
         self.history_.append({"stage": stage, "seconds": now - started, **facts})
         return now
+
+
+def _neighbours_together(indices: np.ndarray) -> np.ndarray:
+    """An order (N,) of the samples in which neighbours stand near each other: reverse Cuthill-McKee."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    n, k = indices.shape
+    edges = (np.ones(n * k, np.int8), indices.ravel(), np.arange(0, n * k + 1, k))
+    return reverse_cuthill_mckee(csr_matrix(edges, shape=(n, n)))
+
+
+def _renumbered(graph: KnnGraph, order: np.ndarray) -> KnnGraph:
+    """The same graph, its vertices numbered by their places in ``order``."""
+    place = np.argsort(order).astype(graph.indices.dtype)
+    return graph._replace(indices=place[graph.indices[order]], weights=graph.weights[order])

@@ -98,6 +98,13 @@ class InCode(PyFunction):
         signode += nodes.inline("", "", nodes.Text(" fast: "), *between, classes=["equation-fast"])
         return entry
 
+    def add_target_and_index(self, name_cls: tuple[str, str], sig: str, signode: addnodes.desc_signature) -> None:
+        """Also under what a reader types into the search, which compares in lower case: "eq. (7)", "jule eq. (7)"."""
+        super().add_target_and_index(name_cls, sig, signode)
+        for number in numbers(self._equations[sig.partition("(")[0]]):
+            for entry in (f"eq. ({number})", f"{self._paper} eq. ({number})"):
+                self.indexnode["entries"].append(("single", entry, signode["ids"][0], "main", None))
+
     def _link(self, path: str) -> nodes.reference:
         """A link to the source page of ``path``."""
         found = source(path)
