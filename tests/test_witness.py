@@ -253,6 +253,7 @@ def test_faults_are_the_same_each_time_and_each_is_one_change():
         ("kept += value", "kept -= value", "operator"),
         ("kept = 0", "kept = 1", "constant"),
         ("kept = 1", "kept = 0", "constant"),
+        ("kept = 0", "kept = 1e-7", "constant"),
         ("            kept += value", "            pass", "left out"),
         ("value <= limit", "not value > limit", None),
         ("kept = 0", "kept = 0 + 0", None),

@@ -7,11 +7,13 @@ cannot see it: such a change is not carried.
 
 import ast
 import copy
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from clustlib import sources
 from clustlib.records.faults import is_idle, statements_of, variants
 
+_NUMBER = re.compile(r"(?<![\w$.])\d[\d_.]*(?:e[-+]?\d+)?")  # not that of a local variable, as in $1
 _NEVER_TOLD = (ast.Raise, ast.Pass, ast.Continue, ast.Break, ast.Global, ast.Nonlocal, ast.Try, ast.Import)
 _NEVER_TOLD += (ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)  # type: ignore[assignment]
 
@@ -95,6 +97,15 @@ def _fault_from(before: str, after: str, name: str, was: str) -> str | None:
     return None
 
 
+def _another_number(old: str, new: str, name: str, was: str) -> str | None:
+    """ "constant" where a statement of the definition differs from one that it replaces in its numbers alone."""
+    before, after = (_texts(_as_computed(statements_of(ast.parse(text), n))) for text, n in ((old, was), (new, name)))
+    gone, come = ({_NUMBER.sub("#", text) for text in one - other} for one, other in ((before, after), (after, before)))
+    return "constant" if gone & come else None
+
+
 def fault_made(old: str, new: str, name: str, was: str | None = None) -> str | None:
     """The kind of fault that a change of a definition is, one way round or the other; None where it is none."""
+    if _another_number(old, new, name, was or name):
+        return "constant"
     return _fault_from(old, new, name, was or name) or _fault_from(new, old, was or name, name)
