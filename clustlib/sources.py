@@ -65,16 +65,20 @@ def _targets(statement: ast.stmt) -> Iterator[str]:
             yield node.id
 
 
+def asks_for_gpu(node: ast.If) -> bool:
+    """Whether a branch is taken on a GPU alone."""
+    first = node.test
+    if isinstance(first, ast.BoolOp) and isinstance(first.op, ast.And):  # on_gpu(...) and something else
+        first = first.values[0]
+    return isinstance(first, ast.Call) and isinstance(first.func, ast.Name) and first.func.id in _GPU_TESTS
+
+
 class _OnCpu(ast.NodeTransformer):
     """Puts the ``else`` of every branch for a GPU in its place."""
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
-        first = node.test
-        if isinstance(first, ast.BoolOp) and isinstance(first.op, ast.And):  # on_gpu(...) and something else
-            first = first.values[0]
-        asks = first.func.id if isinstance(first, ast.Call) and isinstance(first.func, ast.Name) else ""
-        return node.orelse if asks in _GPU_TESTS else node
+        return node.orelse if asks_for_gpu(node) else node
 
 
 class _AsComputed(ast.NodeTransformer):
@@ -121,6 +125,11 @@ class _AsComputed(ast.NodeTransformer):
         if isinstance(node.value, str):
             node.value = _without_places(node.value)
         return node
+
+
+def as_computed(statement: ast.stmt) -> ast.AST:
+    """A statement with nothing but what decides a result left; the tree that is given is changed."""
+    return _AsComputed().visit(statement)  # type: ignore[no-any-return]
 
 
 def _own_scope(function: ast.AST) -> Iterator[ast.AST]:

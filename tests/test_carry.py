@@ -7,7 +7,7 @@ import pytest
 
 from clustlib.records import carry as carrying
 from clustlib.records.judgement import Name, Trial, Verdict
-from clustlib.records.ledger import Ledger
+from clustlib.records.ledger import Entry, Ledger
 from clustlib.records.marks import Behind
 from clustlib.records.store import Record
 
@@ -30,7 +30,7 @@ def behind(mark: str, **texts: str) -> Behind:
 def judged(tmp_path, monkeypatch):
     """Returns a function that carries made-up records with a made-up verdict."""
 
-    def run(records, before, after, verdict, moved=None):
+    def run(records, before, after, verdict, moved=None, withdraw=()):
         monkeypatch.setattr(carrying, "_git", lambda *words: "c" * 40)
         monkeypatch.setattr(carrying, "worktree", lambda revision: _Nothing())
         monkeypatch.setattr(carrying, "_records", lambda: records)
@@ -46,7 +46,7 @@ def judged(tmp_path, monkeypatch):
 
         monkeypatch.setattr(carrying, "judge", judge)
         monkeypatch.setattr(carrying, "Runner", _Nothing)
-        return carrying.carry("base", moved=moved), asked, Ledger(tmp_path / "equivalences.json")
+        return carrying.carry("base", moved=moved, withdraw=withdraw), asked, Ledger(tmp_path / "equivalences.json")
 
     return run
 
@@ -109,6 +109,22 @@ def test_a_moved_run_function_is_written_down(judged):
     moved = {HERE: "clustlib.room:fit"}
     _, _, book = judged([a_record("a", "m1")], [seen("m1", step="x")], [seen("m1", step="x")], None, moved)
     assert book.place(HERE) == "clustlib.room:fit"
+
+
+@pytest.mark.parametrize("refuse", ["", OTHER])
+def test_an_exception_is_withdrawn_by_the_entry_that_takes_its_place(judged, tmp_path, refuse):
+    """It stands where the witnesses do not show all that it says."""
+    exception = Entry("an exception", "2026-01-01T00:00:00Z", ("a", "b"), {"m1": "m2", "n1": "n2"})
+    Ledger(tmp_path / "equivalences.json").append(exception)
+    records, verdict = [a_record("a", "m1"), a_record("b", "n1")], speaks(STEP, OTHER, refuse=refuse)
+    before = [seen("m1", step="x"), seen("n1", other="x")]
+    after = [seen("m2", step="y"), seen("n2", other="y")]
+    seal = Ledger(tmp_path / "equivalences.json").seals[0]
+    outcome, _, book = judged(records, before, after, verdict, withdraw=[seal[:8]])
+    assert bool(outcome.refused) == bool(refuse)
+    assert book.chain("m1", "m2") == [exception if refuse else outcome.entry]
+    assert book.entries[1:] == ([] if refuse else [outcome.entry])
+    assert book.withdrawn == (frozenset() if refuse else {seal})
 
 
 def test_the_committed_ledger_stands_and_no_record_is_stale():

@@ -5,7 +5,7 @@ import json
 import pytest
 from evidence import touched, written
 
-from clustlib.errors import RecordCorrupt
+from clustlib.errors import RecordCorrupt, UsageError
 from clustlib.records import freshness
 from clustlib.records.ledger import Entry, Ledger
 from clustlib.records.store import Record
@@ -55,6 +55,26 @@ def test_a_run_function_that_moved_is_found(path):
     book.append(entry({}, runs={"n:f": "o:g"}))
     assert book.place("m:f") == "o:g" and book.places("m:f") == ["m:f", "n:f", "o:g"]
     assert book.place("elsewhere:f") == "elsewhere:f"
+
+
+def test_what_is_withdrawn_stays_in_the_file_and_carries_nothing(path):
+    book = filled(path)
+    book.append(entry({"old": "newer"}, witnesses=("one",), withdraws=(book.seals[1],)))
+    for read in (book, Ledger(path)):
+        assert read.entries[1].marks == {"new": "newer", "x": "y"}
+        assert read.chain("new", "newer") == [read.entries[0], read.entries[2]]
+        assert read.chain("x", "y", cpu_only=True) is None
+        assert read.place("m:f") == "n:f"  # where a function stands is no matter of proof
+
+
+def test_a_withdrawal_is_tried_before_it_is_written(path):
+    book = filled(path)
+    assert book.leave_out([book.seals[1][:8]]) == (book.seals[1],)
+    assert book.chain("old", "newer") is None and Ledger(path).chain("old", "newer")
+    with pytest.raises(UsageError, match="0 entries"):
+        book.leave_out(["nothing"])
+    with pytest.raises(UsageError):
+        book.leave_out([""])
 
 
 @pytest.mark.parametrize("damage", ["edit", "cut", "a line less", "the last line", "order", "no json", "a list"])

@@ -229,3 +229,32 @@ def test_an_audit_holds_a_score_against_the_other_seeds(book):
     assert audit.over_seeds("a/b/run.seed-1", "nmi") == (0.3, 0.5)
     assert audit.over_seeds("a/b/other.seed-1", "nmi") is None
     assert audit.is_cost("fit_seconds") and not audit.is_cost("nmi_geometric")
+
+
+def test_an_audit_takes_what_can_be_run_here_and_goes_on_where_it_was(book, monkeypatch):
+    from clustlib.errors import DataMissing
+    from clustlib.records import audit, open_store, provenance
+
+    made = {"function": "m:f", **provenance.environment()}
+    store = open_store("paper")
+    for seconds, name in enumerate(("absent", "endless", "here", "dearer")):
+        store.write(f"a/{name}/run", {"d": name}, {"nmi": 0.5}, {}, seconds=seconds + 1.0, provenance=made, sources="x")
+
+    def again(record):
+        asked.append(record.params["d"])
+        if asked[-1] == "absent":
+            raise DataMissing("absent is not here")
+        while asked[-1] == "endless":
+            pass
+        return {"nmi": 0.75}, 1.0
+
+    asked: list[str] = []
+    monkeypatch.setattr(audit, "_again", again)
+    (row,) = audit.audit(limit=0.2).to_dict("records")
+    assert asked == ["absent", "endless"] and "more than 0.2 seconds" in row["metric"] and row["agrees"]
+    store.path("a/endless/run").unlink()
+    (row,) = audit.audit().to_dict("records")
+    assert (row["key"], row["then"], row["now"], row["agrees"]) == ("a/here/run", 0.5, 0.75, False)
+    assert audit.audit().to_dict("records") == [row] and asked[2:] == ["absent", "here"]
+    audit.audit(anew=True)
+    assert asked[4:] == ["absent", "here"]

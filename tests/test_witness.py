@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from clustlib.records import judgement, witness
-from clustlib.records.faults import changed_lines, faults
+from clustlib.records.changes import changed_lines, fault_made, never_executed
+from clustlib.records.faults import faults
 from clustlib.records.judgement import Name, covering, judge
 from clustlib.records.witness import Job, Outcome, Runner, compare, outputs
 
@@ -244,6 +245,69 @@ def test_faults_are_the_same_each_time_and_each_is_one_change():
     assert kinds >= {"bound", "turned", "operator", "constant", "left out"}
 
 
+@pytest.mark.parametrize(
+    "before, after, kind",
+    [
+        ("value <= limit", "value < limit", "bound"),
+        ("value < limit", "value <= limit", "bound"),
+        ("kept += value", "kept -= value", "operator"),
+        ("kept = 0", "kept = 1", "constant"),
+        ("kept = 1", "kept = 0", "constant"),
+        ("kept = 0", "kept = 1e-7", "constant"),
+        ("            kept += value", "            pass", "left out"),
+        ("value <= limit", "not value > limit", None),
+        ("kept = 0", "kept = 0 + 0", None),
+        ("kept", "found", None),
+    ],
+)
+def test_a_change_that_is_a_fault_is_known_as_one(before, after, kind):
+    old = SUMS.replace(after, before) if before not in SUMS else SUMS
+    new = old.replace(before, after)
+    assert old != new and fault_made(old, new, "total") == kind
+
+
+def test_a_fault_that_no_witness_notices_is_not_carried(runner, tree, tmp_path):
+    """The two sides of the bound are never equal in what the witness asks for."""
+    away = WITNESS.replace("[1, 2, 3, 4, 5]", "[1, 2, 4, 5]").replace("[1.5, 10, 11]", "[1.5, 9, 11]")
+    old = _tree(tmp_path / "blind", SUMS, away)
+    new = _tree(tmp_path / "new", SUMS.replace("value <= limit", "value < limit"), away)
+    verdict = _judged(runner, old, new, "total")
+    assert verdict.trials[0].noticed and not verdict.carried
+    assert "the kind of a fault" in verdict.refused[Name("made_up.sums", "total")]
+
+
+def test_a_new_line_that_nobody_executes_is_told():
+    code = """def f(x):
+    \"\"\"Words.\"\"\"
+    if on_gpu(x):
+        return gpu(x)
+    if x is None:
+        raise ValueError
+    elif x:
+        y = x
+        return y
+    try:
+        return 2
+    finally:
+        z()
+"""
+    assert never_executed(code, "f", set(range(1, 14)), {3, 5, 11}) == [7, 8, 9, 13]
+    assert never_executed(code, "f", {9}, {3, 5, 11}) == [9] and never_executed(code, "f", {2, 4, 6}, set()) == []
+
+
+def test_a_noticed_fault_is_remembered(tree, tmp_path, monkeypatch):
+    with Runner(tmp_path / "kept") as runner:
+        judge_of = judgement.Judge(runner, tree, tree, tree / "tests" / "witnesses", "made_up")
+        usual = judge_of.outcomes(tree, ["sums"])
+        fault = faults(SUMS, "total", most=1)[0]
+        assert judge_of.notices(fault, "made_up.sums", ["sums"], usual) == "sums"
+        monkeypatch.setattr(Runner, "_run", lambda self, job: pytest.fail("it is known"))
+        assert judge_of.notices(fault, "made_up.sums", ["sums"], usual) == "sums"
+        other = {"sums": replace(usual["sums"], arrays={"total": np.array([1])})}
+        with pytest.raises(pytest.fail.Exception):
+            judge_of.notices(fault, "made_up.sums", ["sums"], other)
+
+
 def test_faults_stand_first_where_the_text_has_changed():
     edited = SUMS.replace("kept += value", "kept = kept + value")
     lines = changed_lines(SUMS, edited, "total")
@@ -255,12 +319,15 @@ def test_words_clocks_and_errors_are_not_tried():
     code = '''def timed(x: "a" = None):
     """3 is a number."""
     started = time.perf_counter()
+    bar.update(5)
     if x is None:
         raise ValueError(f"needs {3 + 4}")
+    y = np.log(helped(x, bar))
     return x
 '''
     assert {fault.what for fault in faults(code, "timed", most=50)} == {
-        "x is None -> x is not None", 'left out: raise ValueError(f\'needs {3 + 4}\')',
+        "x is None -> x is not None", "log -> log1p", "helped(x, bar) with its first arguments swapped",
+        'left out: raise ValueError(f\'needs {3 + 4}\')',
     }  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def carry(arguments: argparse.Namespace) -> int:
     """Let the witnesses judge the working tree; 1 where a run function is refused."""
     from clustlib.records.carry import carry
 
-    first = carry(arguments.base, arguments.note, _moved(arguments.moved))
+    first = carry(arguments.base, arguments.note, _moved(arguments.moved), arguments.withdraw)
     for outcome in (first, *first.later):
         _print_outcome(outcome)
     return int(any(outcome.refused for outcome in (first, *first.later)))
@@ -66,7 +66,7 @@ def audit(arguments: argparse.Namespace) -> int:
     """Compute the cheapest record of every run function again; 1 where one differs by more than the tolerance."""
     from clustlib.records.audit import audit
 
-    return int(not audit(arguments.seconds)["agrees"].all())
+    return int(not audit(arguments.seconds, arguments.anew)["agrees"].all())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,9 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     one.add_argument("--from", dest="base", default="", metavar="REVISION", help="default: the last all-fresh commit")
     one.add_argument("--note", default="", help="what changed, in a sentence, for the ledger")
     one.add_argument("--moved", action="append", default=[], metavar="OLD=NEW", help="a run function's new place")
+    one.add_argument(
+        "--withdraw", action="append", default=[], metavar="SEAL", help="an entry that is to carry nothing"
+    )
     one.set_defaults(call=carry)
     again = commands.add_parser("audit", help="compute a record of every run function again, and compare")
-    again.add_argument("--seconds", type=float, default=120.0, help="leave out records that took longer")
+    again.add_argument("--seconds", type=float, default=600.0, help="of a processor, after which a record is left off")
+    again.add_argument("--anew", action="store_true", help="also what the last audit under these versions has")
     again.set_defaults(call=audit)
     arguments = top.parse_args(argv)
     try:

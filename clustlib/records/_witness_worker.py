@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import io
 import json
+import math
 import os
 import resource
 import select
@@ -35,6 +36,7 @@ _COMMON = (
         "PIL.Image",
     ),
 )
+_WAITING = 10  # how many times its seconds of a processor a job may take on a machine that is busy otherwise
 _MEMORY = 6 << 30  # bytes a witness may allocate: a fault in a size must not take the machine
 _REPEATED = 10_000  # known lines in a row after which a call is not followed further
 _FUNCTION = 0x1  # CO_OPTIMIZED: the code of a function, not of a module or a class
@@ -190,6 +192,8 @@ def _in_child(job: dict[str, Any], tree: Tree) -> None:
             os.dup2(silent, descriptor)
         sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+        allowed = math.ceil(job["timeout"])
+        resource.setrlimit(resource.RLIMIT_CPU, (allowed, allowed))
         result = _call(job, tree)
         partial = f"{job['out']}.part"
         arrays = {f"array {i}": array for i, array in enumerate(result["arrays"].values())}
@@ -221,20 +225,21 @@ class Server:
                 os._exit(code)
         with contextlib.suppress(OSError):
             os.setpgid(child, child)
-        self.running[child] = (job, time.monotonic() + job["timeout"])
+        self.running[child] = (job, time.monotonic() + _WAITING * job["timeout"])
 
     def watch(self) -> None:
         """Report children that have ended, and end those that run too long."""
         for child, (job, deadline) in list(self.running.items()):
-            ended, _ = os.waitpid(child, os.WNOHANG)
+            ended, state = os.waitpid(child, os.WNOHANG)
             late = time.monotonic() > deadline
+            spent = bool(ended) and os.WIFSIGNALED(state) and os.WTERMSIG(state) in (signal.SIGXCPU, signal.SIGKILL)
             if not ended and late:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child, signal.SIGKILL)
                 os.waitpid(child, 0)
             if ended or late:
                 del self.running[child]
-                print(json.dumps({"id": job["id"], "late": bool(late and not ended)}), flush=True)
+                print(json.dumps({"id": job["id"], "late": spent or (late and not ended)}), flush=True)
 
     def serve(self) -> None:
         """Until standard input ends."""

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import compress
 from pathlib import Path
@@ -169,7 +169,9 @@ def _writes_other_marks(tree: Path) -> bool:
     return (tree / "clustlib" / "records" / "marks.py").is_file() and one.read_bytes() != two.read_bytes()
 
 
-def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None) -> Outcome:
+def carry(
+    base: str = "", note: str = "", moved: Mapping[str, str] | None = None, withdraw: Collection[str] = ()
+) -> Outcome:
     """Judge the working tree against ``base`` and add what is carried to the ledger.
 
     Parameters
@@ -177,11 +179,15 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
     base : a revision; by default the last commit whose records were all fresh.
     note : what changed, for the ledger's pages; by default the names of the definitions.
     moved : run functions that stand elsewhere now, {"module:name" before: "module:name" now}.
+    withdraw : how the seals of entries begin that are to carry nothing any more; the new entry takes their place. Where
+        a run function is refused, nothing is written and they stand.
     """
     records, known, moved = _records(), ledger(), dict(moved or {})
+    withdrawn = known.leave_out(withdraw)
+    written = known.path.read_bytes() if withdrawn else b""
     after, judged = _seen(_paths.root(), records, known, moved), _Judged()
     with _base(base, records, known) as found:
-        outcome = _against(found, list(zip(records, after)), known, note, moved, judged)
+        outcome = _against(found, list(zip(records, after)), known, note, moved, judged, withdrawn)
     unseen = [(r, two) for r, two, one in zip(records, after, found.own) if not _fresh(r, one, known)]
     tried = {outcome.base[:12]}
     while left := _left(unseen, known, tried):
@@ -191,6 +197,10 @@ def carry(base: str = "", note: str = "", moved: Mapping[str, str] | None = None
             fresh = [_fresh(record, one, known) for (record, _), one in zip(left, found.own)]
             there = Base(found.commit, found.tree, *(list(compress(seen, fresh)) for seen in (found.seen, found.own)))
             outcome.later.append(_against(there, list(compress(left, fresh)), known, note, {}, judged))
+    if withdrawn and any(one.refused for one in (outcome, *outcome.later)):
+        _paths.write_atomically(known.path, written)
+        for one in (outcome, *outcome.later):
+            one.entry = None
     return outcome
 
 
@@ -224,6 +234,7 @@ def _against(
     note: str,
     moved: dict[str, str],
     judged: "_Judged",
+    withdrawn: tuple[str, ...] = (),
 ) -> Outcome:
     """Judge the working tree against one commit, for records with what they go through today."""
     outcome = Outcome(found.commit)
@@ -236,8 +247,8 @@ def _against(
         elif one and two and one.there.mark != two.there.mark:
             changes.append(Change(record, one, two))
     _judge(outcome, changes, found.tree, judged)
-    if outcome.carried or moved or rewritten:
-        outcome.entry = _entry(outcome, note, moved, rewritten)
+    if outcome.carried or moved or rewritten or withdrawn:
+        outcome.entry = replace(_entry(outcome, note, moved, rewritten), withdraws=withdrawn)
         known.append(outcome.entry)
     return outcome
 

@@ -39,7 +39,7 @@ _OTHER_NAME = {
     **{"zeros": "ones", "zeros_like": "ones_like", "add_": "sub_", "mul_": "div_", "log": "log1p"},
 }
 _OTHER_NAME |= {there: here for here, there in _OTHER_NAME.items()}
-_IDLE = ("tqdm", "bar", "perf_counter", "started", "clock", "warnings", "warn", "log", "set_postfix", "empty_cache")
+_IDLE = ("tqdm", "perf_counter", "started", "clock", "warnings", "warn", "set_postfix", "empty_cache")
 _IDLE_KEYWORDS = ("desc", "unit", "leave", "delay", "stacklevel", "out", "dtype", "cache", "nogil", "device")
 
 
@@ -93,10 +93,13 @@ def _words(node: ast.AST) -> set[str]:
     return names | {inner.attr for inner in ast.walk(node) if isinstance(inner, ast.Attribute)}
 
 
-def _is_idle(node: ast.stmt) -> bool:
+def is_idle(node: ast.stmt) -> bool:
     """Whether a simple statement only keeps time or shows progress."""
-    simple = isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign))
-    return simple and bool(_words(node) & set(_IDLE) or any("seconds" in word for word in _words(node)))
+    if not isinstance(node, (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign)):
+        return False
+    words = _words(node)
+    moves_bar = isinstance(node.value, ast.Call) and "bar" in _words(node.value.func)
+    return bool(moves_bar or words & set(_IDLE) or any("seconds" in word for word in words))
 
 
 class _Sites:
@@ -113,7 +116,7 @@ class _Sites:
         self.found.append(_Site(getattr(node, "lineno", 0), after, kind, change))
 
     def visit(self, node: ast.AST) -> None:
-        if isinstance(node, ast.stmt) and _is_idle(node):
+        if isinstance(node, ast.stmt) and is_idle(node):
             return
         maker = getattr(self, f"_{type(node).__name__.lower()}", None)
         if maker:
@@ -146,7 +149,7 @@ class _Sites:
             sets = isinstance(statement, ast.Assign) and all(
                 isinstance(target, (ast.Subscript, ast.Attribute)) for target in statement.targets
             )
-            if (leaves or sets) and not _is_idle(statement):
+            if (leaves or sets) and not is_idle(statement):
                 put = ast.copy_location(ast.Pass(), statement)
                 self.add(statement, "left out", f"left out: {ast.unparse(statement)[:60]}", _item(body, at, put))
 
@@ -261,27 +264,6 @@ def spans(source: str, name: str) -> list[tuple[int, int]]:
     return [(s.lineno, s.end_lineno or s.lineno) for s in statements_of(ast.parse(source), name)]
 
 
-def _pieces(statements: Iterable[ast.stmt]) -> Iterator[tuple[str, int, int]]:
-    """Every statement, inner ones too, as text with its lines; of a compound one its head alone."""
-    for statement in statements:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.stmt):
-                body = getattr(node, "body", None)
-                inner = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno
-                text = ast.unparse(node).split("\n")[0] if isinstance(body, list) else ast.unparse(node)
-                yield text, node.lineno, max(node.lineno, inner or node.lineno)
-
-
-def changed_lines(old: str | None, new: str, name: str, was: str | None = None) -> set[int]:
-    """The lines of a definition in ``new`` whose statements it (or ``was``) does not have in ``old``.
-
-    All of them where ``old`` is None.
-    """
-    now = list(_pieces(statements_of(ast.parse(new), name)))
-    before = {text for text, *_ in _pieces(statements_of(ast.parse(old), was or name))} if old is not None else set()
-    return {line for text, low, high in now if text not in before for line in range(low, high + 1)}
-
-
 def _spread(sites: list[_Site], most: int) -> list[_Site]:
     """At most ``most`` of the sites, evenly over the text, of as many kinds as can be."""
     if len(sites) <= most:
@@ -294,6 +276,21 @@ def _spread(sites: list[_Site], most: int) -> list[_Site]:
         kinds[best.kind] = kinds.get(best.kind, 0) + 1
         chosen.append(best)
     return chosen
+
+
+def _sites(tree: ast.Module, name: str, executed: set[int] | None) -> list[_Site]:
+    """Every place for a fault in a definition; on the lines executed alone, where these are given."""
+    defining = statements_of(tree, name)
+    sites = _Sites(defining).found
+    if executed is None:
+        return sites
+    inside = {line for s in defining if isinstance(s, (ast.FunctionDef, ast.ClassDef)) for line in _body_lines(s)}
+    return [site for site in sites if site.line in executed or site.line not in inside]
+
+
+def places(source: str, name: str, executed: set[int] | None = None) -> set[tuple[int, str]]:
+    """Line and description of every fault that a definition could have; none is made."""
+    return {(site.line, site.what) for site in _sites(ast.parse(source), name, executed)}
 
 
 def faults(
@@ -312,11 +309,7 @@ def faults(
     executed : where given, faults on these lines alone; others cannot be noticed.
     """
     tree = ast.parse(source)
-    defining = statements_of(tree, name)
-    sites = _Sites(defining).found
-    if executed is not None:
-        inside = {line for s in defining if isinstance(s, (ast.FunctionDef, ast.ClassDef)) for line in _body_lines(s)}
-        sites = [site for site in sites if site.line in executed or site.line not in inside]
+    sites = _sites(tree, name, executed)
     early = [site for site in sites if site.line in first]
     chosen = _spread(early, most)
     chosen += _spread([site for site in sites if site.line not in first], most - len(chosen))
@@ -337,3 +330,14 @@ def _made(tree: ast.Module, site: _Site) -> Fault:
         return Fault(site.line, site.what, ast.unparse(ast.fix_missing_locations(tree)), site.kind)
     finally:
         undo()
+
+
+def variants(tree: ast.Module, name: str, lines: set[int]) -> Iterator[tuple[str, list[ast.stmt]]]:
+    """Every fault on some lines of a definition: its kind, and the statements with it, which stand until the next."""
+    defining = statements_of(tree, name)
+    for site in (site for site in _Sites(defining).found if site.line in lines):
+        undo = site.change()
+        try:
+            yield site.kind, [ast.fix_missing_locations(statement) for statement in defining]
+        finally:
+            undo()

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
-from clustlib.records.faults import Fault, changed_lines, faults, spans, statements_of, targets
+from clustlib.records.changes import changed_lines, fault_made, never_executed
+from clustlib.records.faults import Fault, faults, places, spans, statements_of, targets
 from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, names
 
 # how many faults a definition is tried on, by how many definitions have changed
@@ -51,6 +52,7 @@ class Trial:
     missed: list[Fault] = field(default_factory=list)
     unreached: int = 0  # faults that could stand on lines no witness executes
     unseen: tuple[int, ...] = ()  # changed lines that compute something and that no witness executes
+    slip: str | None = None  # the kind of fault that the change itself is
 
     @property
     def refusal(self) -> str | None:
@@ -59,9 +61,14 @@ class Trial:
             return f"{self.definition}: no witness goes through it; add one that does"
         if self.unseen:
             return f"{self.definition}: line {self.unseen[0]} changed and no witness executes it; add data that does"
+        if self.slip:
+            needed = missing_input(self.slip)
+            return (
+                f"{self.definition}: the change is of the kind of a fault, and no witness notices it; it needs {needed}"
+            )
         if not self.missed or self.noticed:
             return None
-        return f"{self.definition}: no witness notices {self.missed[0]}; it needs {missing_input(self.missed[0])}"
+        return f"{self.definition}: no witness notices {self.missed[0]}; it needs {missing_input(self.missed[0].kind)}"
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,8 @@ class Verdict:
         return [trial.definition for trial in self.trials if trial.definition not in self.refused]
 
 
-def missing_input(fault: Fault) -> str:
-    """What kind of input would tell a fault from what it replaced, in a few words."""
+def missing_input(kind: str) -> str:
+    """What kind of input would tell a fault of a kind from what it replaced, in a few words."""
     kinds = {
         "bound": "data where the two sides of the comparison are equal",
         "turned": "data on both sides of the comparison",
@@ -102,7 +109,7 @@ def missing_input(fault: Fault) -> str:
         "argument": "a call in which that argument is not at its default",
         "and/or": "data for which just one of the conditions holds",
     }
-    return kinds.get(fault.kind, "data on which that expression takes different values")
+    return kinds.get(kind, "data on which that expression takes different values")
 
 
 def _source(tree: Path, module: str) -> str | None:
@@ -241,12 +248,11 @@ class Judge:
         first = changed_lines(text, source, definition.name, before.name if before else None)
         if set(found) & set(differing):
             return Trial(definition, found)
-        everywhere, reached = (
-            {(fault.line, fault.what) for fault in faults(source, definition.name, executed=lines, most=10**6)}
-            for lines in (None, executed)
-        )
+        everywhere, reached = (places(source, definition.name, on) for on in (None, executed))
         unseen = {line for line, _ in everywhere - reached} & first
-        trial = Trial(definition, found, unreached=len(everywhere - reached), unseen=tuple(sorted(unseen)))
+        unseen |= set(never_executed(source, definition.name, first, executed))
+        slip = fault_made(text, source, definition.name, before.name if before else None) if text else None
+        trial = Trial(definition, found, unreached=len(everywhere - reached), unseen=tuple(sorted(unseen)), slip=slip)
         for enough in sorted({most, max(most, MORE_FAULTS)}):
             for fault in faults(source, definition.name, first=first, executed=executed, most=enough):
                 if fault not in trial.missed and not (enough > most and trial.noticed):
@@ -258,13 +264,13 @@ class Judge:
 
     def notices(self, fault: Fault, module: str, covering: Sequence[str], new: Mapping[str, Outcome]) -> str | None:
         """The first witness whose bits a fault changes, or that it stops; None where none notices."""
-        for witness in covering[:WITNESSES_A_FAULT]:
-            usual = new[witness]
-            limit = 10 + 5 * usual.seconds
-            job = self._job(self.new, witness, mutant=(module, fault.source), timeout=limit)
-            if compare(usual, self.runner.run(job)):
-                return witness
-        return None
+        asked = covering[:WITNESSES_A_FAULT]
+        jobs = {
+            w: self._job(self.new, w, mutant=(module, fault.source), timeout=10 + 5 * new[w].seconds) for w in asked
+        }
+        known = (witness for witness in asked if self.runner.noticed(jobs[witness], new[witness]))
+        tried = (w for w in asked if compare(new[w], self.runner.run(jobs[w])) and self.runner.notice(jobs[w], new[w]))
+        return next(known, None) or next(tried, None)
 
 
 def judge(

@@ -4,20 +4,22 @@
 marks (:mod:`clustlib.sources`) that stand for the same results, and what showed it. A record whose mark leads by such
 pairs to the mark of today's code is *carried*: it is as good as one that was made today, and no record is rewritten.
 Every entry is sealed together with the one before it, and the file as a whole: an edited or shortened one is refused.
+An entry that turns out to say too much is withdrawn by a later one, which names its seal: it stays in the file, and
+nothing rests on it any more.
 """
 
 import hashlib
 import json
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from clustlib import _paths
-from clustlib.errors import RecordCorrupt
+from clustlib.errors import RecordCorrupt, UsageError
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Entry:
     marks : {mark before: mark after}. cpu_only : those of them whose code for a GPU changed too, unseen by a witness.
     runs : run functions that stand elsewhere since: {"module:name" in a record: "module:name" now}.
     witnesses : the names of those that gave the same bits. faults : {definition: [noticed, tried]}.
-    versions, machine : where they ran.
+    versions, machine : where they ran. withdraws : the seals of earlier entries that no longer carry anything.
     """
 
     note: str
@@ -43,6 +45,7 @@ class Entry:
     faults: dict[str, list[int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""
+    withdraws: tuple[str, ...] = ()
 
 
 def _seal(before: str, content: Mapping[str, Any]) -> str:
@@ -63,7 +66,9 @@ class Ledger:
 
     def __init__(self, path: Path | None = None):
         self.path = path or _paths.book("records", "equivalences.json")
+        self.seals: list[str] = []  # of the entries, in their order
         self.entries = self._read()
+        self._left_out: frozenset[str] = frozenset()
 
     def _read(self) -> list[Entry]:
         try:
@@ -78,6 +83,7 @@ class Ledger:
                 if seal != _seal(before, line):
                     raise ValueError
                 before = seal
+                self.seals.append(seal)
                 entries.append(_entry(line))
             if content["seal"] != before:
                 raise ValueError
@@ -88,21 +94,45 @@ class Ledger:
     def append(self, entry: Entry) -> None:
         """Add an entry and write the file, one line an entry."""
         self.entries.append(entry)
-        before, lines = "", []
+        before, lines, self.seals = "", [], []
         for one in self.entries:
             content = json.loads(json.dumps({k: v for k, v in asdict(one).items() if v or k in ("note", "marks")}))
             before = _seal(before, content)
+            self.seals.append(before)
             lines.append(json.dumps({**content, "seal": before}, sort_keys=True, ensure_ascii=False))
         text = '{"entries": [\n' + "\n,".join(lines) + f'\n],\n"seal": "{before}"}}\n'
         _paths.write_atomically(self.path, text.encode())
-        for derived in ("_pairs", "_moves"):
+        self._forget_derived()
+
+    def _forget_derived(self) -> None:
+        for derived in ("_pairs", "_moves", "withdrawn"):
             self.__dict__.pop(derived, None)
+
+    def leave_out(self, beginnings: Iterable[str]) -> tuple[str, ...]:
+        """Judge as if entries were withdrawn, each named by how its seal begins, and return their seals.
+
+        Raises :class:`UsageError` where a beginning names none or several.
+        """
+        found = []
+        for beginning in beginnings:
+            fitting = [seal for seal in self.seals if beginning and seal.startswith(beginning)]
+            if len(fitting) != 1:
+                raise UsageError(f"{len(fitting)} entries of the ledger have a seal that begins with {beginning!r}")
+            found += fitting
+        self._left_out = frozenset(found)
+        self._forget_derived()
+        return tuple(found)
+
+    @cached_property
+    def withdrawn(self) -> frozenset[str]:
+        """The seals of the entries that carry nothing any more."""
+        return self._left_out.union(*(entry.withdraws for entry in self.entries))
 
     @cached_property
     def _pairs(self) -> dict[str, list[tuple[str, Entry, bool]]]:
         """For every mark those that it was shown to equal, the entry that shows it, and whether it knows of GPUs."""
         pairs: dict[str, list[tuple[str, Entry, bool]]] = {}
-        for entry in self.entries:
+        for entry in (one for one, seal in zip(self.entries, self.seals) if seal not in self.withdrawn):
             for before, after in entry.marks.items():
                 everywhere = before not in entry.cpu_only
                 pairs.setdefault(before, []).append((after, entry, everywhere))

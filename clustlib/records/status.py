@@ -46,12 +46,12 @@ def chains(store: Store | None = None) -> "pd.DataFrame":
         record = store.read(key)
         carried.update(entry.date for entry in judge(record).chain) if record else None
     rows = []
-    for entry in ledger().entries:
+    for entry, seal in zip(ledger().entries, ledger().seals):
         noticed, tried = (sum(pair[i] for pair in entry.faults.values()) for i in (0, 1))
         rows.append(
             {
                 "date": entry.date[:10],
-                "change": entry.note,
+                "change": f"Withdrawn: {entry.note}" if seal in ledger().withdrawn else entry.note,
                 "commits": " to ".join(map(short, entry.commits)),
                 "witnesses": len(entry.witnesses),
                 "faults noticed": f"{noticed} of {tried}" if tried else "-",

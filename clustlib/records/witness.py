@@ -5,6 +5,7 @@ clustlib of any checkout, in a process of its own, on one thread. Two revisions 
 machine. By default clustlib's compiled loops run as plain Python, which takes no compilation and no cached code.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pooch
 
 from clustlib import _paths
 from clustlib.errors import UsageError
@@ -29,7 +32,8 @@ from clustlib.records import provenance
 
 _WORKER = Path(__file__).with_name("_witness_worker.py")
 _IMPORTED = re.compile(rb"^ *from witnesses\.(\w+) import", re.MULTILINE)
-TIMEOUT = 300.0  # seconds of one witness
+TIMEOUT = 300.0  # seconds of a processor that one witness may take
+_KEPT = 30 * 86400.0  # seconds
 # MKL rounds by where in memory an array lies, unless it is told not to
 _SAME_BITS = {"MKL_CBWR": "COMPATIBLE"}
 _SINGLE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -64,12 +68,13 @@ class Runner:
 
     Parameters
     ----------
-    folder : where baselines and compiled code are kept, ``_build/witness`` by default.
+    folder : where outcomes, noticed faults and compiled code are kept; by default ``witness`` in the user's cache, so
+        that a copy of the checkout begins with what is known of the same code. What nobody has read for a month goes.
     at_once : jobs side by side. gpu : whether they see one; by default they run as on a machine without.
     """
 
     def __init__(self, folder: Path | None = None, at_once: int = 2, gpu: bool = False) -> None:
-        self.folder = folder or _paths.build("witness")
+        self.folder = folder or Path(pooch.os_cache("clustlib")) / "witness"
         self.at_once, self.gpu = at_once, gpu
         self._pending: dict[int, threading.Event] = {}
         self._late: dict[int, bool] = {}
@@ -82,6 +87,7 @@ class Runner:
             environment["CUDA_VISIBLE_DEVICES"] = ""
         for name in ("PYTHONPATH", "CLUSTLIB_DATA", "NUMBA_DISABLE_JIT"):  # code and data are a job's own
             environment.pop(name, None)
+        _forget(self.folder)
         self._scratch = tempfile.TemporaryDirectory()
         self._server = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
@@ -116,6 +122,7 @@ class Runner:
         """Run one job and wait for it; a baseline that has been made before is read."""
         kept = None if job.mutant else self._file(job)
         if kept is not None and kept.is_file():
+            kept.touch()
             return _outcome(kept.read_bytes())
         content, late = self._run(job)
         if content is None:
@@ -131,6 +138,30 @@ class Runner:
         text = "\n".join([*made_of, _machine(), _WORKER.read_text(encoding="utf-8")])
         key = hashlib.sha256(f"{text}\n{job.trace}{self.gpu}".encode()).hexdigest()[:20]
         return self.folder / ("compiled" if job.jit else "plain") / f"{job.name}-{key}.npz"
+
+    def _mark_of_noticed(self, job: Job, usual: Outcome) -> Path:
+        """Where it is written that a fault was noticed: by the module with the fault in it, and by what is usual.
+
+        What else there is of the tree has no part in it: code that leaves a witness's bits as they are.
+        """
+        assert job.mutant
+        digest = hashlib.sha256("\n".join([*job.mutant, _witness_content(job.witnesses, job.name)]).encode())
+        for name, array in usual.arrays.items():
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+        digest.update(f"{_machine()}{_WORKER.read_text(encoding='utf-8')}{self.gpu}".encode())
+        return self.folder / "noticed" / f"{job.name}-{digest.hexdigest()[:20]}"
+
+    def noticed(self, job: Job, usual: Outcome) -> bool:
+        """Whether it is known that a witness notices a fault."""
+        kept = self._mark_of_noticed(job, usual)
+        if known := kept.is_file():
+            kept.touch()
+        return known
+
+    def notice(self, job: Job, usual: Outcome) -> bool:
+        """Keep that a witness has noticed a fault; True."""
+        _paths.write_atomically(self._mark_of_noticed(job, usual), b"")
+        return True
 
     def _run(self, job: Job) -> tuple[bytes | None, bool]:
         """What a child process wrote of its outcome, and whether it was stopped for being late."""
@@ -155,6 +186,14 @@ class Runner:
         content = out.read_bytes()
         out.unlink()
         return content, False
+
+
+def _forget(folder: Path) -> None:
+    """Remove outcomes and noticed faults that nobody has read for a month."""
+    for kept in (path for kind in ("plain", "compiled", "noticed") for path in (folder / kind).glob("*")):
+        with contextlib.suppress(OSError):
+            if time.time() - kept.stat().st_mtime > _KEPT:
+                kept.unlink()
 
 
 def _outcome(content: bytes) -> Outcome:

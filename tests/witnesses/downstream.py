@@ -39,6 +39,24 @@ def downstream() -> dict[str, np.ndarray]:
         weight_decay=0.1,
     )
     found |= {"probed": got.accuracy, "rates": got.learning_rates}
+    found["probed.decaying"] = np.array(  # a step size that falls fast enough for an accuracy to show it
+        [
+            probes(
+                _network(),
+                images,
+                labels,
+                images,
+                labels,
+                size=24,
+                epochs=2,
+                batch_size=5,
+                learning_rates=(3.0,),
+                weight_decay=decay,
+                seed=seed,
+            ).accuracy
+            for decay, seed in ((0.3, 0), (1.0, 1), (3.0, 2))
+        ]
+    )
     found |= errors_of(
         probes,
         {

@@ -11,6 +11,7 @@ import argparse
 import ast
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -157,7 +158,11 @@ FAULTS: dict[str, Edit] = {
     "DBC's training": Edit("dbc/minibatch.py", "if len(index) > 1:", "if len(index) > 0:"),
     "DBC's statistics": Edit("dbc/minibatch.py", "layer.momentum = momentum", "pass"),
     "DeepCluster's moments": Edit("kernels/whitening.py", "self.count * count / total", "self.count / total"),
-    "a metric": Edit("metrics.py", "if 1 in counts.shape:", "if 2 in counts.shape:"),
+    "VOC's detections": Edit("transfer/voc.py", "cover.max() >= 0.5", "cover.max() > 0.5"),
+    "VOC's boxes": Edit("transfer/detection.py", "[0] <= overlap]", "[0] < overlap]"),
+    "VOC's regions": Edit("transfer/detection.py", "most >= FOREGROUND", "most > FOREGROUND"),
+    "retrieval": Edit("transfer/retrieval.py", "range(1, levels + 1)", "range(1, levels)"),
+    "a metric": Edit("metrics.py", "if 1 in counts.shape:", "if 2 in counts.shape:", "nmi"),
     "accuracy": Edit("metrics.py", "counts.data + 1, np.ones", "counts.data, np.ones"),
 }
 
@@ -173,14 +178,19 @@ def git(tree: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def judged(tree: Path, edit: Edit | Callable[[Path], None]) -> tuple[list[str], list[str], float]:
-    """What carry says of an edit (its lines), what git sees of book/records afterwards, and the seconds it took."""
+def judged(tree: Path, edit: Edit | Callable[[Path], None]) -> tuple[list[str], list[str], str]:
+    """What carry says of an edit (its lines), what git sees of book/records afterwards, and what it took."""
     apply(tree, edit) if isinstance(edit, Edit) else edit(tree)
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = run(tree, sys.executable, "-m", "clustlib.records", "carry")
-    seconds = time.perf_counter() - started
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     written = git(tree, "status", "--short", "book").split("\n")
-    return [*done.stdout.splitlines(), *done.stderr.splitlines()[-1:]], [line for line in written if line], seconds
+    return (
+        [*done.stdout.splitlines(), *done.stderr.splitlines()[-1:]],
+        [line for line in written if line],
+        f"{seconds:.0f} s, {busy:.0f} s of a processor",
+    )
 
 
 def stale(tree: Path) -> str:
@@ -210,10 +220,10 @@ def in_a_copy(names: list[str], tree: Path) -> Iterator[tuple[str, str, str]]:
         run(tree, sys.executable, "-m", "clustlib.records", "carry")
         git(tree, "commit", "--quiet", "--allow-empty", "-am", "as it is")
     for name in names:
-        lines, written, seconds = judged(tree, (HARMLESS | FAULTS)[name])
+        lines, written, took = judged(tree, (HARMLESS | FAULTS)[name])
         functions = refused(lines)
         told = f"{len(functions)} run functions refused: {', '.join(functions)}" if functions else lines[-1]
-        yield name, f"{told} ({seconds:.0f} s)", fault_of(lines, name in HARMLESS, tree, written)
+        yield name, f"{told} ({took})", fault_of(lines, name in HARMLESS, tree, written)
         git(tree, "reset", "--quiet", "--hard")
         git(tree, "clean", "--quiet", "-fd", "clustlib")
 

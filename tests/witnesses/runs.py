@@ -232,6 +232,8 @@ def face_verification() -> dict[str, np.ndarray]:
         [best(levels[:n], same[:n]) for n in range(2, 15)] + [best(levels, s) for s in (same | True, same & False)]
     )
     found["accuracy"] = np.array([accuracy(levels, same, np.arange(14) % k) for k in (2, 3, 7)])
+    at_the_threshold = np.array([0, 1, 0.5, 0.75]), np.array([False, True, True, True])  # 0.5, by the first two
+    found["accuracy.at"] = np.array(accuracy(*at_the_threshold, np.arange(4) // 2))
     cases = {
         "one fold": ((levels, same, same * 0), {}),
         "length": ((levels[1:], same, np.arange(14) % 2), {}),
