@@ -56,8 +56,8 @@ def test_labels_at_is_a_cut_of_the_same_tree(blobs):
 def test_many_samples_are_renumbered_and_the_merges_are_the_same(linkage, blobs, monkeypatch):
     X, _ = blobs
     usual = GraphLinkage(4, linkage).fit(X)
-    monkeypatch.setattr("clustlib.cluster.graph_linkage._LARGE", 10)
-    other = GraphLinkage(4, linkage).fit(X)
+    monkeypatch.setattr("clustlib.kernels.neighbours.MOST_EXACT", 10)
+    other = GraphLinkage(4, linkage, neighbor_method="exact").fit(X)
     assert not np.array_equal(usual.initial_labels_, other.initial_labels_)
     np.testing.assert_allclose(usual.affinities_, other.affinities_, rtol=1e-9, atol=0)
     for k in (2, 4, 9, usual.n_leaves_):

@@ -20,8 +20,6 @@ from clustlib.errors import UsageError
 if TYPE_CHECKING:
     from clustlib.kernels import KnnGraph
 
-_LARGE = 100_000  # samples; above, merging waits for memory rather than computes
-
 
 class GraphLinkage(ClusterMixin, BaseEstimator):
     """Merge small initial clusters, always the two with the largest affinity on a graph of nearest neighbours.
@@ -166,7 +164,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
             NaN or infinite values, wrong rank, no samples, fewer samples or initial clusters than ``n_clusters``,
             or an unknown or impossible parameter.
         """
-        from clustlib.kernels import graph_linkage, initial_clusters
+        from clustlib.kernels import graph_linkage, initial_clusters, neighbours
 
         check_parameters(self)
         n_clusters = 1 if self.n_clusters is None else self.n_clusters
@@ -176,8 +174,11 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         started = time.perf_counter()
         graph, recall = self._graph(X)
         started = self._note("graph", started, sigma2=graph.sigma2, recall=recall)
-        order = _neighbours_together(graph.indices) if len(X) > _LARGE else np.arange(len(X))
-        numbered = _renumbered(graph, order) if len(X) > _LARGE else graph
+        order = np.arange(len(X))
+        numbered = graph
+        if len(X) > neighbours.MOST_EXACT:  # so many that merging waits for memory rather than computes
+            order = _neighbours_together(graph.indices)
+            numbered = _renumbered(graph, order)
         alone = self.initial == "singletons" or len(X) == 1
         labels0 = np.arange(len(X)) if alone else initial_clusters(numbered)
         n_leaves = int(labels0.max()) + 1

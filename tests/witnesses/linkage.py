@@ -123,9 +123,12 @@ def _linkage_in_cells(X: np.ndarray, there: bool) -> dict[str, np.ndarray]:
             model = find("GraphLinkage")(4, linkage, **kept).fit(X)
             found |= _tree(f"kept.{linkage}", model.tree_) | {f"kept.{linkage}.labels": model.labels_}
             found[f"kept.{linkage}.recall"] = np.array(model.history_[0]["recall"] if there else 1.0)
-        with holding(home("GraphLinkage"), _LARGE=10):  # numbered otherwise, cut alike
-            model = find("GraphLinkage")(4).fit(X)
+        exact = {"neighbor_method": "exact"} if there else {}
+        with holding(home("knn"), MOST_EXACT=len(X) - 1):  # numbered otherwise, cut alike
+            model = find("GraphLinkage")(4, **exact).fit(X)
             found["renumbered"] = np.stack([model.labels_at(k) for k in range(1, model.n_leaves_ + 1)])
+        with holding(home("knn"), MOST_EXACT=len(X)):
+            found |= _tree("as it is", find("GraphLinkage")(4, update="released_fast", **exact).fit(X).tree_)
         asked = {"method": "approximate"} if there else {}
         merging = find("Merging")(5, 1.0, "local", 5, 1.0, "exact", "nearest", "published", "cpu", **asked)
         graph = merging.graph(X)

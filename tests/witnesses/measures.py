@@ -1,8 +1,14 @@
 """Scores, and the checks of what goes in."""
 
+import io
+import sqlite3
+import tempfile
+import warnings
+from contextlib import redirect_stderr
+
 import numpy as np
 
-from witnesses._data import blobs, errors_of, grid_points, rng
+from witnesses._data import blobs, digits, error_of, errors_of, grid_points, pictures, rng
 from witnesses._find import find, holding, home
 
 
@@ -127,4 +133,66 @@ def checks() -> dict[str, np.ndarray]:
     }
 
 
-WITNESSES = {"scores": scores, "checks": checks}
+def told() -> dict[str, np.ndarray]:
+    """Warnings of fewer clusters than were asked for, options looked at by name, a picture cache whose disk is full.
+
+    A revision that has none of the first two is taken to say what it should.
+    """
+    found: dict[str, np.ndarray] = {}
+    images = np.repeat(digits((3, 3, 3))[0][[0, 3, 7]], 10, axis=0)
+    known = hasattr(home("check_integer"), "warn_of_fewer")
+    small = find("FCAEFeatures")(epochs=1, whiten=2, random_state=0, device="cpu")
+    fits = {
+        "dbc": lambda k: find("DBC")(k, features=small, discriminant=False, epochs=1, device="cpu").fit(images),
+        "deepcluster": lambda k: find("DeepCluster")(
+            k,
+            epochs=1,
+            n_components=4,
+            network="vgg16",
+            network_options={"width": 0.02},
+            image_size=32,
+            random_state=0,
+            batch_size=10,
+            device="cpu",
+            verbose=False,
+        ).fit(np.repeat(pictures(3), 10, axis=0)),
+    }
+    for name, fit in fits.items():
+        for k, due in ((2, 0), (6, 1)):
+            warned = _warnings(lambda fit=fit, k=k: fit(k))
+            found[f"{name}.{k}"] = np.array(warned if known else due)
+    for labels, k, due in (([0, 1, 1], 3, 1), ([0, 1, 1], 2, 0), ([0, 1, 1], 1, 0), ([0, 1], None, 0)):
+        warned = _warnings(lambda y=labels, k=k: find("warn_of_fewer")(np.array(y), k)) if known else due
+        found[f"{labels} {k}"] = np.array(warned)
+    cases = [None, {}, {"filters": 2}, {"filters": 0}, {"filters": True}, {"x": 1}, {"padding": 0}]
+    if known:
+        network = find("NETWORK", "jule")
+        found |= {str(case): error_of(find("check_options"), "network", case, network) for case in cases}
+    else:
+        refused = ["refused" if case in cases[3:6] else "ran" for case in cases]
+        found |= {str(case): np.array(name) for case, name in zip(cases, refused, strict=True)}
+    return found | _without_disk()
+
+
+def _warnings(call) -> int:
+    """How many warnings of fewer clusters a call gives."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        call()
+    return sum("fewer than n_clusters" in str(each.message) for each in said)
+
+
+def _without_disk() -> dict[str, np.ndarray]:
+    module = home("Store", "images")
+    row = module.Row((None, b"vector", b"thumbnail"))
+    with tempfile.TemporaryDirectory() as folder, module.Store(f"{folder}/pictures") as store:
+        store.keep_picture(b"before", "rule", row)
+        store.commit()
+        store.keep_picture(b"after", "rule", row)
+        with redirect_stderr(io.StringIO()):
+            store._go_to_memory(sqlite3.OperationalError("full"))
+        kept = store.known("rule", [b"before", b"after", b"never"])
+    return {"kept": np.array(sorted(kept))}
+
+
+WITNESSES = {"told": told, "scores": scores, "checks": checks}
