@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clustlib.records import judgement, witness
-from clustlib.records.changes import changed_lines, fault_made, never_executed
+from clustlib.records.changes import changed_lines, fault_made, is_as_before, never_executed
 from clustlib.records.faults import faults
 from clustlib.records.judgement import Name, covering, judge
 from clustlib.records.witness import Job, Outcome, Runner, compare, outputs
@@ -351,3 +351,13 @@ def test_the_cheap_witnesses_of_this_checkout_run_twice_to_the_same_bits(tmp_pat
         two = outputs(ROOT, cheap, runner=first)
     assert {name: compare(one[name], two[name]) for name in cheap} == dict.fromkeys(cheap)
     assert all(outcome.error is None and outcome.arrays for outcome in one.values())
+
+
+def test_a_fault_that_undoes_a_change_gives_the_old_text_again():
+    new = SUMS.replace("    kept = 0\n", "    kept = 0\n    print(limit)\n")
+    line = new.splitlines().index("    print(limit)") + 1
+    undone = [fault for fault in faults(new, "total", first={line}, most=1) if fault.line == line]
+    assert fault_made(SUMS, new, "total") == "left out"
+    assert any(is_as_before(SUMS, fault.source, "total") for fault in undone)
+    other = next(iter(faults(new, "twice", most=1)))
+    assert not is_as_before(SUMS, other.source, "total")

@@ -109,3 +109,10 @@ def fault_made(old: str, new: str, name: str, was: str | None = None) -> str | N
     if _another_number(old, new, name, was or name):
         return "constant"
     return _fault_from(old, new, name, was or name) or _fault_from(new, old, was or name, name)
+
+
+def is_as_before(old: str, faulty: str, name: str, was: str | None = None) -> bool:
+    """Whether a fault put into the new text of a definition makes it the old one again."""
+    texts = (statements_of(ast.parse(text), n) for text, n in ((old, was or name), (faulty, name)))
+    before, now = (_whole(_as_computed(statements)) for statements in texts)
+    return before == now
