@@ -1,6 +1,7 @@
 """make witness against this checkout's own code: faults that must be noticed, harmless edits that must be carried."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "witnesses"))
 
 import edits  # noqa: E402
+
+
+whole = pytest.mark.skipif("CLUSTLIB_FAULTS" not in os.environ, reason="takes minutes: CLUSTLIB_FAULTS=1")
 
 
 def _text(file: str) -> str:
@@ -29,12 +33,14 @@ def test_the_faults_are_spread_over_the_papers_and_what_they_share():
     assert rooms >= {"fcn", "dbc", "jule", "kernels", "cluster", "transfer", "metrics.py"} and len(edits.FAULTS) >= 12
 
 
+@whole
 @pytest.mark.slow
 def test_every_fault_is_noticed():
     escaped = [name for name, _, fault in edits.by_witnesses(list(edits.FAULTS)) if fault]
     assert escaped == []
 
 
+@whole
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_command_carries_a_new_name_and_refuses_a_fault_with_the_runs_it_concerns(tmp_path):
