@@ -13,7 +13,6 @@ sys.path.insert(0, str(ROOT / "tests" / "witnesses"))
 
 import edits  # noqa: E402
 
-
 whole = pytest.mark.skipif("CLUSTLIB_FAULTS" not in os.environ, reason="takes minutes: CLUSTLIB_FAULTS=1")
 
 
