@@ -184,7 +184,8 @@ def carry(
     """
     records, known, moved = _records(), ledger(), dict(moved or {})
     withdrawn = known.leave_out(withdraw)
-    written = known.path.read_bytes() if withdrawn else b""
+    if withdrawn:
+        known.hold()
     after, judged = _seen(_paths.root(), records, known, moved), _Judged()
     with _base(base, records, known) as found:
         outcome = _against(found, list(zip(records, after)), known, note, moved, judged, withdrawn)
@@ -197,9 +198,10 @@ def carry(
             fresh = [_fresh(record, one, known) for (record, _), one in zip(left, found.own)]
             there = Base(found.commit, found.tree, *(list(compress(seen, fresh)) for seen in (found.seen, found.own)))
             outcome.later.append(_against(there, list(compress(left, fresh)), known, note, {}, judged))
-    if withdrawn and any(one.refused for one in (outcome, *outcome.later)):
-        _paths.write_atomically(known.path, written)
-        for one in (outcome, *outcome.later):
+    if withdrawn:
+        refused = any(one.refused for one in (outcome, *outcome.later))
+        known.release(keep=not refused)
+        for one in (outcome, *outcome.later) if refused else ():
             one.entry = None
     return outcome
 

@@ -69,6 +69,7 @@ class Ledger:
         self.seals: list[str] = []  # of the entries, in their order
         self.entries = self._read()
         self._left_out: frozenset[str] = frozenset()
+        self._held: str | None = None  # the file's text, where it is not to be written yet
 
     def _read(self) -> list[Entry]:
         try:
@@ -101,8 +102,25 @@ class Ledger:
             self.seals.append(before)
             lines.append(json.dumps({**content, "seal": before}, sort_keys=True, ensure_ascii=False))
         text = '{"entries": [\n' + "\n,".join(lines) + f'\n],\n"seal": "{before}"}}\n'
-        _paths.write_atomically(self.path, text.encode())
+        if self._held is None:
+            _paths.write_atomically(self.path, text.encode())
+        else:
+            self._held = text
         self._forget_derived()
+
+    def hold(self) -> None:
+        """Keep what is added in memory until :meth:`release`: whoever is killed before leaves the file as it was."""
+        self._held = ""
+
+    def release(self, keep: bool) -> None:
+        """Write what was held, or forget it."""
+        text, self._held = self._held, None
+        if keep and text:
+            _paths.write_atomically(self.path, text.encode())
+        elif not keep:
+            self.seals, self._left_out = [], frozenset()
+            self.entries = self._read()
+            self._forget_derived()
 
     def _forget_derived(self) -> None:
         for derived in ("_pairs", "_moves", "withdrawn"):
