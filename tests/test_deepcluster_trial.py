@@ -116,3 +116,13 @@ def test_all_images_are_taken_where_all_are_asked_for():
     assert deepcluster.runs.training.pool(labels, 12).tolist() == list(range(12))
     assert len(deepcluster.runs.training.pool(labels, 12, "uncurated")) < 12
     assert len(deepcluster.runs.training.pool(labels, 4)) == 4
+
+
+def test_a_setting_by_data_set_says_which_set_it_lacks():
+    from clustlib.deepcluster.runs.transfer import grids, probe
+    from clustlib.errors import UsageError
+
+    with pytest.raises(UsageError, match="n_images is given by data set and has none for digits"):
+        grids(probe, ["digits"], None, {"n_images": {"umist": 5}}, "Random", profile="quick", recompute="never")
+    with pytest.raises(UsageError, match="trained_on is given by data set and has none for digits"):
+        grids(probe, ["digits"], {"umist": "umist"}, {}, "Random", profile="quick", recompute="never")

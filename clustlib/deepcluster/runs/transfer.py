@@ -77,13 +77,22 @@ def grids(
     """
     methods, found = [method] if isinstance(method, str) else list(method), records.Runs()
     for dataset in named:
-        source = trained_on[dataset] if isinstance(trained_on, Mapping) else trained_on
-        own = {n: v[source or dataset] if isinstance(v, Mapping) else v for n, v in settings.items()}
+        source = _of(dataset, "trained_on", trained_on)
+        own = {name: _of(source or dataset, name, value) for name, value in settings.items()}
         own |= {} if source is None else {"trained_on": source}
         for some, theirs in own_training.by_method(weights, methods):
             given = {} if theirs is None else {"weights": theirs}
             found += records.grid(run, dataset=dataset, method=some, **given, **own, **more)
     return found
+
+
+def _of(dataset: str, name: str, value: Any) -> Any:
+    """A setting of a data set: its own where the setting is given by data set."""
+    if not isinstance(value, Mapping):
+        return value
+    if dataset not in value:
+        raise UsageError(f"{name} is given by data set and has none for {dataset}: set it to one value for all")
+    return value[dataset]
 
 
 def rows(weights: Any = None) -> dict[str, str]:
