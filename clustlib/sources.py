@@ -128,8 +128,8 @@ class _AsComputed(ast.NodeTransformer):
 
 
 def as_computed(statement: ast.stmt) -> ast.AST:
-    """A statement with nothing but what decides a result left; the tree that is given is changed."""
-    return _AsComputed().visit(statement)  # type: ignore[no-any-return]
+    """A copy of a statement with nothing but what decides a result left."""
+    return ast.fix_missing_locations(_AsComputed().visit(_copy(statement)))
 
 
 def _own_scope(function: ast.AST) -> Iterator[ast.AST]:
@@ -371,10 +371,8 @@ class Code:
         """What a definition computes, as text."""
         if (definition, gpu) not in self._texts:
             # once through the parser: Python versions keep other details of a tree that was transformed
-            plain = [_AsComputed().visit(_copy(s)) for s in self.statements(definition, gpu)]
-            self._texts[definition, gpu] = "\n".join(ast.unparse(ast.fix_missing_locations(s)) for s in plain).replace(
-                '"', "'"
-            )
+            plain = [ast.unparse(as_computed(statement)) for statement in self.statements(definition, gpu)]
+            self._texts[definition, gpu] = "\n".join(plain).replace('"', "'")
         return self._texts[definition, gpu]
 
     def label(self, definition: Definition, gpu: bool, around: int = _NEIGHBOURHOOD) -> str:

@@ -6,7 +6,6 @@ cannot see it: such a change is not carried.
 """
 
 import ast
-import copy
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -70,8 +69,7 @@ def never_executed(source: str, name: str, changed: set[int], executed: set[int]
 
 
 def _as_computed(statements: Iterable[ast.stmt]) -> list[ast.AST]:
-    plain = [sources.as_computed(copy.deepcopy(statement)) for statement in statements]
-    return [ast.fix_missing_locations(statement) for statement in plain]
+    return [sources.as_computed(statement) for statement in statements]
 
 
 def _without_pass(text: str) -> str:

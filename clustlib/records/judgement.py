@@ -244,14 +244,14 @@ class Judge:
         lines = {witness: outcome.lines for witness, outcome in new.items()}
         found = covering(lines, self.new, definition)
         executed = {line for witness in found for line in lines[witness].get(definition.module, ())}
-        text = None if before is None else _source(self.old, before.module)
-        first = changed_lines(text, source, definition.name, before.name if before else None)
+        text, was = (None, None) if before is None else (_source(self.old, before.module), before.name)
+        first = changed_lines(text, source, definition.name, was)
         if set(found) & set(differing):
             return Trial(definition, found)
         everywhere, reached = (places(source, definition.name, on) for on in (None, executed))
         unseen = {line for line, _ in everywhere - reached} & first
         unseen |= set(never_executed(source, definition.name, first, executed))
-        slip = fault_made(text, source, definition.name, before.name if before else None) if text else None
+        slip = fault_made(text, source, definition.name, was) if text else None
         trial = Trial(definition, found, unreached=len(everywhere - reached), unseen=tuple(sorted(unseen)), slip=slip)
         for enough in sorted({most, max(most, MORE_FAULTS)}):
             for fault in faults(source, definition.name, first=first, executed=executed, most=enough):
@@ -260,7 +260,6 @@ class Judge:
                     (trial.noticed if noticed else trial.missed).append(fault)
             if trial.noticed:
                 break
-        was = before.name if before else None
         if slip and any(is_as_before(text or "", fault.source, definition.name, was) for fault in trial.noticed):
             return replace(trial, slip=None)  # a witness does tell the two texts apart; the old one has no such thing
         return trial
