@@ -26,11 +26,13 @@ PACKAGE = "clustlib"
 _GPU_TESTS = ("on_gpu", "on_gpu_with_triton")
 _DOTTED = re.compile(r"^clustlib(\.\w+)+:\w+$")
 _PLACE = re.compile(r"\bclustlib(\.\w+)+:(?=\w)")
-# What computes no number of a run. A data set is pinned by its checksum in the record, so its loaders do not count.
+# What computes no number of a run. A data set is pinned by the checksum of its decoded images in the record, so its
+# loaders do not count; what is done with these images afterwards does.
 _NOT_COMPUTING = tuple(
     f"{PACKAGE}.{name}"
     for name in ("compiled", "datasets", "errors", "_paths", "published", "records", "reproduce", "results", "sources")
 )
+_COMPUTING = tuple(f"{PACKAGE}.datasets.{name}" for name in ("faces", "folders", "imageset"))
 # Lists of rows and of settings: what a run uses of them is among its roots, by name or as text
 _LISTS = re.compile(rf"^{PACKAGE}\.\w+\.(rows|choices)$")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -182,6 +184,8 @@ def _without_places(text: str) -> str:
 @cache
 def computes(module: str) -> bool:
     """Whether a module's definitions count in a mark."""
+    if module in _COMPUTING:
+        return True
     return not _LISTS.match(module) and not any(f"{module}.".startswith(f"{name}.") for name in _NOT_COMPUTING)
 
 
@@ -354,16 +358,28 @@ class Code:
     ) -> set[Definition]:
         """Every definition reachable from ``roots`` inside the modules that ``within`` admits.
 
-        ``gpu=False`` leaves out what only a GPU goes through.
+        ``gpu=False`` leaves out what only a GPU goes through. Of a function that is not admitted what it returns is
+        followed, for its methods are called: a data set's loader does not count, but the loaded set does.
         """
         pending = [found for root in roots if (found := self.resolve(root))]
         seen: set[Definition] = set()
         while pending:
             definition = pending.pop()
-            if definition not in seen and within(definition.module):
-                seen.add(definition)
-                pending.extend(self.references(definition, gpu, strings).values())
-        return seen
+            if definition in seen:
+                continue
+            seen.add(definition)
+            admitted = within(definition.module)
+            pending += self.references(definition, gpu, strings).values() if admitted else self.returned(definition)
+        return {definition for definition in seen if within(definition.module)}
+
+    def returned(self, definition: Definition) -> list[Definition]:
+        """The definition that a function says it returns, where that is one of clustlib's."""
+        module = self.module(definition.module)
+        found = module.nodes[definition.name][-1] if module else None
+        if module is None or not isinstance(found, ast.FunctionDef) or found.returns is None:
+            return []
+        named = self.named(found.returns, module.imports, module.nodes.__contains__, definition.module, strings=False)
+        return [target for name in named.values() if (target := self.resolve(name))]
 
     # marks
 

@@ -302,3 +302,17 @@ def test_a_run_on_a_gpu_does(package):
     here, there = (CODE[0].mark(["clustlib.run:fit"], gpu=gpu) for gpu in (False, True))
     package("kernels/core.py", text.format(2))
     assert here == mark() and there != CODE[0].mark(["clustlib.run:fit"], gpu=True)
+
+
+def test_what_a_loader_returns_counts_and_the_loader_does_not(package):
+    def loaded(take: str, load: str) -> str:
+        sets = f"class ImageSet:\n    def take(self, n):\n        return {take}\n"
+        package("datasets/imageset.py", sets)
+        head = "from clustlib.datasets.imageset import ImageSet\n\n"
+        package("datasets/__init__.py", f"{head}def load(name) -> ImageSet:\n    return {load}\n")
+        package("run.py", "from clustlib import datasets\n\ndef fit(x):\n    return datasets.load(x).take(3)\n")
+        return mark()
+
+    first = loaded("n", "ImageSet()")
+    assert loaded("n", "ImageSet(1)") == first
+    assert loaded("n + 1", "ImageSet()") != first

@@ -164,6 +164,15 @@ FAULTS: dict[str, Edit] = {
     "retrieval": Edit("transfer/retrieval.py", "range(1, levels + 1)", "range(1, levels)"),
     "a metric": Edit("metrics.py", "if 1 in counts.shape:", "if 2 in counts.shape:", "nmi"),
     "accuracy": Edit("metrics.py", "counts.data + 1, np.ones", "counts.data, np.ones"),
+    "a set's draw": Edit(
+        "datasets/imageset.py", "self._subset(np.sort(drawn), self.name)", "self._subset(drawn, self.name)"
+    ),
+    "a set's pixels": Edit(
+        "datasets/imageset.py", "np.where(lengths == 0, 1, lengths)", "np.where(lengths == 0, 2, lengths)"
+    ),
+    "pairs of faces": Edit("datasets/faces.py", "min(n_each, same.sum()", "max(n_each, same.sum()"),
+    "spectral, its ties": Edit("cluster/_discrete.py", "if ratio < best", "if ratio <= best"),
+    "eigenvectors, their end": Edit("cluster/_eigenvectors.py", "> 0.5 * min", "> 0.9 * min"),
 }
 
 

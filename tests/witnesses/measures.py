@@ -5,6 +5,7 @@ import sqlite3
 import tempfile
 import warnings
 from contextlib import redirect_stderr
+from pathlib import Path
 
 import numpy as np
 
@@ -209,3 +210,82 @@ WITNESSES = {
     "scores": scores,
     "checks": checks,
 }
+
+
+def ties() -> dict[str, np.ndarray]:
+    """Two groupings of equal cost, residuals that halve exactly, as many clusters as distinct rows."""
+    axes = np.array([[1.0, 0], [0, 1], [-1, 0], [0, -1]])
+    labels, ratio = find("scatter_ratio_kmeans")(axes, 2, np.random.RandomState(0), n_init=8)
+    stalled, of_few = find("_stalled"), find("warn_of_few_rows")
+    found = {"labels": labels, "ratio": np.array(ratio)}
+    for last in (0.4, 0.5, 0.6, 0.95):
+        passes = [{"residual": value} for value in [1.0] * 3 + [last] * 25]
+        found[f"stalled.{last}"] = np.array([stalled(passes), stalled(passes[:25])])
+    rows = np.repeat(np.eye(3, dtype=np.float32), 2, axis=0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found["few"] = np.array([of_few(k, rows, "") for k in (2, 3, 4)])
+        found["few, grouped"] = np.array([of_few(k, rows, "", np.arange(6) // 2) for k in (3, 4)])
+    return found | {"said": np.array(len(said))}
+
+
+def image_sets() -> dict[str, np.ndarray]:
+    """Draws, parts and pixels of sets with and without labels; a blank image; a folder's files; pairs of faces."""
+    images, labels = digits((6, 5, 4))
+    split = np.array(["train", "test", "extra"])[np.arange(len(images)) % 3]
+    whole = find("ImageSet")(images, labels, "made", split=split, files=[f"{i}.png" for i in range(len(images))])
+    colour = find("ImageSet")(pictures(5, height=6, width=8), None, "colour")
+    found = {f"pixels.{norm}": whole.pixels(norm) for norm in ("l2", "unit", None)} | {"colour": colour.pixels()}
+    drawn = {f"take {n} {seed}": whole.take(n, seed) for n, seed in ((1, 0), (7, 0), (7, 1), (len(images), 2))}
+    drawn |= {part: whole.part(part) for part in whole.parts}
+    for name, few in drawn.items():
+        found |= {f"{name}.images": few.images, f"{name}.labels": few.labels, f"{name}.files": np.array(few.files)}
+        found[f"{name}.of"] = np.array([few.name, *few.parts, few.checksum])
+    found["without labels"] = colour.take(3, 0).images
+    found["told"] = np.array([repr(whole), repr(colour), str(whole.n_classes), str(colour.n_classes), str(len(colour))])
+    found |= errors_of(whole.take, {f"{n} {s}": ((n, s), {}) for n, s in ((0, 0), (99, 0), (2, -1), (2.5, 0))})
+    found |= errors_of(whole.part, {"part": (("valid",), {})}) | errors_of(colour.part, {"none": (("train",), {})})
+    found |= errors_of(whole.pixels, {"norm": (("l1",), {})})
+    made, files = find("ImageSet"), tuple("abcdefghijklmno")
+    wrong = {
+        "rank": ((images[0], labels, ""), {}),
+        "floats": ((images / 2, labels, ""), {}),
+        "empty": ((images[:0], labels[:0], ""), {}),
+        "labels": ((images, labels[1:], ""), {}),
+        "halves": ((images, labels / 2, ""), {}),
+        "split": ((images, labels, ""), {"split": split[1:]}),
+        "files": ((images, labels, ""), {"files": files[1:]}),
+        "right": ((images, labels, ""), {"files": files, "class_names": [0, 1, 2]}),
+    }
+    return found | errors_of(made, wrong) | _of_a_folder(images) | _pairs()
+
+
+def _of_a_folder(images: np.ndarray) -> dict[str, np.ndarray]:
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as name:
+        for i, image in enumerate(images[:6]):
+            place = Path(name) / "ab"[i % 2]
+            place.mkdir(exist_ok=True)
+            Image.fromarray(image[0]).save(place / f"{i}.png")
+        (Path(name) / "a" / "text.png").write_text("no picture", encoding="utf-8")
+        folder = find("ImageFolder")(name)
+        read = [folder.read(i) for i in range(len(folder))]
+        few = folder.only(np.array([0, 3, 5]))
+        return {
+            "folder.files": np.array(folder.files),
+            "folder.labels": folder.labels,
+            "folder.classes": np.array(folder.class_names),
+            "folder.read": np.stack([np.asarray(image) for image in read if image is not None]),
+            "folder.unreadable": np.array([f"{i}: {why}" for i, why in folder.unreadable.items()]),
+            "folder.only": np.array([few.files, few.labels.astype(str)]),
+            "folder.only's": np.array([len(few), len(few.unreadable)]),
+        }
+
+
+def _pairs() -> dict[str, np.ndarray]:
+    pairs_within, people = find("pairs_within"), np.repeat(np.arange(9), [1, 2, 3, 4, 2, 5, 3, 2, 1])
+    drawn = {"two": pairs_within(people, 2, 4), "three": pairs_within(people, 3, 100, 1)}
+    found = {f"pairs.{name}.{i}": column for name, pairs in drawn.items() for i, column in enumerate(pairs)}
+    cases = {"folds": ((people, 1), {}), "persons": ((people, 5), {}), "alone": ((np.arange(9), 2), {})}
+    return found | errors_of(pairs_within, cases)
