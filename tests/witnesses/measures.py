@@ -203,15 +203,6 @@ def _without_disk() -> dict[str, np.ndarray]:
     return {"kept": np.array(sorted(kept))}
 
 
-WITNESSES = {
-    "said": said,
-    "said-by-dbc": said_by_dbc,
-    "said-by-deepcluster": said_by_deepcluster,
-    "scores": scores,
-    "checks": checks,
-}
-
-
 def ties() -> dict[str, np.ndarray]:
     """Two groupings of equal cost, residuals that halve exactly, as many clusters as distinct rows."""
     axes = np.array([[1.0, 0], [0, 1], [-1, 0], [0, -1]])
@@ -289,3 +280,14 @@ def _pairs() -> dict[str, np.ndarray]:
     found = {f"pairs.{name}.{i}": column for name, pairs in drawn.items() for i, column in enumerate(pairs)}
     cases = {"folds": ((people, 1), {}), "persons": ((people, 5), {}), "alone": ((np.arange(9), 2), {})}
     return found | errors_of(pairs_within, cases)
+
+
+WITNESSES = {
+    "said": said,
+    "said-by-dbc": said_by_dbc,
+    "said-by-deepcluster": said_by_deepcluster,
+    "scores": scores,
+    "checks": checks,
+    "ties": ties,
+    "image-sets": image_sets,
+}
