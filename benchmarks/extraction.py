@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class Features(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network  # its parts are modules
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network.head(self.network.trunk(x))
@@ -51,7 +52,7 @@ def frozen(model: nn.Module, size: int) -> Variant:
 
 
 def variants() -> dict[str, Variant]:
-    model = Features(pretrained().to(memory_format=torch.channels_last)).eval()
+    model = Features(pretrained().to(memory_format=torch.channels_last)).eval()  # type: ignore[call-overload]
     found = {"in use": in_batches(model, 8)}
     found |= {f"in use, batches of {size}": in_batches(model, size) for size in (1, 2, 4, 16)}
     found |= {f"frozen, batches of {size}": in_batches(frozen(model, size), size) for size in (1, 8)}

@@ -88,7 +88,7 @@ def measure_limits(machine: Machine) -> None:
     for precision in ("float32", "tf32", "bfloat16"):
         p, q = (x.bfloat16(), y.bfloat16()) if precision == "bfloat16" else (x, y)
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        machine.rate[precision] = 2 * side**3 / machine.seconds(lambda p=p, q=q: p @ q)
+        machine.rate[precision] = 2 * side**3 / machine.seconds(lambda p=p, q=q: p @ q)  # type: ignore[misc]
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
@@ -138,7 +138,7 @@ def k_means(machine: Machine) -> Iterator[Row | Bar]:
     # far from most points, random centres leave thousands of clusters empty
     for precision, start in (("float32", None), ("bfloat16", None), ("bfloat16", centres)):
         options: dict[str, Any] = {"n_iter": 2, "start": start, "precision": precision}
-        whole = machine.seconds(lambda options=options: kmeans(points, k, **options))
+        whole = machine.seconds(lambda options=options: kmeans(points, k, **options))  # type: ignore[misc]
         # three assignments, of which the last only labels, and two updates
         limit = machine.limit(6.0 * n * k * dim, 5.0 * points.nbytes, precision)
         name = f"k-means, two iterations and the labels, {precision}"
@@ -328,11 +328,15 @@ def main() -> int:
     print(
         f"copy {machine.bandwidth / 1e9:.0f} GB/s;", *(f"{p} {r / 1e12:.1f} TFLOP/s" for p, r in machine.rate.items())
     )
-    rows, bars = [], []
+    rows: list[dict[str, Any]] = []
+    bars: list[Bar] = []
     for name in arguments.only or KERNELS:
         try:
             for found in KERNELS[name](machine):
-                (bars if isinstance(found, Bar) else rows).append(found)
+                if isinstance(found, Bar):
+                    bars.append(found)
+                else:
+                    rows.append(found)
                 print(found, flush=True)
         except (DataMissing, ImportError) as missing:
             print(f"{name} is left out: {missing}", flush=True)

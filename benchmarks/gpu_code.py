@@ -68,8 +68,7 @@ def specimens(capability: int) -> Iterator[Specimen]:
     types = dict.fromkeys(tables, "*fp32") | {"v": "fp32"}
     for k in (10, 100):
         for name, kernel in (("scores", soft_assignment._scores), ("gradients", soft_assignment._gradients)):
-            tile = soft_assignment.blocks(k, name)
-            yield Specimen(f"soft assignment, {name}, {k} clusters", kernel, types, tile)
+            yield Specimen(f"soft assignment, {name}, {k} clusters", kernel, types, soft_assignment.blocks(k, name))
 
 
 def machine_code(specimen: Specimen, capability: int) -> Any:

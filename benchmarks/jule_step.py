@@ -41,7 +41,7 @@ def training_of(shape: tuple[int, int, int], precision: str) -> TripletTraining:
     images = np.random.default_rng(0).integers(0, 256, (IMAGES, *shape)).astype(np.uint8)
     network = JuleNet(*shape, generator=torch.Generator().manual_seed(0))
     loss = TripletLoss(2.0, 0.2, NEGATIVES, "random", "exact")
-    descent = Descent(0.01, 0.9, 0.0, 5e-5, 1e-4, 0.75, BATCH, precision)
+    descent = Descent(0.01, 0.9, 0.0, 5e-5, BATCH, precision)
     return TripletTraining(images, network, loss, descent, 0, torch.device("cpu"))
 
 

@@ -58,7 +58,7 @@ def features(n: int) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
-def run_linkage(linkage: str, n: int, repeats: int) -> dict[str, Any]:
+def run_linkage(linkage: Any, n: int, repeats: int) -> dict[str, Any]:
     """The best of ``repeats`` fits, by its total."""
     from clustlib.cluster.graph_linkage import GraphLinkage
     from clustlib.metrics import accuracy, nmi

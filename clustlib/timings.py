@@ -6,7 +6,7 @@ committed and shown on the page, with the device's name.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Plot:
     """Curves over a common x, on logarithmic axes: ``curves`` maps a name to values as long as ``x``."""
 
     x: Sequence[float]
-    curves: dict[str, Sequence[float]]
+    curves: Mapping[str, Sequence[float]]
     xlabel: str
     ylabel: str
 

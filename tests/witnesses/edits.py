@@ -167,8 +167,8 @@ FAULTS: dict[str, Edit] = {
     "a set's draw": Edit(
         "datasets/imageset.py", "self._subset(np.sort(drawn), self.name)", "self._subset(drawn, self.name)"
     ),
-    "a set's pixels": Edit(
-        "datasets/imageset.py", "np.where(lengths == 0, 1, lengths)", "np.where(lengths == 0, 2, lengths)"
+    "a set's pixels": Edit("datasets/imageset.py", "rows /= 255", "rows /= 256"),
+
     ),
     "pairs of faces": Edit("datasets/faces.py", "min(n_each, same.sum()", "max(n_each, same.sum()"),
     "spectral, its ties": Edit("cluster/_discrete.py", "if ratio < best", "if ratio <= best"),
