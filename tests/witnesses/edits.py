@@ -168,8 +168,6 @@ FAULTS: dict[str, Edit] = {
         "datasets/imageset.py", "self._subset(np.sort(drawn), self.name)", "self._subset(drawn, self.name)"
     ),
     "a set's pixels": Edit("datasets/imageset.py", "rows /= 255", "rows /= 256"),
-
-    ),
     "pairs of faces": Edit("datasets/faces.py", "min(n_each, same.sum()", "max(n_each, same.sum()"),
     "spectral, its ties": Edit("cluster/_discrete.py", "if ratio < best", "if ratio <= best"),
     "eigenvectors, their end": Edit("cluster/_eigenvectors.py", "> 0.5 * min", "> 0.9 * min"),
