@@ -32,4 +32,22 @@ def number_of_clusters() -> dict[str, np.ndarray]:
     return found
 
 
-WITNESSES = {"number-of-clusters": number_of_clusters}
+def methods() -> dict[str, np.ndarray]:
+    """A part of a set as a person's folder: its number of clusters given and not; a revision that cannot is silent."""
+    runs = home("cluster_as_folder", "images")
+    found: dict[str, np.ndarray] = {}
+    with registered() as sets:
+        images, labels = digits((20, 15, 9))
+        sets["digits"] = type(sets["digits"])(images, labels, "digits")
+        for method, known, size in (("gdl", True, 500), ("gdl", False, 500), ("kmeans", True, 30)):
+            how = {"features": "pixels", "known": known, "size": size}
+            made = runs.cluster_as_folder("digits", method, **how)
+            timed = {name: value for name, value in made.items() if not name.startswith("seconds")}
+            found |= plain(timed, f"{method} {known} {size}") | {f"{method} {known} {size}": np.array(sorted(made))}
+        cases = [{"method": "x"}, {"size": 19}, {"features": "x"}, {"method": "jule"}, {"seed": -1}]
+        cases.append({"method": "DEC", "features": "pixels", "known": False})
+        found |= refusals(runs.cluster_as_folder, cases, dataset="digits")
+    return found
+
+
+WITNESSES = {"number-of-clusters": number_of_clusters, "methods-on-a-folder": methods}
