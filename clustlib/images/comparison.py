@@ -60,7 +60,7 @@ def cluster_as_folder(
         else:
             how: dict[str, Any] = {"features": features, "labels": "folders", "seed": seed, "device": device}
             made = cluster_folder(folder, clusters=k, method=method, cache=Path(place) / "cache", verbose=False, **how)
-            labels, truth, spent = made.labels, np.unique(made.truth, return_inverse=True)[1], made.seconds
+            labels, truth, spent = made.labels, np.unique(made.truth, return_inverse=True)[1], made.seconds  # type: ignore[call-overload]
     found, classes = len(np.unique(labels)), images.n_classes
     return {
         "accuracy": metrics.accuracy(truth, labels),

@@ -114,3 +114,62 @@ def length_curve(record: Record, title: str = "") -> Figure:
 
 def _with_half(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(sets=np.where(frame["dataset"].isin(DEVELOPED_ON), "developed on", "held out"))
+
+
+_LEARNT = {"jule": "JULE", "dbc": "DBC", "deepcluster": "DeepCluster"}
+_ON_FEATURES = {"gdl": "GDL", "path": "path integral", "zeta": "zeta", "kmeans": "k-means", "gsnmf": "GSNMF"}
+
+
+def methods_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
+    """One row for every set, method, number given or not, and seed: what ``cluster_as_folder`` recorded.
+
+    ``label`` names a method with the features that it was given; ``seconds`` are those of features and clustering.
+    """
+    columns = ["dataset", "label", "known", "classes", "found", "error", "accuracy", "nmi_geometric", "seconds"]
+    rows = []
+    for run in runs:
+        method, features = run.params["method"], run.params["features"]
+        label = _LEARNT.get(method, method) if method not in _ON_FEATURES else f"{_ON_FEATURES[method]}, {features}"
+        spent = run.metrics["seconds_features"] + run.metrics["seconds_clustering"]
+        rows.append({**run.params, **run.metrics, "label": label, "seconds": spent})
+    return pd.DataFrame(rows, columns=columns)
+
+
+def by_method(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Means over the seeds, a row a method and a column a set; the best mean over the sets that all have comes first."""
+    table = frame.pivot_table(index="label", columns="dataset", values=metric, sort=False)
+    return table.assign(mean=table.mean(axis=1, skipna=False)).sort_values("mean", ascending=False)
+
+
+def found_by_method(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each method took for the number of clusters, a row a set, beside the number of classes."""
+    return frame.pivot_table(index=["dataset", "classes"], columns="label", values="found", sort=False)
+
+
+def methods_verdict(frame: pd.DataFrame) -> str:
+    """The result in one sentence: which method is best on most sets, and how the mean of the first two differ."""
+    known = frame[frame["known"]]
+    if known.empty:
+        return "No method has run."
+    scores = known.pivot_table(index="label", columns="dataset", values="accuracy")
+    wins = scores.idxmax().value_counts()
+    spent = known.groupby("label")["seconds"].median()
+    return (
+        f"With the number of clusters given, {wins.index[0]} has the best accuracy on {wins.iloc[0]} of {len(scores.T)}"
+        f" set{'s' * (len(scores.T) > 1)}, in {spent[wins.index[0]]:.0f} s for a set in the median."
+    )
+
+
+def gain_over_kmeans(frame: pd.DataFrame) -> Figure:
+    """Accuracy less that of k-means on the pixels, a dot a set, methods by their mean; the number was given."""
+    known = frame[frame["known"]]
+    scores = known.pivot_table(index="label", columns="dataset", values="accuracy")
+    gains = scores.sub(scores.loc["k-means, pixels"], axis=1).drop("k-means, pixels")
+    order = gains.mean(axis=1).sort_values().index
+    figure, axes = new_figure(8.0, 0.32 * len(order) + 1.2)
+    for place, name in enumerate(order):
+        axes.plot(gains.loc[name], np.full(len(gains.columns), place), "o", color="C0", alpha=0.5)
+        axes.plot(gains.loc[name].mean(), place, "|", color="C1", markersize=16, markeredgewidth=2.5)
+    axes.axvline(0, color="0.5", linestyle=":")
+    axes.set(yticks=range(len(order)), yticklabels=list(order), xlabel="accuracy less that of k-means on pixels")
+    return figure
