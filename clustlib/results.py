@@ -235,6 +235,11 @@ def _band(name: str, value: float, wider: Mapping[str, float]) -> list[float]:
     return [round(value - half, 3), round(value + half, 3)]
 
 
+def _widths(paper: str, key: str) -> dict[str, float]:
+    """How wide the bands of a notebook's methods are; a page that is of no paper has no wider ones."""
+    return published.bands(paper, key) if paper in published.PAPERS else {}
+
+
 def write_bands(keys: Collection[str] | None = None) -> Path:
     """Set the bands around the last quick run's metrics and return the file.
 
@@ -243,7 +248,7 @@ def write_bands(keys: Collection[str] | None = None) -> Path:
     kept = {} if keys is None else {key: band for key, band in bands().items() if key not in keys}
     found = {
         f"{r.paper}/{r.key}": {
-            name: _band(name, value, published.bands(r.paper, r.key)) for name, value in r.regression.items()
+            name: _band(name, value, _widths(r.paper, r.key)) for name, value in r.regression.items()
         }
         for r in read("quick")
         if r.status == OK and r.regression and (keys is None or f"{r.paper}/{r.key}" in keys)

@@ -284,13 +284,13 @@ def test_the_source_notebook_is_never_written(book):
     assert path.read_bytes() == before
 
 
-def hand_on(key: str, status: str = results.OK, **outcome) -> Path:
-    """What a run of the book's own parameters leaves of jule's notebook ``key``."""
-    file = results.path("quick", "jule", key)
+def hand_on(key: str, status: str = results.OK, paper: str = "jule", **outcome) -> Path:
+    """What a run of the book's own parameters leaves of a paper's notebook ``key``."""
+    file = results.path("quick", paper, key)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(results.PLACE, str(results.handed_on(file)))
-        results.finish("jule", key, profile="quick", **outcome)
-    results.close(file, "quick", "jule", key, status, 1.0)
+        results.finish(paper, key, profile="quick", **outcome)
+    results.close(file, "quick", paper, key, status, 1.0)
     return file
 
 
@@ -337,6 +337,12 @@ def test_bands_of_some_notebooks_leave_the_others(book):
     hand_on("table-10", metrics={"nmi": 0.2})
     results.write_bands(["jule/table-10"])
     assert results.bands() == {"jule/table-03": {"nmi": [0.68, 0.72]}, "jule/table-10": {"nmi": [0.18, 0.22]}}
+
+
+def test_pages_of_the_guide_have_bands_too(book):
+    hand_on("your-own-images", paper="guide", metrics={"nmi": 0.7})
+    results.write_bands(["guide/your-own-images"])
+    assert results.bands() == {"guide/your-own-images": {"nmi": [0.68, 0.72]}}
 
 
 # The whole workflow, on a book of three small notebooks and no HTML.

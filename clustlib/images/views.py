@@ -136,7 +136,7 @@ def methods_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
 
 
 def by_method(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Means over the seeds, a row a method and a column a set; the best mean over the sets that all have comes first."""
+    """Means over the seeds, a row a method and a column a set, the best mean first; none where a set is missing."""
     table = frame.pivot_table(index="label", columns="dataset", values=metric, sort=False)
     return table.assign(mean=table.mean(axis=1, skipna=False)).sort_values("mean", ascending=False)
 
