@@ -51,12 +51,12 @@ def cluster(asked: argparse.Namespace) -> int:
 
 def cut(asked: argparse.Namespace) -> int:
     """Write a result at another number of clusters."""
-    from clustlib.images import outcome
+    from clustlib.images import result_folder
 
-    found = outcome.read(asked.result).cut(asked.clusters)
+    found = result_folder.read(asked.result).cut(asked.clusters)
     out = asked.out or asked.result
-    outcome.check_target(out)
-    outcome.write(found, out)
+    result_folder.check_target(out)
+    result_folder.write(found, out)
     print(f"{len(found.files):,} images in {found.n_clusters} clusters: {out}/index.html")
     return 0
 

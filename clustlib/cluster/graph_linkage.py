@@ -30,7 +30,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
     Parameters
     ----------
     n_clusters : int or None
-        None finds the number: see :func:`clustlib.images.estimate`.
+        None finds the number: see :func:`clustlib.cluster.number_of_clusters.estimate`.
     linkage : {"gdl", "path", "zeta"}
         Graph degree linkage (Zhang et al., ECCV 2012), the increment of the path integral (Zhang, Zhao and Wang,
         2013) or of the zeta entropy (Zhao and Tang, NIPS 2008).
@@ -242,7 +242,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         return graph, recall
 
     def _estimate(self, neighbours: np.ndarray) -> int:
-        from clustlib.images.number_of_clusters import estimate
+        from clustlib.cluster.number_of_clusters import estimate
 
         return estimate(self.tree_, neighbours).n_clusters
 

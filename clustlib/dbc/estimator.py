@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images, check_parameters, choices, integers, numbers, seed_of, warn_of_fewer
+from clustlib._images import check_images
+from clustlib._validation import check_parameters, choices, integers, numbers, seed_of, warn_of_fewer
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.features import FCAEFeatures, network_of

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib import _paths
-from clustlib._validation import check_images, check_integer
+from clustlib._images import check_images
+from clustlib._validation import check_integer
 from clustlib.datasets.space import mapped_array
 from clustlib.errors import UsageError
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from clustlib.images.number_of_clusters import estimate
+from clustlib.cluster.number_of_clusters import estimate
 from clustlib.kernels import KnnGraph, MergeTree
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from clustlib._validation import check_choice, check_integer
 from clustlib.datasets.listing import list_images
 from clustlib.errors import DataMissing, UsageError
-from clustlib.images import outcome as results
+from clustlib.images import result_folder
+from clustlib.images.activations import maker_of
 from clustlib.images.choice import Choice, choose
-from clustlib.images.features import Look, look, maker_of
+from clustlib.images.features import Look, look
 from clustlib.images.folder import folder_labels, shaped
 from clustlib.images.grouping import (
     LINKAGES,
@@ -28,7 +29,7 @@ from clustlib.images.grouping import (
     tree_from,
     vote,
 )
-from clustlib.images.outcome import Outcome
+from clustlib.images.outcome import Outcome, kept_thumbnails
 from clustlib.images.store import Store
 from clustlib.images.systems import SYSTEMS, Fitted, kmeans
 
@@ -84,7 +85,7 @@ def cluster_folder(
     features = _check(clusters, method, features, size, labels, seed, folders)
     check_choice("neighbor_method", neighbor_method, ("auto", "exact", "approximate"))
     if out is not None:
-        results.check_target(Path(out), folder)
+        result_folder.check_target(Path(out), folder)
     side = size or (64 if method in _LEARNS else 32)
     with Store(cache) as store:
         seen = _seen(folder, features, side, device, store, verbose)
@@ -102,7 +103,7 @@ def cluster_folder(
     spent |= {"clustering": time.perf_counter() - clock - spent["features"]}
     found = replace(found, seconds={**spent, "all": time.perf_counter() - clock})
     if out is not None:
-        results.write(found, Path(out), folder, folders)
+        result_folder.write(found, Path(out), folder, folders)
     return found
 
 
@@ -117,7 +118,7 @@ def assign(result: str | Path, folder: str | Path, *, cache: str | Path | None =
     ------
     DataMissing : no result, no folder, no image in it. DataCorrupt : a damaged result.
     """
-    known = results.read(Path(result))
+    known = result_folder.read(Path(result))
     features, side = known.settings["features"], known.settings["size"] or 32
     with Store(cache) as store:
         seen = _seen(Path(folder), features, side, "auto", store, verbose)
@@ -253,7 +254,7 @@ def _outcome(
         exact=exact,
         rows=rows,
         graph=graph,
-        thumbnails=results.kept_thumbnails(seen.thumbnails, labels, stands.rank),
+        thumbnails=kept_thumbnails(seen.thumbnails, labels, stands.rank),
         skipped=seen.skipped,
         settings={},
         model=made.settings if made else {},

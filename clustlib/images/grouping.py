@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clustlib._validation import unit_rows
+from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.compiled import njit
-from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.kernels import (
     KnnGraph,
     MergeTree,

@@ -12,8 +12,8 @@ from functools import partial
 
 import numpy as np
 
+from clustlib.cluster.number_of_clusters import estimate, n_neighbors_for
 from clustlib.errors import PackageMissing
-from clustlib.images.number_of_clusters import estimate, n_neighbors_for
 from clustlib.kernels.description_length import description_lengths
 from clustlib.kernels.linkage import MergeTree
 
@@ -39,7 +39,7 @@ class Case:
 
 
 def by_description_length(case: Case) -> np.ndarray:
-    """Ours: the cut that :func:`clustlib.images.estimate` chooses."""
+    """Ours: the cut that :func:`clustlib.cluster.number_of_clusters.estimate` chooses."""
     return case.tree.labels(estimate(case.tree, case.neighbours).n_clusters)
 
 

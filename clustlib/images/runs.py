@@ -8,8 +8,8 @@ import numpy as np
 
 from clustlib import datasets, metrics
 from clustlib._validation import check_integer
+from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, MOST, estimate, n_neighbors_for
 from clustlib.errors import UsageError
-from clustlib.images.number_of_clusters import FEWEST_IN_TREE, MOST, estimate, n_neighbors_for
 from clustlib.images.rivals import RULES, Case
 from clustlib.published.tables import choose
 

@@ -11,8 +11,8 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from clustlib._images import check_images
 from clustlib._validation import (
-    check_images,
     check_n_clusters,
     check_options,
     check_parameters,
@@ -41,7 +41,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
     ----------
     n_clusters : int, optional
         Where merging ends. None: periods go on while they leave two clusters, and the number is taken that
-        :func:`clustlib.images.number_of_clusters.estimate` finds in the final merge tree; ``labels_at`` gives any
+        :func:`clustlib.cluster.number_of_clusters.estimate` finds in the final merge tree; ``labels_at`` gives any
         other.
     unrolling_rate : float
         eta, in (0, 1): 0.9 for digits and objects, 0.2 for faces.
@@ -351,7 +351,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         """The number of clusters asked for, else the one in which the neighbours are described in the least."""
         if self.n_clusters is not None:
             return self.n_clusters
-        from clustlib.images.number_of_clusters import estimate
+        from clustlib.cluster.number_of_clusters import estimate
 
         return estimate(self.merge_tree_, graph.indices).n_clusters
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from clustlib import _paths
 from clustlib.records import provenance
-from clustlib.records.runs import bind, identity_of, key_of, mark_of
+from clustlib.records.freshness import mark_of
+from clustlib.records.runs import bind, identity_of, key_of
 from clustlib.records.store import lock
 
 _GPU = '"made on a GPU": true'

@@ -8,14 +8,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustlib import sources
 from clustlib.errors import DataMissing, DeviceMissing, PackageMissing, RecordCorrupt, UsageError
 from clustlib.records import freshness, provenance
+from clustlib.records.freshness import mark_of
 from clustlib.records.store import Record, Store, open_store
 
 if TYPE_CHECKING:
@@ -85,25 +84,6 @@ def key_of(fn: Callable, params: dict[str, Any]) -> str:
     if "seed" in params:
         parts.append(f"seed-{params['seed']}")
     return f"{_slug(params.get('method', fn.__name__))}/{_slug(params.get('dataset', 'no-data'))}/{'.'.join(parts)}"
-
-
-def roots_of(fn: Callable, params: dict[str, Any]) -> list[str]:
-    """What a run goes through: its function, and what its parameters choose (code by name, settings as text).
-
-    A function whose parameters choose the code (a method's name) lists that in ``fn.uses(params)``.
-    """
-    uses = getattr(fn, "uses", None)
-    return [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
-
-
-@cache
-def _mark(roots: tuple[str, ...], gpu: bool) -> str:
-    return sources.running().mark(roots, gpu=gpu)
-
-
-def mark_of(fn: Callable, params: dict[str, Any], gpu: bool = False) -> str:
-    """The mark of the definitions that this run goes through on the CPU, or on a GPU (see :mod:`clustlib.sources`)."""
-    return _mark(tuple(roots_of(fn, params)), gpu)
 
 
 def identity_of(params: dict[str, Any]) -> dict[str, Any]:
