@@ -163,32 +163,29 @@ def check_parameters(estimator: Any, **values: Any) -> None:
 
     Those are scikit-learn's. Booleans are no numbers here. ``values`` stand in for parameters of their names, where
     None has been resolved. NumPy's scalars become Python's, equal ones: neither torch nor a file takes all of them.
+    A parameter that is a dict may hold what the estimator's ``_options()`` names for it, each with its constraint.
     """
-    from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
-
     rules, owner = estimator._parameter_constraints, type(estimator).__name__
-    for name, value in {**estimator.get_params(deep=False), **values}.items():
-        if isinstance(value, (bool, np.bool_)) and "boolean" not in rules.get(name, ["boolean"]):
-            raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {shown(value)}")
-        try:
-            validate_parameter_constraints(rules, {name: value}, owner)
-        except InvalidParameterError as error:
-            raise UsageError(one_line(error)[:_LONGEST]) from None
+    given = {**estimator.get_params(deep=False), **values}
+    _check_each(owner, given, rules)
+    for name, known in getattr(estimator, "_options", dict)().items():
+        _check_each(name, given[name] or {}, known)
+    for name, value in given.items():
         if isinstance(value, np.generic) and name not in values:
             setattr(estimator, name, value.item())
 
 
-def check_options(name: str, options: dict[str, Any] | None, rules: dict[str, Any]) -> None:
-    """Raise :class:`UsageError` unless every entry of a parameter's dict is known to ``rules`` and meets them."""
+def _check_each(owner: str, values: dict[str, Any], rules: dict[str, Any]) -> None:
+    """Raise :class:`UsageError` unless ``rules`` know every value of ``owner`` and it meets them."""
     from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
-    for option, value in (options or {}).items():
-        if option not in rules:
-            raise UsageError(f"{name} takes {', '.join(rules)}; got {shown(option)}"[:_LONGEST])
-        if isinstance(value, (bool, np.bool_)) and "boolean" not in rules[option]:
-            raise UsageError(f"{name}: {option} must not be a boolean, got {shown(value)}")
+    for name, value in values.items():
+        if name not in rules:
+            raise UsageError(f"{owner} takes {', '.join(rules)}; got {shown(name)}"[:_LONGEST])
+        if isinstance(value, (bool, np.bool_)) and "boolean" not in rules[name]:
+            raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {shown(value)}")
         try:
-            validate_parameter_constraints(rules, {option: value}, name)
+            validate_parameter_constraints(rules, {name: value}, owner)
         except InvalidParameterError as error:
             raise UsageError(one_line(error)[:_LONGEST]) from None
 

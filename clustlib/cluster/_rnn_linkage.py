@@ -14,7 +14,7 @@ import numba as nb
 import numpy as np
 
 from clustlib.cluster._condensed import average_linkage_chain, condensed_start
-from clustlib.cluster._distinct import identical_rows
+from clustlib.cluster._rows import identical_rows
 from clustlib.compiled import njit
 
 GiB = 1 << 30

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 
 from clustlib._validation import check_features, check_parameters, choices, integers, numbers, seed_of
 from clustlib.checkpoints import Checkpoint, content_hash
-from clustlib.cluster._distinct import warn_of_few_rows
+from clustlib.cluster._rows import warn_of_few_rows
 from clustlib.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from sklearn.utils import check_random_state
 
 from clustlib._arrays import shown
 from clustlib._validation import check_features, check_integer, check_parameters, choices, integers, numbers
-from clustlib.cluster._distinct import settled
-from clustlib.cluster._units import in_units, measured_in
+from clustlib.cluster._rows import in_units, measured_in, settled
 from clustlib.errors import UsageError
 
 _LEAST = 1e-3  # where the largest number is smaller, the floors under denominators could be felt

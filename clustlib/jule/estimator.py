@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from clustlib import _device
 from clustlib._images import check_images
 from clustlib._validation import (
     check_n_clusters,
-    check_options,
     check_parameters,
     check_truth,
     seed_of,
@@ -22,10 +22,14 @@ from clustlib._validation import (
     warn_of_fewer,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
+from clustlib.cluster.number_of_clusters import estimate
 from clustlib.errors import UsageError
-from clustlib.jule.fit_state import noted, packed, unpacked
-from clustlib.jule.parameters import CONSTRAINTS, NETWORK
+from clustlib.jule.fit_state import noted, packed, stopwatch, tree_arrays, unpacked
+from clustlib.jule.network import JuleNet, PatchNet
+from clustlib.jule.parameters import CONSTRAINTS, NETWORK, PATCH_NETWORK
+from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
 from clustlib.jule.unrolling import Merging, clusters_after, cut, warn_of_few_steps
+from clustlib.kernels import MergeTree
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 
@@ -128,7 +132,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
-    _network_constraints: ClassVar[dict[str, Any]] = NETWORK
 
     def __init__(
         self,
@@ -205,6 +208,10 @@ class JULE(System, ClusterMixin, BaseEstimator):
         self.device = device
         self.checkpoint = checkpoint
 
+    def _options(self) -> dict[str, dict[str, Any]]:
+        """What its dict may hold."""
+        return {"network": NETWORK}
+
     def fit(self, images: Any, y: Any = None) -> Self:
         """Cluster ``images`` (N, C, H, W): uint8 or floats in [0, 1], an ``ImageSet``, or a folder of image files.
 
@@ -212,7 +219,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
         images or initial clusters than ``n_clusters``, a parameter that cannot be right.
         """
         check_parameters(self)
-        check_options("network", self.network, self._network_constraints)
         images = check_images(images, self.n_clusters, minimum=3, scaled=self.scaled)
         truth = check_truth(y, len(images))
         kept = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
@@ -248,11 +254,11 @@ class JULE(System, ClusterMixin, BaseEstimator):
 
     def _begin(self, images: np.ndarray, merging: Merging, truth: np.ndarray | None) -> dict[str, Any]:
         """Initial clusters on the pixels: the state before the first period."""
-        started = time.perf_counter()
+        lap = stopwatch()
         pixels = unit_rows(images)
         graph = merging.graph(pixels)
         labels = merging.start_from(graph, pixels)
-        seconds = time.perf_counter() - started
+        seconds = lap()
         found = int(labels.max()) + 1
         if self.n_clusters is not None and found < self.n_clusters:
             raise UsageError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
@@ -276,9 +282,9 @@ class JULE(System, ClusterMixin, BaseEstimator):
                 if self._next(state["n_clusters"]) == state["n_clusters"]:
                     state["done"] = True
                     break
-                started = time.perf_counter()
+                lap = stopwatch()
                 features = training.features(statistics=self.statistics)
-                state["feature_seconds"] = time.perf_counter() - started
+                state["feature_seconds"] = lap()
                 self._merge(state, features, merging, truth)
                 state["epoch"] = 0
         kept.save(packed(state, training))
@@ -295,9 +301,9 @@ class JULE(System, ClusterMixin, BaseEstimator):
         if self.reset_rate and state["epoch"] == 0:
             training.iteration = 0
         while state["epoch"] < self.epochs:
-            started = time.perf_counter()
+            lap = stopwatch()
             state["loss"] = training.epoch(state["labels"])
-            state["seconds"] += time.perf_counter() - started
+            state["seconds"] += lap()
             state["epoch"] += 1
             bar.set_postfix(clusters=state["n_clusters"], loss=f"{state['loss']:.3f}")
             bar.update()
@@ -308,29 +314,26 @@ class JULE(System, ClusterMixin, BaseEstimator):
     ) -> None:
         """One forward pass: the period's merges on ``features``."""
         target = self._next(state["n_clusters"])
-        started = time.perf_counter()
+        lap = stopwatch()
         graph = merging.graph(features) if graph is None else graph
-        middle = time.perf_counter()
+        seconds = {"graph_seconds": lap()}
         tree = merging.tree(graph, state["labels"], features, self.n_clusters or 2)
         cuts = target == self.n_clusters or self.small == "throughout"
         labels = self._cut(tree, target, features) if cuts else tree.labels(target)
-        ended = time.perf_counter()
-        state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
-        facts = {"graph_seconds": middle - started, "merge_seconds": ended - middle, **merging.recall(graph, features)}
-        noted(state, labels, features, truth, period=state["period"], **facts)
+        seconds["merge_seconds"] = lap()
+        state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=tree_arrays(tree))
+        noted(state, labels, features, truth, period=state["period"], **seconds, **merging.recall(graph, features))
 
     def _read_out(self, state: dict, training: Any, merging: Merging, truth: np.ndarray | None) -> None:
         """OURS-SF as it stands, and OURS-RC from new initial clusters on the final features."""
-        from clustlib.kernels import MergeTree
-
-        started = time.perf_counter()
+        lap = stopwatch()
         features = training.features()
-        state["feature_seconds"] = time.perf_counter() - started
+        state["feature_seconds"] = lap()
         graph = merging.graph(features)
         initial = merging.start_from(graph, features)
-        middle = time.perf_counter()
+        seconds = {"graph_seconds": lap()}
         self.merge_tree_ = merging.tree(graph, initial, features, self.n_clusters or 2)
-        ended = time.perf_counter()
+        seconds["merge_seconds"] = lap()
         # features that coincide can leave fewer initial clusters than are wanted: what there is, is taken
         wanted = self.n_clusters_ = self._wanted(graph)
         self.labels_rc_ = self._cut(self.merge_tree_, wanted, features)
@@ -340,8 +343,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         else:
             self.labels_sf_ = state["labels"]
         self.labels_ = self.labels_rc_
-        facts = {"graph_seconds": middle - started - state["feature_seconds"], "merge_seconds": ended - middle}
-        noted(state, self.labels_rc_, features, truth, period="rc", **facts, **merging.recall(graph, features))
+        noted(state, self.labels_rc_, features, truth, period="rc", **seconds, **merging.recall(graph, features))
         self.embedding_, self.network_ = features, training.network
         self.triplet_seconds_ = training.triplet_seconds
         self.image_shape_ = tuple(training.images.shape[1:])
@@ -351,8 +353,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
         """The number of clusters asked for, else the one in which the neighbours are described in the least."""
         if self.n_clusters is not None:
             return self.n_clusters
-        from clustlib.cluster.number_of_clusters import estimate
-
         return estimate(self.merge_tree_, graph.indices).n_clusters
 
     def _cut(self, tree: Any, n_clusters: int, features: np.ndarray) -> np.ndarray:
@@ -361,11 +361,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
         return cut(tree, n_clusters, features, 0 if self.small == "keep" else min(self.n_neighbors, tenth))
 
     def _training(self, images: np.ndarray, network: Any = None, seed: int = 0) -> Any:
-        import torch
-
-        from clustlib import _device
-        from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
-
         loss = TripletLoss(self.gamma, self.margin, self.n_negatives, self.negatives, self.gradient)
         descent = Descent(
             self.learning_rate, self.momentum, self.dampening, self.weight_decay, self.batch_size, self.precision
@@ -375,8 +370,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
         return TripletTraining(images, network, loss, descent, seed, _device.resolve(self.device))
 
     def _new_network(self, shape: Any, generator: Any = None) -> Any:
-        from clustlib.jule.network import JuleNet
-
         return JuleNet(*shape, init=self.init, generator=generator, **(self.network or {}))
 
     def _merging(self, seed: int = 0) -> Merging:
@@ -388,16 +381,11 @@ class JULE(System, ClusterMixin, BaseEstimator):
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         found = {name: getattr(self, f"{name}_") for name in ("labels_rc", "labels_sf", "embedding")}
-        tree = {f"tree:{name}": array for name, array in _plain(self.merge_tree_).items()}
+        tree = {f"tree:{name}": array for name, array in tree_arrays(self.merge_tree_).items()}
         facts = {"shape": list(self.image_shape_), "n_clusters": int(self.n_clusters_)}
         return facts, {**found, **tree, **weights_of(self.network_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        import torch
-
-        from clustlib import _device
-        from clustlib.kernels import MergeTree
-
         self.image_shape_, self.n_clusters_ = tuple(facts["shape"]), facts["n_clusters"]
         for name in ("labels_rc", "labels_sf", "embedding"):
             setattr(self, f"{name}_", arrays[name])
@@ -408,5 +396,15 @@ class JULE(System, ClusterMixin, BaseEstimator):
         self.network_.to(_device.resolve(self.device)).eval()
 
 
-def _plain(tree: Any) -> dict[str, np.ndarray]:
-    return {name: getattr(tree, name) for name in ("initial", "children", "heights", "sizes")}
+class PatchJULE(JULE):
+    """:class:`clustlib.JULE` with :class:`clustlib.jule.network.PatchNet` in place of its network.
+
+    ``network`` holds arguments of ``PatchNet``; ``init`` is not read. ``transform`` knows the layers "top" (the linear
+    layer), "top-1" (conv2) and "top-2" (conv1). Whitened patches need ``scaled=False``.
+    """
+
+    def _options(self) -> dict[str, dict[str, Any]]:
+        return {"network": PATCH_NETWORK}
+
+    def _new_network(self, shape: Any, generator: Any = None) -> Any:
+        return PatchNet(*shape, generator=generator, **(self.network or {}))

@@ -1,5 +1,6 @@
 """The state of a fit of JULE under way: as a checkpoint holds it, and back."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ def packed(state: dict, training: Any) -> dict[str, Any]:
 def unpacked(state: dict) -> dict[str, Any]:
     """The state as it was before :func:`packed`."""
     return mapped(lambda value: value.numpy() if hasattr(value, "numpy") else value, state)
+
+
+def tree_arrays(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a :class:`clustlib.kernels.MergeTree`, by the names it takes them by."""
+    return {name: getattr(tree, name) for name in ("initial", "children", "heights", "sizes")}
 
 
 def mapped(change: Callable[[Any], Any], value: Any) -> Any:
@@ -42,6 +48,18 @@ def noted(state: dict, labels: np.ndarray, features: np.ndarray, truth: np.ndarr
         line["accuracy"] = metrics.accuracy(truth, labels)
     state["history"].append(line)
     state["stages"].append({"labels": labels, "components": principal_components(features, 3)})
+
+
+def stopwatch() -> Callable[[], float]:
+    """A function that tells the seconds since it was last called, at first since now."""
+    last = time.perf_counter()
+
+    def lap() -> float:
+        nonlocal last
+        before, last = last, time.perf_counter()
+        return last - before
+
+    return lap
 
 
 def principal_components(features: np.ndarray, n: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def train_patches(
     all patches have come to one point).
     """
     checkpoint = checkpoint_of(train_patches, locals())
-    from clustlib.jule.patches import PatchJULE
+    from clustlib.jule.estimator import PatchJULE
     from clustlib.transfer.coates import random_patches, whiten_patches
 
     learn, *_ = parts(dataset)
