@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets, metrics, records
 from clustlib._validation import check_integer
 from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, MOST, estimate, n_neighbors_for
 from clustlib.errors import UsageError
@@ -171,6 +171,4 @@ def _check(
         raise UsageError(f"draws must be at least 1, got {numbers['draws']}")
 
 
-count_clusters.check = _check  # type: ignore[attr-defined]
-count_on_subsets.check = _check  # type: ignore[attr-defined]
-count_one_class.check = _check  # type: ignore[attr-defined]
+records.declare(count_clusters, count_on_subsets, count_one_class, check=_check)

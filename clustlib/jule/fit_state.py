@@ -1,6 +1,5 @@
 """The state of a fit of JULE under way: as a checkpoint holds it, and back."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,18 +47,6 @@ def noted(state: dict, labels: np.ndarray, features: np.ndarray, truth: np.ndarr
         line["accuracy"] = metrics.accuracy(truth, labels)
     state["history"].append(line)
     state["stages"].append({"labels": labels, "components": principal_components(features, 3)})
-
-
-def stopwatch() -> Callable[[], float]:
-    """A function that tells the seconds since it was last called, at first since now."""
-    last = time.perf_counter()
-
-    def lap() -> float:
-        nonlocal last
-        before, last = last, time.perf_counter()
-        return last - before
-
-    return lap
 
 
 def principal_components(features: np.ndarray, n: int) -> np.ndarray:

@@ -32,7 +32,7 @@ class Freshness(NamedTuple):
 def roots_of(fn: Callable, params: dict[str, Any]) -> list[str]:
     """What a run goes through: its function, and what its parameters choose (code by name, settings as text).
 
-    A function whose parameters choose the code (a method's name) lists that in ``fn.uses(params)``.
+    A function whose parameters choose the code (a method's name) declares how (:func:`clustlib.records.declare`).
     """
     uses = getattr(fn, "uses", None)
     return [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]

@@ -70,6 +70,21 @@ def taking(run: Callable) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def declare(*runs: Callable, check: Callable | None = None, uses: Callable | None = None) -> None:
+    """Say of run functions what stands beside their own text.
+
+    Parameters
+    ----------
+    check : called with the parameters of every run of a grid before any of them is begun; it refuses what cannot be.
+    uses : of the parameters (a dict) gives what they choose, as :func:`clustlib.records.freshness.roots_of` has it:
+        code as ``"clustlib.module:name"``, settings as any other text.
+    """
+    for run in runs:
+        for name, told in (("check", check), ("uses", uses)):
+            if told is not None:
+                setattr(run, name, told)
+
+
 def key_of(fn: Callable, params: dict[str, Any]) -> str:
     """``method/dataset/function.other-parameters.seed-0``: readable, and safe as a path.
 

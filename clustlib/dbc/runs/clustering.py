@@ -288,5 +288,6 @@ def _check(known: tuple[str, ...]) -> Callable[..., None]:
     return check
 
 
-cluster.check = _check(METHODS)  # type: ignore[attr-defined]
-learning_curve.check = _check((*CURVES, "FCAE-KMS"))  # type: ignore[attr-defined]
+check_cluster = _check(METHODS)
+records.declare(cluster, check=check_cluster)
+records.declare(learning_curve, check=_check((*CURVES, "FCAE-KMS")))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets
+from clustlib import datasets, records
 from clustlib._validation import check_integer, check_seed
 from clustlib.dbc.runs.peers import BATCH, NEEDS, RESTARTS, standardised
 from clustlib.errors import PackageMissing
@@ -81,4 +81,4 @@ def _check(dataset: str, method: str = METHOD, seed: int = 0, layer_epochs: int 
     check_integer("layer_epochs", layer_epochs, 1)
 
 
-layer_by_layer.check = _check  # type: ignore[attr-defined]
+records.declare(layer_by_layer, check=_check)

@@ -193,4 +193,4 @@ def _check(
             check_integer(name, value, 1)
 
 
-cluster.check = _check  # type: ignore[attr-defined]
+records.declare(cluster, check=_check)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets, metrics, records
 from clustlib.published.tables import choose
 
 PREPARATIONS = ("unit", "l2", "centred", "standardised")
@@ -53,4 +53,4 @@ def _check(dataset: str, preparation: str, **_: Any) -> None:
     choose("preparation", preparation, PREPARATIONS)
 
 
-kmeans_by_preparation.check = _check  # type: ignore[attr-defined]
+records.declare(kmeans_by_preparation, check=_check)

@@ -159,7 +159,7 @@ def _check(dataset: str, method: str, seed: int = 0, **given: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, METHODS)
-    clustering.cluster.check(dataset, method, seed)  # type: ignore[attr-defined]
+    clustering.check_cluster(dataset, method, seed)
 
 
-as_written.check = _check  # type: ignore[attr-defined]
+records.declare(as_written, check=_check)

@@ -345,6 +345,5 @@ def uses(params: Mapping[str, Any]) -> list[str]:
     return [repr(SETTINGS[params["method"]])]
 
 
-pretrain.check = check_clusters  # type: ignore[attr-defined]
-pretrain.uses = uses  # type: ignore[attr-defined]
-train.uses = uses  # type: ignore[attr-defined]
+records.declare(pretrain, check=check_clusters, uses=uses)
+records.declare(train, uses=uses)

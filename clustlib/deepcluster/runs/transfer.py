@@ -316,6 +316,4 @@ def uses(params: Mapping[str, Any]) -> list[str]:
     return [*training.uses(params), *own_training.uses(params.get("weights"))]
 
 
-_run: Any
-for _run in (probe, retrieve, filter_images):
-    _run.check, _run.uses = _check, uses
+records.declare(probe, retrieve, filter_images, check=_check, uses=uses)

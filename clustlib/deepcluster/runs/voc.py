@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets
+from clustlib import datasets, records
 from clustlib.deepcluster.runs import own_training, training
 from clustlib.deepcluster.runs.transfer import split, trained, uses
 from clustlib.errors import DataMissing, UsageError
@@ -148,4 +148,4 @@ def _uses(params: Mapping[str, Any]) -> list[str]:
     ]
 
 
-transfer_to.check, transfer_to.uses = _check, _uses  # type: ignore[attr-defined]
+records.declare(transfer_to, check=_check, uses=_uses)

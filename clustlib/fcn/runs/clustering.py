@@ -218,9 +218,7 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return [METHODS[params["method"]]]
 
 
-_RUNS: list[Any] = [cluster_features, cluster_into_k, classify_features, embed_features]
-for _run in _RUNS:
-    _run.check, _run.uses = _check, _uses
+records.declare(cluster_features, cluster_into_k, classify_features, embed_features, check=_check, uses=_uses)
 
 
 # What the text of FCN leaves open, one departure from the tables' settings at a time: arguments of the run

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets
+from clustlib import datasets, records
 from clustlib.errors import DeviceMissing
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN
@@ -136,6 +136,4 @@ def _check(dataset: str, where: str = "cpu", **_: Any) -> None:
     choose("place", where, ("cpu", "gpu"))
 
 
-_RUNS: list[Any] = [time_updates, time_pass]
-for _run in _RUNS:
-    _run.check = _check
+records.declare(time_updates, time_pass, check=_check)

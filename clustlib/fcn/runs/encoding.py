@@ -90,9 +90,6 @@ def _check(dataset: str, method: str, seed: int = 0, updates: str = UPDATES, **_
     _numbers(updates)
 
 
-encode_features.check = _check  # type: ignore[attr-defined]
-
-
 def by_dataset(
     datasets: list[str], images_at_most: Mapping[str, int], fn: Any = encode_features, **settings: Any
 ) -> Any:
@@ -101,3 +98,6 @@ def by_dataset(
     for name in datasets:
         runs += records.grid(fn, dataset=name, n_images=images_at_most.get(name), **settings)
     return runs
+
+
+records.declare(encode_features, check=_check)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib import records
 from clustlib.checkpoints import checkpoint_of
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN, Split
@@ -109,9 +110,6 @@ def _forget(checkpoint: Path) -> None:
 def _uses(params: dict[str, Any]) -> list[str]:
     """The code that the chosen method adds to a run's sources."""
     return [METHODS[params["method"]]]
-
-
-represent.uses = _uses  # type: ignore[attr-defined]
 
 
 def settings_of(dataset: str, method: str, **settings: Any) -> dict[str, Any]:
@@ -259,3 +257,6 @@ def _applied(model: Any, learn: np.ndarray, cluster: np.ndarray) -> Represented:
     model.fit(learn)
     found = np.asarray(model.transform(learn), np.float32)
     return Represented(found, found if cluster is learn else np.asarray(model.transform(cluster), np.float32))
+
+
+records.declare(represent, uses=_uses)

@@ -81,4 +81,4 @@ def _check(dataset: str, method: str, seed: int = 0, variant: str = "default", *
     check_seed(seed)
 
 
-cluster_centred.check = _check  # type: ignore[attr-defined]
+records.declare(cluster_centred, check=_check)

@@ -256,8 +256,7 @@ def _uses_learned(params: dict[str, Any]) -> list[str]:
     return [row.estimator, repr(row), repr(settings(params["dataset"], epochs=params["epochs"]))]
 
 
-train_jule.uses = joint_clustering.uses = stages.uses = uses_fit  # type: ignore[attr-defined]
-joint_clustering.check = _check_joint  # type: ignore[attr-defined]
-cluster_learned.check = _check_learned  # type: ignore[attr-defined]
-cluster_learned.uses = _uses_learned  # type: ignore[attr-defined]
-stages.check = check_fit  # type: ignore[attr-defined]
+records.declare(train_jule, uses=uses_fit)
+records.declare(joint_clustering, check=_check_joint, uses=uses_fit)
+records.declare(stages, check=check_fit, uses=uses_fit)
+records.declare(cluster_learned, check=_check_learned, uses=_uses_learned)

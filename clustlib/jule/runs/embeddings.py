@@ -274,6 +274,5 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return made + _uses_narrow(params) if params["method"] in OURS else made
 
 
-train_narrow.uses = train_on_clusters.uses = _uses_narrow  # type: ignore[attr-defined]
-low_dimensional.check = _check  # type: ignore[attr-defined]
-low_dimensional.uses = _uses  # type: ignore[attr-defined]
+records.declare(train_narrow, train_on_clusters, uses=_uses_narrow)
+records.declare(low_dimensional, check=_check, uses=_uses)

@@ -174,4 +174,4 @@ def _check(dataset: str, method: str, **others: Any) -> None:
         raise UsageError(f'sizes must be numbers of images such as "5000 10000", got {others["sizes"]!r}')
 
 
-classify.check = _check  # type: ignore[attr-defined]
+records.declare(classify, check=_check)

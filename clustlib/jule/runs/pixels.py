@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, kernels
+from clustlib import datasets, kernels, records
 from clustlib._validation import check_seed, unit_rows
 from clustlib.jule.rows import ROWS, Row
 from clustlib.metrics import compact, scores
@@ -94,7 +94,5 @@ def _check_centred(dataset: str, method: str, seed: int = 0, variant: str = "rel
     _check(dataset, method, seed, variant)
 
 
-cluster_centred_pixels.check = _check_centred  # type: ignore[attr-defined]
-cluster_centred_pixels.uses = _uses  # type: ignore[attr-defined]
-cluster_pixels.check = _check  # type: ignore[attr-defined]
-cluster_pixels.uses = _uses  # type: ignore[attr-defined]
+records.declare(cluster_centred_pixels, check=_check_centred, uses=_uses)
+records.declare(cluster_pixels, check=_check, uses=_uses)
