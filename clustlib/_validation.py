@@ -243,11 +243,11 @@ def check_n_clusters(n_clusters: Any, n_samples: int) -> None:
 
 def warn_of_fewer(labels: np.ndarray, n_clusters: int | None) -> None:
     """Warn (``ConvergenceWarning``) where a system found fewer clusters than ``n_clusters``; None asked for none."""
-    found = len(np.unique(labels))
-    if n_clusters is not None and found < n_clusters:
+    n_found = len(np.unique(labels))
+    if n_clusters is not None and n_found < n_clusters:
         from sklearn.exceptions import ConvergenceWarning
 
-        warnings.warn(f"found {found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=3)
+        warnings.warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=3)
 
 
 def seed_of(random_state: Any) -> int:

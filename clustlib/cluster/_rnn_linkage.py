@@ -108,9 +108,9 @@ def _merge_duplicates(clusters: _Partition, X: np.ndarray) -> None:
         if not len(left):
             return
         pairs = np.sort(np.column_stack([order[left], order[left + 1]]), axis=1)
-        kept = np.setdiff1d(np.arange(len(group)), pairs[:, 1])
+        survivors = np.setdiff1d(np.arange(len(group)), pairs[:, 1])
         clusters.merge(pairs, np.zeros(len(pairs)))
-        group = group[kept]
+        group = group[survivors]
 
 
 def _distance_blocks(X: np.ndarray, clusters: _Partition, block: int, bar) -> Iterator[tuple[int, np.ndarray]]:

@@ -47,9 +47,9 @@ def settled(labels: np.ndarray, n_clusters: int, X: np.ndarray) -> np.ndarray:
     first = np.unique(pairs[order, 0], return_index=True)[1]
     labels = pairs[order[first], 1][group].astype(np.int64)
     if not warn_of_few_rows(n_clusters, X, "some clusters stay empty", group):
-        found = len(np.unique(labels))
-        if found < n_clusters:
-            _warn(f"found {found} clusters, fewer than n_clusters={n_clusters}")
+        n_found = len(np.unique(labels))
+        if n_found < n_clusters:
+            _warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}")
     return labels
 
 

@@ -228,8 +228,8 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         exact = is_exact(self.neighbor_method, len(X), self.device)
         asked: dict[str, Any] = {"n_neighbors": self._neighbors(len(X)), "a": self.a, "variant": self.variant}
         asked |= {"method": "exact"} if exact else {"method": "approximate", "random_state": seed_of(self.random_state)}
-        kept = Checkpoint(self.checkpoint, asked | {"samples": content_hash(X) if self.checkpoint else None})
-        state = kept.load()
+        checkpoint = Checkpoint(self.checkpoint, asked | {"samples": content_hash(X) if self.checkpoint else None})
+        state = checkpoint.load()
         if state is not None:
             return KnnGraph(state["indices"].numpy(), state["weights"].numpy(), state["sigma2"]), state["recall"]
         graph = affinity_graph(X, device=self.device, **asked)
@@ -238,7 +238,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
             import torch
 
             arrays = {name: torch.from_numpy(getattr(graph, name)) for name in ("indices", "weights")}
-            kept.save({**arrays, "sigma2": graph.sigma2, "recall": recall})
+            checkpoint.save({**arrays, "sigma2": graph.sigma2, "recall": recall})
         return graph, recall
 
     def _estimate(self, neighbours: np.ndarray) -> int:

@@ -202,10 +202,10 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self,
         source: ArrayImages | FolderImages,
         labels: np.ndarray | None,
-        kept: Checkpoint,
+        checkpoint: Checkpoint,
         after_epoch: AfterEpoch | None,
     ) -> None:
-        state = kept.load(self._device)
+        state = checkpoint.load(self._device)
         if state is not None:
             self._seed = state["seed"]  # where random_state is None, it is another one by now
         self.network_ = self._build(source.size)
@@ -219,12 +219,12 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         for number in bar:
             epoch = interrupted or self._begin(source, number, labels, training)
             interrupted = None
-            self._train(training, epoch, kept)
+            self._train(training, epoch, checkpoint)
             self.history_.append(epoch.entry)
             if after_epoch:
                 after_epoch(epoch.entry, epoch.clusters, self._previous)
             self._previous = epoch.clusters
-            self._save(kept, training, epoch.clusters)
+            self._save(checkpoint, training, epoch.clusters)
             bar.set_postfix(loss=epoch.entry["loss"], nmi_previous=epoch.entry.get("nmi_previous", np.nan))
         self.labels_, rows, _ = self._cluster(source, self.epochs)
         self.embedding_ = self._processes.gather(rows)
@@ -245,16 +245,16 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
 
     def _save(
         self,
-        kept: Checkpoint,
+        checkpoint: Checkpoint,
         training: Classification,
         clusters: np.ndarray,
         entry: dict[str, float] | None = None,
         losses: list[float] | None = None,
     ) -> None:
         """Between epochs ``clusters`` are the epoch before's; within one they are this one's, with its entry so far."""
-        if self._processes.rank == 0 and kept.path is not None:
+        if self._processes.rank == 0 and checkpoint.path is not None:
             previous = None if entry is None or self._previous is None else torch.from_numpy(self._previous)
-            kept.save(
+            checkpoint.save(
                 {
                     "seed": self._seed,
                     "training": training.state(),
@@ -286,7 +286,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
                 scores[name] = metrics.nmi(other[both], found[both], average="geometric")
         return scores
 
-    def _train(self, training: Classification, epoch: _Epoch, kept: Checkpoint) -> None:
+    def _train(self, training: Classification, epoch: _Epoch, checkpoint: Checkpoint) -> None:
         """Predict the clusters for one pass over images drawn by the sampler."""
         entry, clusters, losses = epoch
         number = int(entry["epoch"])
@@ -301,10 +301,10 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
 
         def keep(done: list[float]) -> None:
             time_it()
-            self._save(kept, training, clusters, entry, done)
+            self._save(checkpoint, training, clusters, entry, done)
 
         if not losses:
-            self._save(kept, training, clusters, entry, losses)
+            self._save(checkpoint, training, clusters, entry, losses)
         losses = training.epoch(number, draws, losses, keep, self.checkpoint_every)
         time_it()
         entry |= {"loss": float(np.mean(losses)), "first_loss": losses[0]}
@@ -327,12 +327,12 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         clock.append(time.perf_counter())
         clusters, objective = self._assign(rows, moments.count, epoch)
         clock.append(time.perf_counter())
-        found = np.full(len(source), -1, dtype=np.int64)
-        found[self._processes.gather(read)] = clusters
+        labels = np.full(len(source), -1, dtype=np.int64)
+        labels[self._processes.gather(read)] = clusters
         seconds = dict(zip(("seconds_features", "seconds_pca", "seconds_clustering"), np.diff(clock).tolist()))
         n_found = len(np.unique(clusters))
         n_empty = self._k - n_found if self.clustering == "kmeans" else 0
-        return found, rows, {"n_clusters": n_found, "n_empty": n_empty, "objective": objective, **seconds}
+        return labels, rows, {"n_clusters": n_found, "n_empty": n_empty, "objective": objective, **seconds}
 
     def _assign(self, rows: np.ndarray, n_rows: int, epoch: int) -> tuple[np.ndarray, float]:
         """The clusters of the readable images of all processes, in order, without gaps; the last objective."""
@@ -355,9 +355,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         rows = np.full((len(source), self.whitening_.matrix.shape[1]), np.nan, dtype=np.float32)
         for first in range(0, len(source), features.BATCH):
             index = np.arange(first, min(first + features.BATCH, len(source)))
-            crops, kept = source.central(index)
-            if len(kept):
-                rows[index[kept]] = self.whitening_(self.network_.embed(crops.to(self._device))).cpu().numpy()
+            crops, readable = source.central(index)
+            if len(readable):
+                rows[index[readable]] = self.whitening_(self.network_.embed(crops.to(self._device))).cpu().numpy()
         return rows
 
     def predict(self, images: Any) -> np.ndarray:
@@ -386,10 +386,10 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         return dict(zip(self.files_, self.labels_.tolist()))
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding")}
+        arrays = {name: getattr(self, f"{name}_") for name in ("labels", "embedding")}
         whitening = {name: getattr(self.whitening_, name).cpu().numpy() for name in ("mean", "matrix")}
         facts = {"size": self.image_size_, "outputs": self.network_.head.out_features, "files": self.files_}
-        return facts, {**found, **whitening, **weights_of(self.network_)}
+        return facts, {**arrays, **whitening, **weights_of(self.network_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._device, self._seed = _device.resolve(self.device), 0

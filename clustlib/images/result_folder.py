@@ -185,8 +185,8 @@ def _run(outcome: Outcome) -> dict[str, Any]:
 def _model(outcome: Outcome) -> dict[str, Any]:
     names = ("name", "files", "exact", "settings", "model", "truth", "seconds", "notes", "scores")
     choice = {"n_clusters": outcome.choice.n_clusters, "given": outcome.choice.given, "others": outcome.choice.others}
-    kept = {name: getattr(outcome, name) for name in names}
-    return {"format": FORMAT, **kept, "choice": choice, "skipped": outcome.skipped}
+    fields = {name: getattr(outcome, name) for name in names}
+    return {"format": FORMAT, **fields, "choice": choice, "skipped": outcome.skipped}
 
 
 def _arrays(outcome: Outcome) -> dict[str, np.ndarray]:

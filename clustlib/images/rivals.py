@@ -87,8 +87,8 @@ def by_eigengap(case: Case) -> np.ndarray:
     count = min(MOST + 1, n - 1)
     start = np.random.default_rng(case.seed).normal(size=n)
     largest = np.sort(eigsh(smoothing, count, which="LA", v0=start, return_eigenvectors=False))[::-1]
-    found = int(np.argmax(largest[1:-1] - largest[2:])) + 2
-    return case.tree.labels(min(found, case.tree.n_leaves))
+    n_clusters = int(np.argmax(largest[1:-1] - largest[2:])) + 2
+    return case.tree.labels(min(n_clusters, case.tree.n_leaves))
 
 
 def by_hdbscan(case: Case) -> np.ndarray:
@@ -108,8 +108,8 @@ def by_leiden(case: Case) -> np.ndarray:
     n, k = case.neighbours.shape
     edges = np.sort(np.stack([np.repeat(np.arange(n), k), case.neighbours.ravel()], axis=1), axis=1)
     graph = igraph.Graph(n, np.unique(edges, axis=0).tolist())
-    found = leidenalg.find_partition(graph, leidenalg.ModularityVertexPartition, seed=case.seed)
-    return np.array(found.membership)
+    partition = leidenalg.find_partition(graph, leidenalg.ModularityVertexPartition, seed=case.seed)
+    return np.array(partition.membership)
 
 
 def by_clustpy(case: Case, name: str) -> np.ndarray:

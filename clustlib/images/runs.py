@@ -117,8 +117,8 @@ def prepared(rows: np.ndarray, seed: int = 0) -> Case:
     """Neighbours and the GDL merge tree of ``rows`` (N, D), which is made of half the root of N of them, 10 to 20."""
     from clustlib.kernels import affinity_graph, graph_linkage, initial_clusters, knn
 
-    found = knn(rows, min(MOST, len(rows) - 1))
-    graph = affinity_graph(found, n_neighbors_for(len(rows), FEWEST_IN_TREE))
+    indices = knn(rows, min(MOST, len(rows) - 1))
+    graph = affinity_graph(indices, n_neighbors_for(len(rows), FEWEST_IN_TREE))
     tree = graph_linkage(graph, initial_clusters(graph), isolated="nearest", features=rows)
     return Case(rows, graph.indices, tree, seed)
 

@@ -222,16 +222,16 @@ class JULE(System, ClusterMixin, BaseEstimator):
         check_parameters(self)
         images = check_images(images, self.n_clusters, minimum=3, scaled=self.scaled)
         truth = check_truth(y, len(images))
-        kept = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
+        checkpoint = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
         seed = seed_of(self.random_state)
         training, merging = self._training(images, seed=seed), self._merging(seed)
-        state = kept.load()
+        state = checkpoint.load()
         if state is None:
             state = self._begin(images, merging, truth)
         else:
             training.restore(state.pop("training"))
             state = unpacked(state)
-        self._run(state, training, merging, kept, truth)
+        self._run(state, training, merging, checkpoint, truth)
         self._read_out(state, training, merging, truth)
         warn_of_fewer(self.labels_, self.n_clusters)
         return self
@@ -260,13 +260,13 @@ class JULE(System, ClusterMixin, BaseEstimator):
         graph = merging.graph(pixels)
         labels = merging.start_from(graph, pixels)
         seconds = time.perf_counter() - started
-        found = int(labels.max()) + 1
-        if self.n_clusters is not None and found < self.n_clusters:
-            raise UsageError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
+        n_found = int(labels.max()) + 1
+        if self.n_clusters is not None and n_found < self.n_clusters:
+            raise UsageError(f"n_clusters={self.n_clusters} is more than the {n_found} initial clusters")
         steps = self.epochs * -(-len(images) // self.batch_size)
-        warn_of_few_steps(found, self.n_clusters or 2, self.unrolling_rate, steps)
+        warn_of_few_steps(n_found, self.n_clusters or 2, self.unrolling_rate, steps)
         state: dict[str, Any] = {
-            "period": 0, "epoch": 0, "n_clusters": found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
+            "period": 0, "epoch": 0, "n_clusters": n_found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
             "seconds": 0.0, "done": False,
         }  # fmt: skip
         noted(state, labels, pixels, truth, period=0, graph_seconds=seconds)
@@ -274,12 +274,14 @@ class JULE(System, ClusterMixin, BaseEstimator):
             self._merge(state, pixels, merging, truth, graph=graph)
         return state
 
-    def _run(self, state: dict, training: Any, merging: Merging, kept: Checkpoint, truth: np.ndarray | None) -> None:
+    def _run(
+        self, state: dict, training: Any, merging: Merging, checkpoint: Checkpoint, truth: np.ndarray | None
+    ) -> None:
         """Periods until no more merges are due."""
         with tqdm(desc="JULE", unit="epoch", delay=3, leave=False) as bar:
             while not state["done"]:
                 if self._next(state["n_clusters"]) != state["n_clusters"] or self.train_last:
-                    self._train(state, training, merging, kept, bar)
+                    self._train(state, training, merging, checkpoint, bar)
                 if self._next(state["n_clusters"]) == state["n_clusters"]:
                     state["done"] = True
                     break
@@ -288,7 +290,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
                 state["feature_seconds"] = time.perf_counter() - started
                 self._merge(state, features, merging, truth)
                 state["epoch"] = 0
-        kept.save(packed(state, training))
+        checkpoint.save(packed(state, training))
 
     def _next(self, n_clusters: int) -> int:
         """Clusters after one more period; the same number where the run is at its end."""
@@ -297,7 +299,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
             return after if after > 1 else n_clusters
         return clusters_after(n_clusters, self.unrolling_rate, self.n_clusters)
 
-    def _train(self, state: dict, training: Any, merging: Merging, kept: Checkpoint, bar: Any) -> None:
+    def _train(self, state: dict, training: Any, merging: Merging, checkpoint: Checkpoint, bar: Any) -> None:
         """The rest of the period's epochs on the present labels."""
         if self.reset_rate and state["epoch"] == 0:
             training.iteration = 0
@@ -308,7 +310,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
             state["epoch"] += 1
             bar.set_postfix(clusters=state["n_clusters"], loss=f"{state['loss']:.3f}")
             bar.update()
-            kept.save(packed(state, training))
+            checkpoint.save(packed(state, training))
 
     def _merge(
         self, state: dict, features: np.ndarray, merging: Merging, truth: np.ndarray | None, graph: Any = None
@@ -383,10 +385,10 @@ class JULE(System, ClusterMixin, BaseEstimator):
         )  # fmt: skip
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        found = {name: getattr(self, f"{name}_") for name in ("labels_rc", "labels_sf", "embedding")}
+        fitted = {name: getattr(self, f"{name}_") for name in ("labels_rc", "labels_sf", "embedding")}
         tree = {f"tree:{name}": array for name, array in tree_arrays(self.merge_tree_).items()}
         facts = {"shape": list(self.image_shape_), "n_clusters": int(self.n_clusters_)}
-        return facts, {**found, **tree, **weights_of(self.network_)}
+        return facts, {**fitted, **tree, **weights_of(self.network_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self.image_shape_, self.n_clusters_ = tuple(facts["shape"]), facts["n_clusters"]

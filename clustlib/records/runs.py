@@ -157,15 +157,15 @@ def _compute(fn: Callable, params: dict[str, Any], key: str, store: Store) -> Re
     started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.perf_counter()
     metrics, arrays = _split(fn(**params), key)
     seconds = round(time.perf_counter() - clock, 3)
-    made = {
+    origin = {
         **provenance.environment(),
         "function": f"{fn.__module__}:{fn.__qualname__}",
         "started": started,
         "peak_memory_mb": provenance.peak_memory_mb(),
         "dataset_sha256": _dataset_checksum(params),
     }
-    through = mark_of(fn, params, gpu=provenance.on_gpu(made))
-    return store.write(key, params, metrics, arrays, seconds=seconds, provenance=made, sources=through)
+    through = mark_of(fn, params, gpu=provenance.on_gpu(origin))
+    return store.write(key, params, metrics, arrays, seconds=seconds, provenance=origin, sources=through)
 
 
 def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **params: Any) -> Record:

@@ -151,9 +151,14 @@ def plane(
     if variant == "as written" and method == "last epoch":
         epoch, codes = len(arrays["accuracy"]) - 1, arrays["codes"][shown]
     labels = images.labels[shown][:points]
-    found = TSNE(init="pca", random_state=seed).fit_transform(codes[:points])
-    purity = float(metrics.knn_purity(found, labels, NEIGHBOURS))
-    return {"knn_purity": purity, "epoch": epoch, "plane": found.astype(np.float32), "labels": labels.astype(np.uint8)}
+    points_2d = TSNE(init="pca", random_state=seed).fit_transform(codes[:points])
+    purity = float(metrics.knn_purity(points_2d, labels, NEIGHBOURS))
+    return {
+        "knn_purity": purity,
+        "epoch": epoch,
+        "plane": points_2d.astype(np.float32),
+        "labels": labels.astype(np.uint8),
+    }
 
 
 def _as_classes(labels: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ def fitted(dataset: str, seed: int, stage_1: dict[str, Any], device: str) -> tup
     trained = {name: value for name, value in stage_1.items() if name != "whiten"}
     arrays = records.artifact(choices.train_stage_1, dataset=dataset, seed=seed, device=device, **trained)
     weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
-    kept = {name: stage_1[name] for name in ("scaling", "code", "unpooling", "normalised", "whiten")}
-    return FCAEFeatures(**kept, device=device).restore(datasets.load(dataset).images, weights), arrays
+    settings = {name: stage_1[name] for name in ("scaling", "code", "unpooling", "normalised", "whiten")}
+    return FCAEFeatures(**settings, device=device).restore(datasets.load(dataset).images, weights), arrays
 
 
 def as_written(
@@ -125,9 +125,9 @@ def _kmeans(codes: np.ndarray, k: int, seed: int, start: str, n_init: int) -> tu
 
     from clustlib.dbc.start import kmeans_start
 
-    found = kmeans_start(codes, k, n_init, start, seed)
+    labels = kmeans_start(codes, k, n_init, start, seed)
     others = (kmeans_start(codes, k, 1, "distortion", seed + 1000 + again) for again in range(_AGAIN))
-    return found, {"stability": float(np.mean([adjusted_rand_score(found, other) for other in others]))}
+    return labels, {"stability": float(np.mean([adjusted_rand_score(labels, other) for other in others]))}
 
 
 def _of_training(images: datasets.ImageSet, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def _detect_voc(network: Any, where: Any, dataset: str, size: int, how: Mapping[
     detector = detection.train_detector(
         network, kit.images(ids["trainval"]), truth["trainval"], boxes["trainval"], **how
     )
-    found = detection.detect(detector, kit.images(ids["test"]), boxes["test"], device=how["device"])
-    return float(np.nanmean([detection_precision(found[c], truth["test"], c) for c in range(len(CLASSES))]))
+    detections = detection.detect(detector, kit.images(ids["test"]), boxes["test"], device=how["device"])
+    return float(np.nanmean([detection_precision(detections[c], truth["test"], c) for c in range(len(CLASSES))]))
 
 
 def _segment_voc(network: Any, where: Any, dataset: str, size: int, how: Mapping[str, Any]) -> float:

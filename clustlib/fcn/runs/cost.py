@@ -123,12 +123,12 @@ def time_pass(
 
 def _best(work: Callable[[], Any], repeats: int = 3) -> tuple[Any, float]:
     """What ``work`` returns, and the least of its seconds; it must leave nothing running on a device."""
-    found, best = work(), np.inf
+    result, best = work(), np.inf
     for _ in range(repeats):
         clock = time.perf_counter()
-        found = work()
+        result = work()
         best = min(best, time.perf_counter() - clock)
-    return found, best
+    return result, best
 
 
 def _check(dataset: str, where: str = "cpu", **_: Any) -> None:

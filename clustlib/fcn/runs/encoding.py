@@ -65,11 +65,11 @@ def encode_features(dataset: str, method: str, seed: int = 0, **settings: Any) -
     """
     how = bind(codes, {"dataset": dataset, "method": method, "seed": seed, **settings})
     # from another start the factorisation is one, whatever the seed of the clusterings
-    made = codes(**how) if how["init"] == "random" else records.artifact(codes, **{**how, "seed": 0})
+    arrays = codes(**how) if how["init"] == "random" else records.artifact(codes, **{**how, "seed": 0})
     truth = protocol.split(dataset, how["n_images"]).cluster.labels
     out: dict[str, float] = {}
-    for name, found in made.items():
-        features = unit(found)
+    for name, codes_of in arrays.items():
+        features = unit(codes_of)
         scores = clustered_both_ways(features, truth, seed, how["device"])
         scores |= {"zeros": zeros(features), "components": spread(features)["components"]}
         out |= {f"{score}_{name}": float(v) for score, v in scores.items() if not isinstance(v, np.ndarray)}

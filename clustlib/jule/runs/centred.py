@@ -63,11 +63,11 @@ def cluster_centred(
         precision=precision,
         device=device,
     )
-    found = fit[method]
+    labels = fit[method]
     return {
-        **scores(datasets.load(dataset).labels, found),
+        **scores(datasets.load(dataset).labels, labels),
         "fit_seconds": float(fit["seconds"]),
-        "labels": compact(found),
+        "labels": compact(labels),
         "period_n_clusters": fit["n_clusters"].astype(np.int32),
         "period_nmi": fit["nmi"].astype(np.float32),
     }

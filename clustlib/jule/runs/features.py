@@ -33,8 +33,8 @@ def neighbour_purity(
         )
         features = fit["embedding"]
     neighbours = [k for k in NEIGHBOURS if k < len(images)]
-    found = metrics.knn_purity(features, images.labels, neighbours)
-    return {f"knn_purity_{k}": float(value) for k, value in zip(neighbours, found)}
+    purity = metrics.knn_purity(features, images.labels, neighbours)
+    return {f"knn_purity_{k}": float(value) for k, value in zip(neighbours, purity)}
 
 
 def transfer(

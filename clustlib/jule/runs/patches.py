@@ -139,9 +139,9 @@ def _codebook(
         represent = _representation(fit, method, white.view(patches.shape), where)
         with torch.inference_mode():
             rows = torch.cat([represent(part.to(where)).cpu() for part in white.view(patches.shape).split(5000)])
-    found = kmeans(rows.numpy(), n_codes, n_iter=_ITERATIONS, seed=seed, device=where)
+    clusters = kmeans(rows.numpy(), n_codes, n_iter=_ITERATIONS, seed=seed, device=where)
     whitening = Whitening(whitening.mean.to(where), whitening.matrix.to(where))
-    codes = torch.from_numpy(found.centroids).to(where)
+    codes = torch.from_numpy(clusters.centroids).to(where)
     return Codebook(PATCH, patches.shape[1], whitening, codes, represent)
 
 

@@ -18,9 +18,9 @@ VARIANTS = ("released", "published")
 def estimator(row: Row, n_clusters: int, **settings: Any) -> Any:
     """The row's estimator, ready to fit, with those of the settings that it has."""
     module, name = row.estimator.split(":")
-    made = getattr(importlib.import_module(module), name)
-    accepted = {name: value for name, value in settings.items() if name in inspect.signature(made).parameters}
-    return made(n_clusters, **{**accepted, **row.options})
+    kind = getattr(importlib.import_module(module), name)
+    accepted = {name: value for name, value in settings.items() if name in inspect.signature(kind).parameters}
+    return kind(n_clusters, **{**accepted, **row.options})
 
 
 def cluster_pixels(
@@ -45,8 +45,8 @@ def cluster_pixels(
 
 def _clustered(images: datasets.ImageSet, rows: np.ndarray, method: str, **settings: Any) -> dict[str, Any]:
     """A row of the table on one vector an image."""
-    found = estimator(ROWS[method], images.n_classes, **settings).fit(rows).labels_
-    return {**scores(images.labels, found), "labels": compact(found)}
+    labels = estimator(ROWS[method], images.n_classes, **settings).fit(rows).labels_
+    return {**scores(images.labels, labels), "labels": compact(labels)}
 
 
 def centred(images: datasets.ImageSet) -> np.ndarray:
