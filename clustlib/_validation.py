@@ -169,20 +169,21 @@ def check_parameters(estimator: Any, **values: Any) -> None:
     given = {**estimator.get_params(deep=False), **values}
     _check_each(owner, given, rules)
     for name, known in getattr(estimator, "_options", dict)().items():
-        _check_each(name, given[name] or {}, known)
+        options = given[name] or {}
+        if unknown := [option for option in options if option not in known]:
+            raise UsageError(f"{name} takes {', '.join(known)}; got {shown(unknown[0])}"[:_LONGEST])
+        _check_each(name, options, known)
     for name, value in given.items():
         if isinstance(value, np.generic) and name not in values:
             setattr(estimator, name, value.item())
 
 
 def _check_each(owner: str, values: dict[str, Any], rules: dict[str, Any]) -> None:
-    """Raise :class:`UsageError` unless ``rules`` know every value of ``owner`` and it meets them."""
+    """Raise :class:`UsageError` unless every value of ``owner`` meets the rules for its name."""
     from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
 
     for name, value in values.items():
-        if name not in rules:
-            raise UsageError(f"{owner} takes {', '.join(rules)}; got {shown(name)}"[:_LONGEST])
-        if isinstance(value, (bool, np.bool_)) and "boolean" not in rules[name]:
+        if isinstance(value, (bool, np.bool_)) and "boolean" not in rules.get(name, ["boolean"]):
             raise UsageError(f"The {name!r} parameter of {owner} must not be a boolean, got {shown(value)}")
         try:
             validate_parameter_constraints(rules, {name: value}, owner)
