@@ -213,6 +213,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         how: Any = {name: getattr(self, name) for name in names}
         training = Classification(self.network_, source, self._processes, self._device, seed=self._seed, **how)
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
+        self._previous: np.ndarray | None = None
         interrupted = self._resume(training, state)
         quiet = not self.verbose or self._processes.rank > 0
         bar = tqdm(range(len(self.history_), self.epochs), desc="DeepCluster epochs", disable=quiet)
@@ -232,7 +233,6 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
 
     def _resume(self, training: Classification, state: dict[str, Any] | None) -> _Epoch | None:
         """The epoch that was interrupted; None between epochs."""
-        self._previous: np.ndarray | None = None
         if state is None:
             return None
         training.load(state["training"])
