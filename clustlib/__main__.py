@@ -26,7 +26,7 @@ def cluster(asked: argparse.Namespace) -> int:
     from clustlib.images import cluster_folder
 
     out = asked.out or beside(asked.folder, "clusters")
-    found = cluster_folder(
+    outcome = cluster_folder(
         asked.folder,
         clusters=asked.clusters,
         method=asked.method,
@@ -39,25 +39,24 @@ def cluster(asked: argparse.Namespace) -> int:
         out=out,
         folders=asked.folders,
     )
-    _say_skipped(found.skipped)
-    for note in found.notes:
+    _say_skipped(outcome.skipped)
+    for note in outcome.notes:
         print(note)
-    sizes = np.bincount(found.labels)
-    print(
-        f"{len(found.files):,} images in {len(sizes)} clusters of {sizes.min():,} to {sizes.max():,}: {out}/index.html"
-    )
-    return SKIPPED if found.skipped else 0
+    sizes = np.bincount(outcome.labels)
+    many = f"{len(outcome.files):,} images in {len(sizes)} clusters"
+    print(f"{many} of {sizes.min():,} to {sizes.max():,}: {out}/index.html")
+    return SKIPPED if outcome.skipped else 0
 
 
 def cut(asked: argparse.Namespace) -> int:
     """Write a result at another number of clusters."""
-    from clustlib.images import outcome
+    from clustlib.images import result_folder
 
-    found = outcome.read(asked.result).cut(asked.clusters)
+    outcome = result_folder.read(asked.result).cut(asked.clusters)
     out = asked.out or asked.result
-    outcome.check_target(out)
-    outcome.write(found, out)
-    print(f"{len(found.files):,} images in {found.n_clusters} clusters: {out}/index.html")
+    result_folder.check_target(out)
+    result_folder.write(outcome, out)
+    print(f"{len(outcome.files):,} images in {outcome.n_clusters} clusters: {out}/index.html")
     return 0
 
 
@@ -66,18 +65,21 @@ def assign(asked: argparse.Namespace) -> int:
     from clustlib._paths import write_atomically
     from clustlib.images import assign as assigned
 
-    found = assigned(asked.result, asked.folder)
+    assignment = assigned(asked.result, asked.folder)
     out = asked.out or beside(asked.folder, "clusters").with_suffix(".csv")
     if asked.folder.resolve() in out.resolve().parents:
         raise UsageError(f"the table cannot lie inside the images: {out}")
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(["file", "cluster", "score"])
-    table.writerows([f, label + 1, f"{s:.4f}"] for f, label, s in zip(found.files, found.labels.tolist(), found.score))
+    table.writerows(
+        [f, label + 1, f"{s:.4f}"]
+        for f, label, s in zip(assignment.files, assignment.labels.tolist(), assignment.score)
+    )
     write_atomically(out, text.getvalue().encode("utf-8", "surrogateescape"))
-    _say_skipped(found.skipped)
-    print(f"{len(found.files):,} images in {len(np.unique(found.labels))} clusters: {out}")
-    return SKIPPED if found.skipped else 0
+    _say_skipped(assignment.skipped)
+    print(f"{len(assignment.files):,} images in {len(np.unique(assignment.labels))} clusters: {out}")
+    return SKIPPED if assignment.skipped else 0
 
 
 def beside(folder: Path, what: str) -> Path:

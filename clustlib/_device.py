@@ -29,12 +29,12 @@ def resolve(device: str = "auto") -> "torch.device":
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
+        chosen = torch.device(device)
     except RuntimeError:
         raise UsageError(f'device must be "auto", "cpu" or "cuda", got {shown(device)}') from None
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {shown(device)} is not on this machine: {torch.cuda.device_count()} CUDA devices")
-    return found
+    return chosen
 
 
 @cache

@@ -39,15 +39,15 @@ def book(*parts: str) -> Path:
 
 def _abandoned(path: Path) -> list[Path]:
     """The temporary files for ``path`` whose process is gone."""
-    found = []
+    leftovers = []
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp") if os.name == "posix" else ():
         try:
             os.kill(int(left.name.split(".")[-2]), 0)
         except ProcessLookupError:
-            found.append(left)
+            leftovers.append(left)
         except (ValueError, OSError):  # not a name of ours; another user's process
             continue
-    return found
+    return leftovers
 
 
 def write_atomically(path: Path, content: bytes) -> None:

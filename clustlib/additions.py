@@ -23,11 +23,11 @@ def worth(paper: str, addition: Addition, profile: str = "paper") -> str:
     pairs = pd.DataFrame(_pairs(addition, profile), columns=["dataset", *_OUTCOME])
     if pairs.empty:
         return "not run"
-    found = pairs.groupby("dataset").agg({"with": "mean", "without": "mean", "dataset": "count"})
+    means = pairs.groupby("dataset").agg({"with": "mean", "without": "mean", "dataset": "count"})
     metric = addition.worth["without"].split("_")[0]
     said = [
         f"{name} {row['with']:.3f} with, {row['without']:.3f} without ({int(row['dataset'])})"
-        for name, row in found.iterrows()
+        for name, row in means.iterrows()
     ]
     return f"{metric} of {addition.worth['method']}: {'; '.join(said)}"
 

@@ -131,8 +131,8 @@ class Checkpoint:
         import torch
 
         try:
-            found = torch.load(unsealed(self.path), map_location=device, weights_only=True)
-            identity, state = found["identity"], found["state"]
+            saved = torch.load(unsealed(self.path), map_location=device, weights_only=True)
+            identity, state = saved["identity"], saved["state"]
         except DataCorrupt:
             raise
         except Exception as error:  # torch raises a dozen types on a damaged file

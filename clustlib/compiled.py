@@ -72,9 +72,9 @@ class _WhenNeeded(_Cache):
     def _cache(self) -> Any:
         if self._found is None:
             try:
-                found = _OnDisk(self._function)
-                found._impl.locator.ensure_cache_path()
-                self._found = found
+                on_disk = _OnDisk(self._function)
+                on_disk._impl.locator.ensure_cache_path()
+                self._found = on_disk
             except (OSError, LookupError):  # no place to write, or a function that no file defines: memory serves
                 self._found = NullCache()
         return self._found

@@ -283,9 +283,9 @@ def _neighbours(features: np.ndarray, k: int, queries: np.ndarray | None = None)
 
     from clustlib.kernels.differences import rank_again
 
-    distances, found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(queries)
-    rank_again(found, distances, features, features if queries is None else queries, queries is None)
-    return found
+    distances, neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(queries)
+    rank_again(neighbours, distances, features, features if queries is None else queries, queries is None)
+    return neighbours
 
 
 def one_nn_error(

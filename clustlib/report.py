@@ -185,9 +185,9 @@ def _printed(dataset: str, method: str) -> float:
     """The NMI that Table 3 prints for a data set, or for the one that it stands in for."""
     table = published.table("jule", "table-03")
     for name in (dataset, *(n for n in datasets.names() if datasets.info(n).stand_in == dataset)):
-        found = table[(table["dataset"] == name) & (table["method"] == method) & (table["metric"] == "nmi")]["value"]
-        if len(found):
-            return float(found.iloc[0])
+        cell = table[(table["dataset"] == name) & (table["method"] == method) & (table["metric"] == "nmi")]["value"]
+        if len(cell):
+            return float(cell.iloc[0])
     return float("nan")
 
 
@@ -208,12 +208,12 @@ def carried() -> Styler:
 
 
 def _origin(record: records.Record) -> dict:
-    made = record.provenance
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    provenance = record.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in provenance["versions"].items())
     return {
-        "device": made["device"],
+        "device": provenance["device"],
         "versions": versions,
-        "commit": made["commit"],
+        "commit": provenance["commit"],
         "state": records.judge(record).state,
     }
 
@@ -257,20 +257,20 @@ def verdict_words(counts: pd.Series) -> str:
 
     What could have come out otherwise stands first; stand-ins and cells without a measurement prove nothing.
     """
-    found = {name: int(counts.get(name, 0)) for name in VERDICTS}
-    printed = sum(found[name] for name in _JUDGED)
-    own = [f"{found[name]} {name}" for name in ("reproduced", "better", "below") if found[name]]
+    counted = {name: int(counts.get(name, 0)) for name in VERDICTS}
+    printed = sum(counted[name] for name in _JUDGED)
+    own = [f"{counted[name]} {name}" for name in ("reproduced", "better", "below") if counted[name]]
     rest = [
-        _plural(found["stand-in"], "on a stand-in", "on stand-ins"),
-        _plural(found["not run"], "not run", "not run"),
+        _plural(counted["stand-in"], "on a stand-in", "on stand-ins"),
+        _plural(counted["not run"], "not run", "not run"),
     ]
     said = "; ".join(filter(None, [", ".join(own), ", ".join(filter(None, rest))]))
     sentences = [f"Of {_plural(printed, 'published score', 'published scores')}: {said}." if printed else ""]
-    if found[published.OURS]:
-        sentences.append(f"{_plural(found[published.OURS], 'number is', 'numbers are')} of ours (\N{DAGGER}).")
-    checked = sum(found[name] for name in published.CONSTANTS)
+    if counted[published.OURS]:
+        sentences.append(f"{_plural(counted[published.OURS], 'number is', 'numbers are')} of ours (\N{DAGGER}).")
+    checked = sum(counted[name] for name in published.CONSTANTS)
     if checked:
-        agree = found[published.CONSTANTS[0]]
+        agree = counted[published.CONSTANTS[0]]
         sentences.append(f"Of {_plural(checked, 'constant', 'constants')}: {agree} as printed.")
     return " ".join(filter(None, sentences))
 
@@ -336,9 +336,9 @@ def quotable(paper: str, cells: pd.DataFrame) -> str:
     rest = " and ".join(filter(None, (beside, added)))
     start = f"{name}: of the {printed} scores of its own method"
     if judged:
-        found = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("reproduced", "better", "below"))
+        words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("reproduced", "better", "below"))
         more = f"; {rest} prove nothing of it" if rest else ""
-        return f"{start} {judged} were run as written or released: {found}{more}."
+        return f"{start} {judged} were run as written or released: {words}{more}."
     more = f"; {rest} prove nothing of it" if rest else ""
     return f"{start} none has been run as written or released, on the paper's data and network{more}."
 

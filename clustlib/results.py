@@ -103,9 +103,9 @@ def close(
     ``others`` are the parameters in which the run was not the profile's.
     """
     outcome = handed_on(file)
-    found = content(outcome) if outcome.is_file() else {}
-    found |= {"paper": paper, "key": key, "status": status, "seconds": round(seconds, 1), "others": others or {}}
-    _save(file, {**found, "records_digest": records.digest(profile, found.get("records", []))})
+    outcomes = content(outcome) if outcome.is_file() else {}
+    outcomes |= {"paper": paper, "key": key, "status": status, "seconds": round(seconds, 1), "others": others or {}}
+    _save(file, {**outcomes, "records_digest": records.digest(profile, outcomes.get("records", []))})
     outcome.unlink(missing_ok=True)
 
 
@@ -121,13 +121,13 @@ def _check(found: dict[str, Any]) -> None:
 
 def load(file: Path) -> Result:
     """One result. Raises :class:`ResultDamaged`."""
-    found = content(file)
+    stored = content(file)
     try:
-        _check(found)
+        _check(stored)
         for name in ("comparison", "measured"):
-            frame = _frame(found.get(name) or [])
-            found[name] = frame if "table" in frame else frame.assign(table=found["key"])
-        return Result(**{name: found[name] for name in Result.__dataclass_fields__ if name in found})
+            frame = _frame(stored.get(name) or [])
+            stored[name] = frame if "table" in frame else frame.assign(table=stored["key"])
+        return Result(**{name: stored[name] for name in Result.__dataclass_fields__ if name in stored})
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ResultDamaged(f"{file} holds no result; delete it, and the book makes it again") from None
 
@@ -245,8 +245,8 @@ def write_bands(keys: Collection[str] | None = None) -> Path:
 
     ``keys`` ("jule/table-03") are the notebooks whose bands are set; the others keep theirs. None sets all anew.
     """
-    kept = {} if keys is None else {key: band for key, band in bands().items() if key not in keys}
-    found = {
+    others = {} if keys is None else {key: band for key, band in bands().items() if key not in keys}
+    regression_bands = {
         f"{r.paper}/{r.key}": {
             name: _band(name, value, _widths(r.paper, r.key)) for name, value in r.regression.items()
         }
@@ -254,5 +254,7 @@ def write_bands(keys: Collection[str] | None = None) -> Path:
         if r.status == OK and r.regression and (keys is None or f"{r.paper}/{r.key}" in keys)
     }
     file = _paths.book("records", "quick.json")
-    _paths.write_atomically(file, (json.dumps({**kept, **found}, indent=1, sort_keys=True) + "\n").encode())
+    _paths.write_atomically(
+        file, (json.dumps({**others, **regression_bands}, indent=1, sort_keys=True) + "\n").encode()
+    )
     return file

@@ -93,9 +93,9 @@ def by_neighbours(known: np.ndarray, labels: np.ndarray, rows: np.ndarray, n_nei
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    found = np.full(len(rows), -1, dtype=np.int64)
+    clusters = np.full(len(rows), -1, dtype=np.int64)
     good = np.isfinite(rows).all(axis=1)
     if good.any():
         model = KNeighborsClassifier(min(n_neighbors, len(known)), weights="distance", algorithm="brute")
-        found[good] = model.fit(known, labels).predict(rows[good])
-    return found
+        clusters[good] = model.fit(known, labels).predict(rows[good])
+    return clusters

@@ -427,12 +427,13 @@ class Code:
         return _hash(*sorted(map(_without_places, texts)), "through", *labels)
 
     def files_of_code(self, code: str) -> list[Path]:
-        """The clustlib files that a notebook's code (or any script's) depends on, sorted."""
+        """The clustlib files that a notebook's code (or any script's) depends on, and the data beside them, sorted."""
         tree = ast.parse(code)
         imports = self.imports(tree, "__notebook__", is_package=False)
         roots = self.named(tree, imports, lambda name: False, "__notebook__", strings=True).values()
         modules = (self.module(d.module) for d in self.closure(roots, strings=True))
-        return sorted({module.path for module in modules if module})
+        paths = {module.path for module in modules if module}
+        return sorted(paths | {data for path in paths for data in path.parent.glob("*.yml")})
 
 
 @cache

@@ -67,13 +67,13 @@ class Timing:
 
 def read(folder: Path | None = None) -> list[Timing]:
     """The committed timings, by name; ``book/benchmarks`` by default."""
-    found = []
+    timings = []
     for path in sorted((folder or _paths.book("benchmarks")).glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         bars = [Bar(**bar) for bar in content.pop("bars")]
         plots = [Plot(**plot) for plot in content.pop("plots")]
-        found.append(Timing(**content, bars=bars, plots=plots))
-    return found
+        timings.append(Timing(**content, bars=bars, plots=plots))
+    return timings
 
 
 def _number(value: Any) -> str:
@@ -100,8 +100,9 @@ def bars_table(timing: Timing) -> tuple[list[str], list[list[str]]]:
 
 def machine_line(timing: Timing) -> str:
     """One sentence on where and with what the timing was taken."""
-    made = timing.machine
-    versions = made["versions"]
+    machine = timing.machine
+    versions = machine["versions"]
     named = ("python", "numpy", "torch", "triton", "numba", "scikit-learn", "faiss-cpu", "faiss-gpu")
     used = ", ".join(f"{name} {versions[name]}" for name in named if name in versions)
-    return f"Measured on {made['device']}, {made['threads']} threads; {used}; commit {made['commit'] or 'unknown'}."
+    commit = machine["commit"] or "unknown"
+    return f"Measured on {machine['device']}, {machine['threads']} threads; {used}; commit {commit}."

@@ -13,7 +13,7 @@ from clustlib import DBC, FCN, GSNMF, JULE, DeepCluster, FCAEFeatures, cluster
 from clustlib.fcn.ensemble_projection import EnsembleProjection
 from clustlib.fcn.linear_autoencoder import LinearAutoencoder
 from clustlib.jule.deep_autoencoder import DeepAutoencoder
-from clustlib.jule.patches import PatchJULE
+from clustlib.jule.estimator import PatchJULE
 
 # small fits: the checks are about the contract, on tables of 20 to 150 rows
 ESTIMATORS = [

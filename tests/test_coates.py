@@ -10,8 +10,8 @@ from scipy.spatial.distance import cdist
 
 from clustlib import jule, records
 from clustlib.errors import UsageError
+from clustlib.jule.estimator import PatchJULE
 from clustlib.jule.network import PatchNet
-from clustlib.jule.patches import PatchJULE
 from clustlib.kernels import Moments, zca_whitening
 from clustlib.records import Missing, Runs
 from clustlib.transfer import coates

@@ -20,7 +20,7 @@ from clustlib.checkpoints import Checkpoint
 from clustlib.datasets.folders import ImageFolder
 from clustlib.datasets.pictures import picture
 from clustlib.errors import DataMissing, OneLine, UsageError
-from clustlib.jule.patches import PatchJULE
+from clustlib.jule.estimator import PatchJULE
 from clustlib.records.store import Store
 from clustlib.reproduce.settings import typed
 

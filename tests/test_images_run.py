@@ -17,7 +17,7 @@ from PIL import Image
 
 from clustlib.__main__ import SKIPPED, main
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
-from clustlib.images import assign, cluster_folder, load_folder, outcome
+from clustlib.images import assign, cluster_folder, load_folder, result_folder
 from clustlib.images.store import Row, Store
 
 
@@ -195,7 +195,7 @@ class TestResult:
             yield "clusters.csv", b"file"
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(outcome, "written", torn)
+        monkeypatch.setattr(result_folder, "written", torn)
         with pytest.raises(OSError, match="No space"):
             cluster_folder(photos, features="pixels", clusters=3, out=tmp_path / "out")
         assert tree_state(tmp_path / "out") == before
@@ -207,9 +207,9 @@ class TestResult:
         gone.wait()
         os.rename(tmp_path / "out", tmp_path / f".out.{gone.pid}.old")
         (tmp_path / f".out.{gone.pid}.part").mkdir()
-        with pytest.raises(RuntimeError), outcome.replacing_folder(tmp_path / "out"):
+        with pytest.raises(RuntimeError), result_folder.replacing_folder(tmp_path / "out"):
             raise RuntimeError
-        assert outcome.is_result(tmp_path / "out")
+        assert result_folder.is_result(tmp_path / "out")
         assert not list(tmp_path.glob(".out.*"))
 
     @pytest.mark.parametrize("how", ["link", "copy"])
@@ -232,7 +232,7 @@ class TestCut:
         for k in (2, 7):
             wanted = cluster_folder(photos, features="pixels", clusters=k)
             assert main(["cut", str(out), "--clusters", str(k)]) == 0
-            read = outcome.read(out)
+            read = result_folder.read(out)
             assert (read.labels == wanted.labels).all()
             assert len({row["cluster"] for row in table(out)}) == k
 
@@ -251,9 +251,9 @@ class TestCut:
 
     def test_a_method_without_a_tree_can_be_cut_coarser(self, photos, tmp_path):
         cluster_folder(photos, features="pixels", method="kmeans", clusters=6, out=tmp_path / "out")
-        assert outcome.read(tmp_path / "out").cut(3).n_clusters == 3
+        assert result_folder.read(tmp_path / "out").cut(3).n_clusters == 3
         with pytest.raises(UsageError, match="run cluster again"):
-            outcome.read(tmp_path / "out").cut(7)
+            result_folder.read(tmp_path / "out").cut(7)
 
 
 class TestAssign:

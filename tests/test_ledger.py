@@ -116,7 +116,7 @@ def a_record(sources: str, gpu: bool) -> Record:
 def test_a_records_state(path, monkeypatch, sources, now, gpu, state):
     book = filled(path)
     monkeypatch.setattr(freshness, "ledger", lambda: book)
-    monkeypatch.setattr("clustlib.records.runs.mark_of", lambda fn, params, gpu: now)
+    monkeypatch.setattr("clustlib.records.freshness.mark_of", lambda fn, params, gpu: now)
     assert freshness.judge(a_record(sources, gpu), fn=lambda: None).state == state
 
 

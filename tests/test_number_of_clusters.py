@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits, make_blobs
 
 from clustlib.cluster import GraphLinkage
-from clustlib.images.number_of_clusters import PRICE, estimate, n_neighbors_for
+from clustlib.cluster.number_of_clusters import PRICE, estimate, n_neighbors_for
 from clustlib.kernels import MergeTree, affinity_graph, description_lengths, graph_linkage, initial_clusters, knn
 from clustlib.kernels.description_length import joining_merges, mutual_edges
 

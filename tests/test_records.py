@@ -11,6 +11,7 @@ import pytest
 
 from clustlib import records
 from clustlib.errors import DataMissing, RecordCorrupt, UsageError
+from clustlib.records import freshness
 from clustlib.records import runs as run_module
 
 CALLS = []
@@ -34,7 +35,8 @@ def plain_runs(monkeypatch, book):
     """Runs of a test function: no data set behind them, no definition in clustlib."""
     CALLS.clear()
     monkeypatch.setattr(run_module, "_dataset_checksum", lambda params: None)
-    monkeypatch.setattr(run_module, "mark_of", lambda fn, params, gpu=False: fake.version)
+    for module in (run_module, freshness):
+        monkeypatch.setattr(module, "mark_of", lambda fn, params, gpu=False: fake.version)
     monkeypatch.setattr(fake, "version", "v1", raising=False)
 
 

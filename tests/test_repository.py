@@ -1,6 +1,7 @@
 """The house rules: pins, notebooks without outputs, nothing large, nothing that belongs elsewhere."""
 
 import ast
+import graphlib
 import json
 import re
 import subprocess
@@ -161,6 +162,47 @@ def test_nothing_is_unpickled_or_loaded_unsafely():
         assert "allow_pickle=True" not in text, path
         assert "weights_only=False" not in text, path
         assert "extractall" not in text, path
+
+
+def imported(path: Path, modules: set[str]) -> set[str]:
+    """Those of ``modules`` that a file imports, at its top, inside a function or for annotations alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else node.module for name in names}
+    return found & modules
+
+
+def circle(package: Path) -> list[str]:
+    """Modules of a package that import one another in a ring; none where there is no ring."""
+    paths = {path.relative_to(package.parent).with_suffix(""): path for path in package.rglob("*.py")}
+    modules = {".".join(name.parts).removesuffix(".__init__"): path for name, path in paths.items()}
+    imports = {name: imported(path, set(modules)) - {name} for name, path in modules.items()}
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_one_another_even_inside_functions():
+    assert circle(ROOT / "clustlib") == []
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_a_circle_of_imports_is_found(tmp_path, lazily):
+    room = tmp_path / "clustlib" / "room"
+    room.mkdir(parents=True)
+    for path in (room.parent / "__init__.py", room / "__init__.py"):
+        path.touch()
+    (room / "one.py").write_text("from clustlib.room import two\n", encoding="utf-8")
+    back = "from clustlib.room.one import name\n"
+    text = f"def late():\n    {back}" if lazily else back
+    (room / "two.py").write_text(text, encoding="utf-8")
+    assert set(circle(room.parent)) == {"clustlib.room.one", "clustlib.room.two"}
 
 
 def docstring_lines(tree: ast.AST) -> int:

@@ -16,7 +16,7 @@ from clustlib.errors import DataCorrupt, UsageError
 from clustlib.fcn.ensemble_projection import EnsembleProjection
 from clustlib.fcn.linear_autoencoder import LinearAutoencoder
 from clustlib.jule.deep_autoencoder import DeepAutoencoder
-from clustlib.jule.patches import PatchJULE
+from clustlib.jule.estimator import PatchJULE
 
 DIGITS = datasets.load("digits").take(90, 0)
 NET = {"network_options": {"width": 1 / 48, "kernel": 3, "stride": 1}, "image_size": 24, "n_components": 8}

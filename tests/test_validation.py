@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from clustlib import cluster, kernels, metrics
-from clustlib._validation import check_choice, check_features, check_images, check_integer, check_number
+from clustlib._images import check_images
+from clustlib._validation import check_choice, check_features, check_integer, check_number
 from clustlib.errors import UsageError
 
 ESTIMATORS = [getattr(cluster, name) for name in cluster.__all__ if name != "AverageLinkage"]

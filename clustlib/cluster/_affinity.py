@@ -95,11 +95,11 @@ def _is_blurred(X: np.ndarray, norms: np.ndarray) -> bool:
     probed = np.unique(np.linspace(0, len(X) - 1, PROBED).astype(int))
     D = norms[probed, None] + norms - 2 * (X[probed] @ X.T)
     near = np.argwhere(NOISE * norms.max() > D)
-    found: set[int] = set()
+    levels: set[int] = set()
     for first in range(0, len(near), PAIRS):
         i, j = near[first : first + PAIRS].T
-        found.update(i[(X[probed[i]] != X[j]).any(axis=1)].tolist())
-    return len(found) > BLURRED * len(probed)
+        levels.update(i[(X[probed[i]] != X[j]).any(axis=1)].tolist())
+    return len(levels) > BLURRED * len(probed)
 
 
 def affinity(distances: SquaredDistances, kernel: Gaussian, max_memory: float) -> Any:

@@ -57,17 +57,17 @@ def average_linkage_chain(table, sizes):
         merges[step, 0], merges[step, 1] = node[x], node[y]
         merges[step, 2], merges[step, 3] = best, size[x] + size[y]
         share_x = size[x] / (size[x] + size[y])
-        kept = 0
+        n_left = 0
         for s in range(n_alive):
             i = alive[s]
             if i == x:
                 continue
-            alive[kept] = i
-            kept += 1
+            alive[n_left] = i
+            n_left += 1
             if i != y:
                 k = _pair(y, i, m)
                 table[k] = share_x * table[_pair(x, i, m)] + (1.0 - share_x) * table[k]
-        n_alive = kept
+        n_alive = n_left
         size[y] += size[x]
         node[y] = m + step
     return merges

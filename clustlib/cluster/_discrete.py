@@ -64,7 +64,7 @@ def _descend(V: np.ndarray, max_iter: int) -> tuple[np.ndarray, list[float]]:
     costs = [alignment_cost(V)]
     if k == 1:
         return V, costs
-    found = scipy.optimize.minimize(
+    minimum = scipy.optimize.minimize(
         cost,
         np.zeros(k * (k - 1) // 2),
         jac=True,
@@ -72,7 +72,7 @@ def _descend(V: np.ndarray, max_iter: int) -> tuple[np.ndarray, list[float]]:
         options={"maxiter": max_iter, "ftol": 1e-7},
         callback=lambda intermediate_result: costs.append(n * float(intermediate_result.fun)),
     )
-    return rotated(torch.from_numpy(found.x)).numpy(), costs
+    return rotated(torch.from_numpy(minimum.x)).numpy(), costs
 
 
 def scatter_ratio_kmeans(

@@ -50,10 +50,10 @@ def left_singular_vectors(Z: sparse.csr_array, k: int) -> tuple[np.ndarray, np.n
     scaled = Z @ sparse.diags_array(np.maximum(sums, 1e-24) ** -0.5)
     gram = (scaled.T @ scaled).toarray()
     p = len(gram)
-    kept = min(k, p)
-    squares, V = scipy.linalg.eigh(gram, subset_by_index=[p - kept, p - 1])
+    rank = min(k, p)
+    squares, V = scipy.linalg.eigh(gram, subset_by_index=[p - rank, p - 1])
     values = np.sqrt(np.maximum(squares[::-1], 0))
     U = np.zeros((Z.shape[0], k))
     usable = values > 1e-7  # below that the Gram matrix holds only rounding
-    U[:, :kept][:, usable] = scaled @ V[:, ::-1][:, usable] / values[usable]
-    return U, np.r_[values, np.zeros(k - kept)]
+    U[:, :rank][:, usable] = scaled @ V[:, ::-1][:, usable] / values[usable]
+    return U, np.r_[values, np.zeros(k - rank)]

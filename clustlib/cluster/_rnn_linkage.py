@@ -14,7 +14,7 @@ import numba as nb
 import numpy as np
 
 from clustlib.cluster._condensed import average_linkage_chain, condensed_start
-from clustlib.cluster._distinct import identical_rows
+from clustlib.cluster._rows import identical_rows
 from clustlib.compiled import njit
 
 GiB = 1 << 30
@@ -108,9 +108,9 @@ def _merge_duplicates(clusters: _Partition, X: np.ndarray) -> None:
         if not len(left):
             return
         pairs = np.sort(np.column_stack([order[left], order[left + 1]]), axis=1)
-        kept = np.setdiff1d(np.arange(len(group)), pairs[:, 1])
+        survivors = np.setdiff1d(np.arange(len(group)), pairs[:, 1])
         clusters.merge(pairs, np.zeros(len(pairs)))
-        group = group[kept]
+        group = group[survivors]
 
 
 def _distance_blocks(X: np.ndarray, clusters: _Partition, block: int, bar) -> Iterator[tuple[int, np.ndarray]]:

@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin
 
 from clustlib._validation import check_features, check_n_clusters, check_parameters, choices, integers, numbers
-from clustlib.cluster._distinct import warn_of_few_rows
-from clustlib.cluster._units import in_units
+from clustlib.cluster._rows import in_units, warn_of_few_rows
 from clustlib.kernels.differences import mend
 
 GiB = 1 << 30

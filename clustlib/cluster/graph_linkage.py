@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 
 from clustlib._validation import check_features, check_parameters, choices, integers, numbers, seed_of
 from clustlib.checkpoints import Checkpoint, content_hash
-from clustlib.cluster._distinct import warn_of_few_rows
+from clustlib.cluster._rows import warn_of_few_rows
 from clustlib.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
     Parameters
     ----------
     n_clusters : int or None
-        None finds the number: see :func:`clustlib.images.estimate`.
+        None finds the number: see :func:`clustlib.cluster.number_of_clusters.estimate`.
     linkage : {"gdl", "path", "zeta"}
         Graph degree linkage (Zhang et al., ECCV 2012), the increment of the path integral (Zhang, Zhao and Wang,
         2013) or of the zeta entropy (Zhao and Tang, NIPS 2008).
@@ -228,8 +228,8 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
         exact = is_exact(self.neighbor_method, len(X), self.device)
         asked: dict[str, Any] = {"n_neighbors": self._neighbors(len(X)), "a": self.a, "variant": self.variant}
         asked |= {"method": "exact"} if exact else {"method": "approximate", "random_state": seed_of(self.random_state)}
-        kept = Checkpoint(self.checkpoint, asked | {"samples": content_hash(X) if self.checkpoint else None})
-        state = kept.load()
+        checkpoint = Checkpoint(self.checkpoint, asked | {"samples": content_hash(X) if self.checkpoint else None})
+        state = checkpoint.load()
         if state is not None:
             return KnnGraph(state["indices"].numpy(), state["weights"].numpy(), state["sigma2"]), state["recall"]
         graph = affinity_graph(X, device=self.device, **asked)
@@ -238,11 +238,11 @@ class GraphLinkage(ClusterMixin, BaseEstimator):
             import torch
 
             arrays = {name: torch.from_numpy(getattr(graph, name)) for name in ("indices", "weights")}
-            kept.save({**arrays, "sigma2": graph.sigma2, "recall": recall})
+            checkpoint.save({**arrays, "sigma2": graph.sigma2, "recall": recall})
         return graph, recall
 
     def _estimate(self, neighbours: np.ndarray) -> int:
-        from clustlib.images.number_of_clusters import estimate
+        from clustlib.cluster.number_of_clusters import estimate
 
         return estimate(self.tree_, neighbours).n_clusters
 

@@ -8,8 +8,7 @@ from sklearn.utils import check_random_state
 
 from clustlib._arrays import shown
 from clustlib._validation import check_features, check_integer, check_parameters, choices, integers, numbers
-from clustlib.cluster._distinct import settled
-from clustlib.cluster._units import in_units, measured_in
+from clustlib.cluster._rows import in_units, measured_in, settled
 from clustlib.errors import UsageError
 
 _LEAST = 1e-3  # where the largest number is smaller, the floors under denominators could be felt
@@ -122,9 +121,9 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         embedding, self.components_ = factors.normalised()
         self.history_ = measured_in(factors.history, unit, "objective", "divergence", "roughness")
         self.n_iter_ = len(factors.history)
-        found = KMeans(self.n_clusters, random_state=random).fit(embedding)
+        kmeans = KMeans(self.n_clusters, random_state=random).fit(embedding)
         self.embedding_ = embedding * unit
-        self.labels_ = settled(found.labels_, self.n_clusters, X)
+        self.labels_ = settled(kmeans.labels_, self.n_clusters, X)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -234,8 +233,8 @@ class DeepSemiNMF(ClusterMixin, BaseEstimator):
         self.embedding_ = np.ascontiguousarray(H.T)
         self.layers_ = tuple(Z.shape[1] for Z in self.factors_)
         max_iter = max(100, len(X) // 100)
-        found = KMeans(self.n_clusters, max_iter=max_iter, random_state=random).fit(self.embedding_)
-        self.labels_ = settled(found.labels_, self.n_clusters, X)
+        kmeans = KMeans(self.n_clusters, max_iter=max_iter, random_state=random).fit(self.embedding_)
+        self.labels_ = settled(kmeans.labels_, self.n_clusters, X)
         return self
 
     def _check_layers(self) -> None:

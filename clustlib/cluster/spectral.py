@@ -13,7 +13,7 @@ from clustlib._arrays import shown
 from clustlib._device import resolve
 from clustlib._validation import check_features, check_parameters, choices, integers, numbers
 from clustlib.cluster._discrete import align, normalise_rows, scatter_ratio_kmeans
-from clustlib.cluster._distinct import settled
+from clustlib.cluster._rows import settled
 from clustlib.errors import UsageError
 
 GiB = 1 << 30

@@ -52,14 +52,14 @@ def load(name: str) -> ImageSet:
     if known.streamed:
         where = folder(name)
         raise UsageError(f"{name} is too large for one array: the notebooks that need it read it from {where}")
-    found = fetch.locate(known)
-    if found is None:
+    located = fetch.locate(known)
+    if located is None:
         if known.supplied:
             raise fetch.missing(known)
-        found = fetch.download(known)
-    for path, file in zip(found.paths, found.layout.files):
+        located = fetch.download(known)
+    for path, file in zip(located.paths, located.layout.files):
         fetch.verify(path, file)
-    return _read(known, found, found.state)
+    return _read(known, located, located.state)
 
 
 def folder(name: str) -> Path:
@@ -73,10 +73,10 @@ def folder(name: str) -> Path:
     known = info(name)
     if not known.streamed:
         raise UsageError(f"{name} is loaded as a whole: use load({name!r})")
-    found = fetch.locate(known)
-    if found is None:
+    located = fetch.locate(known)
+    if located is None:
         raise fetch.missing(known, "It is read image by image by the notebooks that need it.")
-    return found.paths[0]
+    return located.paths[0]
 
 
 def available() -> list[str]:

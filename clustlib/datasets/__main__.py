@@ -74,8 +74,8 @@ def _pinned(file: fetch.DataFile) -> str:
 
 def _fetched(name: str) -> str:
     known = info(name)
-    found = fetch.obtain(known)
-    return f"{name}: {' + '.join(map(str, found.paths)) or known.how}"
+    located = fetch.obtain(known)
+    return f"{name}: {' + '.join(map(str, located.paths)) or known.how}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -183,13 +183,13 @@ def read_images(info: DatasetInfo, paths: Sequence[Path], plan: Callable[[], Pla
         return _kept(info, target)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent, or not whole: made again
         pass
-    made = plan()
+    planned = plan()
     try:
-        _keep(info, source, made, fit, target)
+        _keep(info, source, planned, fit, target)
     except DataCorrupt:
         raise
     except OSError:  # a cache that cannot be written, or has no room: decode to memory
-        return _decoded(info, source, made, fit)
+        return _decoded(info, source, planned, fit)
     return _kept(info, target)
 
 

@@ -133,19 +133,19 @@ def pairs_within(labels: Sequence[int] | np.ndarray, n_folds: int = 10, n_each: 
         n = min(n_each, same.sum(), (~same).sum())
         if n == 0:
             raise UsageError("a fold has nobody with two images")
-        kept = np.concatenate([drawn.permutation(np.flatnonzero(kind))[:n] for kind in (same, ~same)])
-        parts.append((first[kept], second[kept], same[kept], np.full(2 * n, fold)))
+        chosen_pairs = np.concatenate([drawn.permutation(np.flatnonzero(kind))[:n] for kind in (same, ~same)])
+        parts.append((first[chosen_pairs], second[chosen_pairs], same[chosen_pairs], np.full(2 * n, fold)))
     return Pairs(*(np.concatenate(column) for column in zip(*parts)))
 
 
 def _place(name: str) -> Path:
     known = info(name)
-    found = fetch.locate(known)
-    if found is None:
+    located = fetch.locate(known)
+    if located is None:
         raise fetch.missing(known)
-    for path, file in zip(found.paths, found.layout.files):
+    for path, file in zip(located.paths, located.layout.files):
         fetch.verify(path, file)
-    return found.paths[0]
+    return located.paths[0]
 
 
 def _face(content: bytes, side: int, crop: float, what: str) -> np.ndarray:

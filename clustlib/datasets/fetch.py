@@ -65,10 +65,10 @@ def locate(info: DatasetInfo) -> Found | None:
 
 def is_present(info: DatasetInfo) -> bool:
     """Whether the set is on this machine, judged by its files' names and sizes."""
-    found = locate(info)
-    return found is not None and all(
+    located = locate(info)
+    return located is not None and all(
         file.size is None or file.unpacked_sha256 is not None or path.stat().st_size == file.size
-        for path, file in zip(found.paths, found.layout.files)
+        for path, file in zip(located.paths, located.layout.files)
     )
 
 
@@ -119,10 +119,10 @@ def digest(path: Path, algorithm: str = "sha256", *, unpacked: bool = False) -> 
         known = note.read_text(encoding="ascii")
         if len(known) == hashlib.new(algorithm).digest_size * 2:
             return known
-    found = checksum(path, algorithm, unpacked=unpacked)
+    computed = checksum(path, algorithm, unpacked=unpacked)
     with suppress(OSError):  # a cache that cannot be written costs time, not the load
-        write_atomically(note, found.encode())
-    return found
+        write_atomically(note, computed.encode())
+    return computed
 
 
 def verify(path: Path, file: DataFile) -> None:
@@ -141,16 +141,16 @@ def verify(path: Path, file: DataFile) -> None:
         if expected is None:
             continue
         try:
-            found = digest(path, algorithm, unpacked=unpacked)
+            actual = digest(path, algorithm, unpacked=unpacked)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataCorrupt(
                 f"{path} is damaged ({error}): {algorithm} of its content must be {expected}; "
                 f"of the file as it is: {digest(path, algorithm)}"
             ) from error
-        if found != expected:
+        if actual != expected:
             what = f"{algorithm} of its content" if unpacked else algorithm
             raise DataCorrupt(
-                f"{path} is not what it must be: {what} expected {expected}, found {found}{_owner(found)}"
+                f"{path} is not what it must be: {what} expected {expected}, found {actual}{_owner(actual)}"
             )
 
 
@@ -216,10 +216,10 @@ def _stream(url: str, path: Path, label: str) -> None:
 
 def _verify_download(url: str, path: Path, file: DataFile) -> None:
     algorithm, expected = ("sha256", file.sha256) if file.sha256 else ("md5", file.md5)
-    found = checksum(path, algorithm)
-    if found != expected:
+    actual = checksum(path, algorithm)
+    if actual != expected:
         raise DataCorrupt(
-            f"{file.path} downloaded from {url} is damaged: {algorithm} expected {expected}, found {found}; "
+            f"{file.path} downloaded from {url} is damaged: {algorithm} expected {expected}, found {actual}; "
             "nothing was kept"
         )
 
@@ -246,12 +246,12 @@ def download(info: DatasetInfo) -> Found:
 
 def obtain(info: DatasetInfo) -> Found:
     """A set's files, whole: those that are here, or freshly downloaded; a damaged download is replaced."""
-    found = locate(info)
-    if found is None or (found.layout == info.download and found.paths[0].is_relative_to(cache_folder())):
+    located = locate(info)
+    if located is None or (located.layout == info.download and located.paths[0].is_relative_to(cache_folder())):
         return download(info)
-    for path, file in zip(found.paths, found.layout.files):
+    for path, file in zip(located.paths, located.layout.files):
         verify(path, file)
-    return found
+    return located
 
 
 def _is_whole(path: Path, file: DataFile) -> bool:

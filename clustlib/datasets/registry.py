@@ -1,16 +1,33 @@
-"""Every data set that is known, by name."""
+"""Every data set that is known, by name, as ``sets.yml`` beside this file describes it."""
 
 import difflib
 from functools import cache
+from importlib import resources
+from typing import Any
 
-from clustlib.datasets import catalogue, supplied
-from clustlib.datasets.description import DatasetInfo
+import yaml
+
+from clustlib.datasets.description import DataFile, DatasetInfo, Layout
 from clustlib.errors import UsageError
 
 
 @cache
 def _registered() -> dict[str, DatasetInfo]:
-    return {info.name: info for info in (*catalogue.SETS, *supplied.SETS)}
+    text = resources.files("clustlib.datasets").joinpath("sets.yml").read_text(encoding="utf-8")
+    known = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    files = {path: DataFile(path, **_hashable(about)) for path, about in known["files"].items()}
+    return {name: _described(name, about, files) for name, about in known["sets"].items()}
+
+
+def _described(name: str, about: dict[str, Any], files: dict[str, DataFile]) -> DatasetInfo:
+    pairs = [pair for layout in about.pop("layouts") for pair in layout.items()]
+    layouts = tuple(Layout(reader, tuple(files[path] for path in paths)) for reader, paths in pairs)
+    return DatasetInfo(name=name, layouts=layouts, **_hashable(about))
+
+
+def _hashable(about: dict[str, Any]) -> dict[str, Any]:
+    """Fields with tuples for their lists."""
+    return {field: tuple(value) if isinstance(value, list) else value for field, value in about.items()}
 
 
 def names() -> list[str]:

@@ -34,8 +34,8 @@ def _by_name(pick: Callable[[str], Pick | None], fit: bool, info: DatasetInfo, p
 
 def flowers17_member(name: str) -> Pick | None:
     """``image_0001.jpg`` to ``image_1360.jpg``: 80 of each class in turn, whatever folder they are in."""
-    found = re.search(r"(?:^|/)image_(\d{4})\.jpg$", name)
-    return Pick((int(found[1]) - 1) // 80, int(found[1])) if found else None
+    match = re.search(r"(?:^|/)image_(\d{4})\.jpg$", name)
+    return Pick((int(match[1]) - 1) // 80, int(match[1])) if match else None
 
 
 def flowers17(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
@@ -47,14 +47,14 @@ def flowers17(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
 
 def scene15_member(name: str) -> Pick | None:
     """``[train/ | test/]<class>/image_0001.jpg``; the official folders' MIT, CAL and PAR are dropped."""
-    found = re.search(r"(?:^|/)(?:(train|test)/)?([A-Za-z]+)/(image_\d+\.jpg)$", name)
-    return Pick(re.sub("^(MIT|CAL|PAR)", "", found[2]).lower(), found[3], found[1]) if found else None
+    match = re.search(r"(?:^|/)(?:(train|test)/)?([A-Za-z]+)/(image_\d+\.jpg)$", name)
+    return Pick(re.sub("^(MIT|CAL|PAR)", "", match[2]).lower(), match[3], match[1]) if match else None
 
 
 def imagenette_member(part: str, name: str) -> Pick | None:
     """``[.../]train/<wnid>/<file>.JPEG`` or ``val/``: the file's class if it is of the wanted part."""
-    found = re.search(r"(?:^|/)(train|val)/(n\d{8})/([^/]+\.jpe?g)$", name, re.IGNORECASE)
-    return Pick(found[2], found[3]) if found and found[1] == part else None
+    match = re.search(r"(?:^|/)(train|val)/(n\d{8})/([^/]+\.jpe?g)$", name, re.IGNORECASE)
+    return Pick(match[2], match[3]) if match and match[1] == part else None
 
 
 def imagenette(part: str, info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
@@ -66,40 +66,40 @@ def imagenette(part: str, info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
 
 def cifar_train_member(name: str) -> Pick | None:
     """``train/<class>/<number>.jpg``."""
-    found = re.search(r"(?:^|/)train/([a-z]+)/(\d+)\.jpg$", name)
-    return Pick(found[1], found[2]) if found else None
+    match = re.search(r"(?:^|/)train/([a-z]+)/(\d+)\.jpg$", name)
+    return Pick(match[1], match[2]) if match else None
 
 
 def coil_member(name: str) -> Pick | None:
     """``obj<object>__<pose>.png``; poses are numbers (COIL-20) or degrees (COIL-100)."""
-    found = re.search(r"(?:^|/)obj(\d+)__(\d+)\.png$", name)
-    return Pick(int(found[1]), int(found[2])) if found else None
+    match = re.search(r"(?:^|/)obj(\d+)__(\d+)\.png$", name)
+    return Pick(int(match[1]), int(match[2])) if match else None
 
 
 def umist_member(name: str) -> Pick | None:
     """``1a/ ... .pgm`` to ``1t/``: one folder a subject."""
-    found = re.search(r"(?:^|/)(1[a-t])/(.+\.pgm)$", name, re.IGNORECASE)
-    return Pick(found[1].lower(), found[2]) if found else None
+    match = re.search(r"(?:^|/)(1[a-t])/(.+\.pgm)$", name, re.IGNORECASE)
+    return Pick(match[1].lower(), match[2]) if match else None
 
 
 def subject_member(name: str) -> Pick | None:
     """``<subject>/<image file>``, at any depth below the subject's folder."""
-    found = re.search(r"^([^/]+)/(.+\.(?:png|jpe?g|bmp|ppm|pgm))$", name, re.IGNORECASE)
-    return Pick(found[1], found[2]) if found else None
+    match = re.search(r"^([^/]+)/(.+\.(?:png|jpe?g|bmp|ppm|pgm))$", name, re.IGNORECASE)
+    return Pick(match[1], match[2]) if match else None
 
 
 def lfw_member(name: str) -> Pick | None:
     """``lfw/<person>/<person>_0001.jpg``."""
-    found = re.search(r"(?:^|/)([^/]+)/([^/]+_\d{4}\.jpg)$", name)
-    return Pick(found[1], found[2]) if found else None
+    match = re.search(r"(?:^|/)([^/]+)/([^/]+_\d{4}\.jpg)$", name)
+    return Pick(match[1], match[2]) if match else None
 
 
 def first_subjects(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:
     """Of the folders, the first by name (JULE, section 4.1.1: YouTube Faces' first 41 subjects)."""
     names = member_names(paths[0])
-    subjects = sorted({found.label for name in names if (found := subject_member(name))})[: info.n_classes]
-    kept = [name for name in names if (found := subject_member(name)) and found.label in subjects]
-    return read_images(info, paths, lambda: plan_by_name(kept, subject_member))
+    subjects = sorted({member.label for name in names if (member := subject_member(name))})[: info.n_classes]
+    members = [name for name in names if (member := subject_member(name)) and member.label in subjects]
+    return read_images(info, paths, lambda: plan_by_name(members, subject_member))
 
 
 def flowers102(info: DatasetInfo, paths: Sequence[Path]) -> ImageSet:

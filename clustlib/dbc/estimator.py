@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images, check_parameters, choices, integers, numbers, seed_of, warn_of_fewer
+from clustlib._images import check_images
+from clustlib._validation import check_parameters, choices, integers, numbers, seed_of, warn_of_fewer
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.features import FCAEFeatures, network_of
@@ -274,8 +275,8 @@ class DBC(System, ClusterMixin, BaseEstimator):
 
     def _turned(self, start: np.ndarray) -> bool:
         """Whether the code is replaced by the discriminants of these clusters: there must be two, and none empty."""
-        found = len(np.unique(start))
-        return self.discriminant and has_linear_code(self.model_) and found == self.n_clusters > 1
+        n_clusters = len(np.unique(start))
+        return self.discriminant and has_linear_code(self.model_) and n_clusters == self.n_clusters > 1
 
     def _codes(self, batch: torch.Tensor) -> torch.Tensor:
         codes = self.model_.encode(batch)
@@ -322,11 +323,11 @@ class DBC(System, ClusterMixin, BaseEstimator):
         monitor: Monitor | None,
     ) -> None:
         """Append an epoch to the history: how settled and how even the clusters are, without any label."""
-        found = scores.argmax(1)
-        sizes = torch.bincount(found, minlength=self.n_clusters)
+        labels = scores.argmax(1)
+        sizes = torch.bincount(labels, minlength=self.n_clusters)
         entry |= {"smallest": int(sizes.min()), "largest": int(sizes.max()), "score": float(scores.amax(1).mean())}
         if before is not None:
-            entry["changed"] = float((found != before).float().mean())
+            entry["changed"] = float((labels != before).float().mean())
         if monitor is not None:
             entry |= monitor(entry["epoch"], scores.cpu().numpy(), codes.cpu().numpy())
         self.history_.append(entry)
@@ -358,8 +359,8 @@ class DBC(System, ClusterMixin, BaseEstimator):
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         chosen = {name: getattr(self.features_, name) for name in ("unpooling", "code", "scaling", "normalised")}
-        found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding", "cluster_centers")}
-        return {"shape": list(self.model_.shape), "features": chosen}, {**found, **weights_of(self.model_)}
+        arrays = {name: getattr(self, f"{name}_") for name in ("labels", "embedding", "cluster_centers")}
+        return {"shape": list(self.model_.shape), "features": chosen}, {**arrays, **weights_of(self.model_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self.features_ = FCAEFeatures(**facts["features"])

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._validation import check_images, check_parameters, choices, integers, seed_of
+from clustlib._images import check_images
+from clustlib._validation import check_parameters, choices, integers, seed_of
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.linear_code import whitened_encoder, with_code

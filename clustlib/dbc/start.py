@@ -68,7 +68,7 @@ def kmeans_start(codes: np.ndarray, n_clusters: int, n_init: int, choice: str, s
     """
     check_choice("start", choice, CHOICES)
     check_integer("n_init", n_init, 1)
-    found = []
+    restarts = []
     drawn = check_random_state(seed)
     seeds = drawn.randint(np.iinfo(np.int32).max, size=n_init)
     sample = codes if len(codes) <= SAMPLE else codes[np.sort(drawn.permutation(len(codes))[:SAMPLE])]
@@ -76,10 +76,10 @@ def kmeans_start(codes: np.ndarray, n_clusters: int, n_init: int, choice: str, s
         return _lloyd_from(codes, density_peaks(sample, n_clusters))
     for restart in tqdm(seeds, desc="k-means restarts", leave=False, delay=2):
         run = Lloyd(n_clusters, n_init=1, random_state=int(restart)).fit(sample)
-        found.append(run)
-    best = min(found, key=lambda run: run.inertia_)
+        restarts.append(run)
+    best = min(restarts, key=lambda run: run.inertia_)
     if choice == "even":
-        close = [run for run in found if run.inertia_ <= _CLOSE * best.inertia_]
+        close = [run for run in restarts if run.inertia_ <= _CLOSE * best.inertia_]
         best = max(close, key=lambda run: evenness(run.labels_, n_clusters))
     # one run over all codes from the chosen centres: a sample's centres are near its end
     return _lloyd_from(codes, best.cluster_centers_)

@@ -31,11 +31,11 @@ def layers(names: Iterable[str]) -> pd.DataFrame:
             maps = model.activations(torch.zeros(1, *shape))
         for layer, filters in model.layer_filters().items():
             channels, size, _ = maps[layer].shape[1:]
-            found = {"filter_size": filters, "output_size": size, "output_channels": channels}
+            columns = {"filter_size": filters, "output_size": size, "output_channels": channels}
             if not layer.startswith("pool"):
-                found["filters"] = channels
+                columns["filters"] = channels
             rows += [
-                (name, layer, metric, float(value or 0), None, 0.0, "none", None) for metric, value in found.items()
+                (name, layer, metric, float(value or 0), None, 0.0, "none", None) for metric, value in columns.items()
             ]
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
@@ -66,8 +66,8 @@ def image_properties(names: Iterable[str]) -> pd.DataFrame:
         known = datasets.info(name)
         assert known.shape is not None, name
         channels, height, width = known.shape
-        found = {"samples": known.n_samples, "categories": known.n_classes, "height": height, "width": width}
-        for metric, value in {**found, "channels": channels}.items():
+        columns = {"samples": known.n_samples, "categories": known.n_classes, "height": height, "width": width}
+        for metric, value in {**columns, "channels": channels}.items():
             rows.append((name, "images", metric, float(value or 0), None, 0.0, "none", None))
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
@@ -141,11 +141,11 @@ def histogram_curves(record: records.Record) -> tuple[np.ndarray, dict[str, np.n
 
 def mean_curves(runs: records.Runs, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Epochs and each method's mean curve over seeds and data sets; a shorter curve keeps its last value."""
-    found: dict[str, list[np.ndarray]] = {}
+    by_name: dict[str, list[np.ndarray]] = {}
     for record in runs.records:
-        found.setdefault(record.params["method"], []).append(record.arrays[name])
-    length = max((len(curve) for curves in found.values() for curve in curves), default=0)
-    extended = {m: [np.pad(c, (0, length - len(c)), mode="edge") for c in curves] for m, curves in found.items()}
+        by_name.setdefault(record.params["method"], []).append(record.arrays[name])
+    length = max((len(curve) for curves in by_name.values() for curve in curves), default=0)
+    extended = {m: [np.pad(c, (0, length - len(c)), mode="edge") for c in curves] for m, curves in by_name.items()}
     return np.arange(length), {method: np.mean(curves, axis=0) for method, curves in extended.items()}
 
 
@@ -210,14 +210,14 @@ def choices(profile: str = "paper") -> pd.DataFrame:
     DataFrame of text. Columns: choice, arguments, and for each of ``DATASETS`` "accuracy of the start → accuracy /
     NMI of the end (seeds)", means over seeds; what has no record says "not run".
     """
-    found = measured(profile)
+    table = measured(profile)
     departures = {name: _arguments({**first, **second}) for name, (first, second) in DBC_CHOICES.items()}
     departures |= {name: _arguments(setting) for name, setting in clustering.CURVES.items() if setting}
     rows = []
     for name, arguments in {BOOK: "-", **departures}.items():
         row = {"choice": name, "arguments": arguments}
         for dataset in DATASETS:
-            row[dataset] = _cell(found[(found["choice"] == name) & (found["dataset"] == dataset)])
+            row[dataset] = _cell(table[(table["choice"] == name) & (table["dataset"] == dataset)])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -252,13 +252,13 @@ def starts(profile: str = "paper") -> pd.DataFrame:
     -------
     DataFrame of text. Columns: start, arguments, and for each of ``DATASETS`` "accuracy / NMI (seeds)" or "not run".
     """
-    kept = [record for record in _records(profile, "cluster") if record.params["method"] in ("FCAE-KMS", "DBC")]
+    fits = [record for record in _records(profile, "cluster") if record.params["method"] in ("FCAE-KMS", "DBC")]
     read_outs = [(label, arguments, "FCAE-KMS", ending) for ending, (arguments, label) in STARTS.items()]
     rows = []
     for label, arguments, method, ending in [*read_outs, ("the end of DBC", "-", "DBC", "")]:
         row = {"start": label, "arguments": arguments}
         for dataset in DATASETS:
-            own = [r for r in kept if r.params["method"] == method and r.params["dataset"] == dataset]
+            own = [r for r in fits if r.params["method"] == method and r.params["dataset"] == dataset]
             names = (f"accuracy{ending}", f"nmi_max{ending}")
             values = np.array([[r.metrics[name] for name in names] for r in own if set(names) <= set(r.metrics)])
             shown = " / ".join(f"{mean:.3f}" for mean in values.mean(0)) if len(values) else ""

@@ -97,8 +97,8 @@ class Classification:
             self.workers,
         )
         noted: list[Tensor] = []
-        for batch, (crops, kept) in zip(batches, feed):
-            noted.append(self._step(wrapped, batch, crops, kept, epoch))
+        for batch, (crops, positions) in zip(batches, feed):
+            noted.append(self._step(wrapped, batch, crops, positions, epoch))
             due = (batch.number + 1) % every == 0
             if due or len(noted) == CHECKED_EVERY or batch is batches[-1]:
                 losses += self._checked(noted)
@@ -110,12 +110,12 @@ class Classification:
         return losses
 
     def _batches(self, draws: Draws) -> list["_Batch"]:
-        found = []
+        batches = []
         for number in range(n_batches(len(draws.images), self.batch_size, self.processes.world)):
             rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
             images = draws.images[rows]
-            found.append(_Batch(number, images, draws.targets[rows], self.processes.part(len(images))))
-        return found
+            batches.append(_Batch(number, images, draws.targets[rows], self.processes.part(len(images))))
+        return batches
 
     def _step(self, wrapped: Any, batch: "_Batch", crops: Tensor, kept: np.ndarray, epoch: int) -> Tensor:
         """One step of SGD; this process's part of the loss, and of the number of images that could be read."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from clustlib import _device, metrics
-from clustlib._validation import check_n_clusters, check_options, check_parameters, seed_of, warn_of_fewer
+from clustlib._validation import check_n_clusters, check_parameters, seed_of, warn_of_fewer
 from clustlib.checkpoints import Checkpoint, identity
 from clustlib.deepcluster import features
 from clustlib.deepcluster.classification import Classification
@@ -32,6 +32,14 @@ from clustlib.saving import System, by_neighbours, state_of, weights_of
 _NETWORKS = {"alexnet": AlexNetSobel, "vgg16": VGG16Sobel}
 AfterEpoch = Callable[[dict[str, float], np.ndarray, np.ndarray | None], None]
 _KMEANS, _SAMPLER, _NETWORK = 4, 5, 6  # what a stream of random numbers is for
+
+
+class _Epoch(NamedTuple):
+    """An epoch under way: its entry of ``history_``, the clusters (N,) that it learns to predict, the losses so far."""
+
+    entry: dict[str, float]
+    clusters: np.ndarray
+    losses: list[float]
 
 
 class DeepCluster(System, ClusterMixin, BaseEstimator):
@@ -141,6 +149,10 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self.checkpoint_every = checkpoint_every
         self.verbose = verbose
 
+    def _options(self) -> dict[str, dict[str, Any]]:
+        """What its dict may hold."""
+        return {"network_options": NETWORK_OPTIONS[self.network]}
+
     def fit(self, images: Any, y: Any = None, after_epoch: AfterEpoch | None = None) -> Self:
         """Train on images without labels.
 
@@ -157,7 +169,6 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         ValueError : images of another shape or with NaN, more clusters than images, an unknown choice.
         """
         check_parameters(self)
-        check_options("network_options", self.network_options, NETWORK_OPTIONS[self.network])
         self._processes = Processes()
         if self._processes.shared and not isinstance(self.random_state, (int, np.integer)):
             raise UsageError("random_state must be an integer, the same on all processes")
@@ -191,10 +202,10 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self,
         source: ArrayImages | FolderImages,
         labels: np.ndarray | None,
-        kept: Checkpoint,
+        checkpoint: Checkpoint,
         after_epoch: AfterEpoch | None,
     ) -> None:
-        state = kept.load(self._device)
+        state = checkpoint.load(self._device)
         if state is not None:
             self._seed = state["seed"]  # where random_state is None, it is another one by now
         self.network_ = self._build(source.size)
@@ -202,55 +213,52 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         how: Any = {name: getattr(self, name) for name in names}
         training = Classification(self.network_, source, self._processes, self._device, seed=self._seed, **how)
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
-        current = self._resume(training, state)
-        bar = tqdm(range(len(self.history_), self.epochs), desc="DeepCluster epochs", disable=not self._shows())
-        for epoch in bar:
-            entry, found, losses = current or self._begin(source, epoch, labels, training)
-            current = None
-            self._train(training, epoch, entry, found, losses, kept)
-            self.history_.append(entry)
+        self._previous: np.ndarray | None = None
+        interrupted = self._resume(training, state)
+        quiet = not self.verbose or self._processes.rank > 0
+        bar = tqdm(range(len(self.history_), self.epochs), desc="DeepCluster epochs", disable=quiet)
+        for number in bar:
+            epoch = interrupted or self._begin(source, number, labels, training)
+            interrupted = None
+            self._train(training, epoch, checkpoint)
+            self.history_.append(epoch.entry)
             if after_epoch:
-                after_epoch(entry, found, self._previous)
-            self._save(kept, training, found)
-            bar.set_postfix(loss=entry["loss"], nmi_previous=entry.get("nmi_previous", np.nan))
+                after_epoch(epoch.entry, epoch.clusters, self._previous)
+            self._previous = epoch.clusters
+            self._save(checkpoint, training, epoch.clusters)
+            bar.set_postfix(loss=epoch.entry["loss"], nmi_previous=epoch.entry.get("nmi_previous", np.nan))
         self.labels_, rows, _ = self._cluster(source, self.epochs)
         self.embedding_ = self._processes.gather(rows)
         self.final_, self.previous_ = self._agreement(self.labels_, labels), self._previous
 
-    def _shows(self) -> bool:
-        return self.verbose and self._processes.rank == 0
-
-    def _resume(self, training: Classification, state: dict[str, Any] | None) -> Any:
-        """The epoch that was interrupted, as :meth:`_begin` gives it; None between epochs."""
-        self._previous: np.ndarray | None = None
+    def _resume(self, training: Classification, state: dict[str, Any] | None) -> _Epoch | None:
+        """The epoch that was interrupted; None between epochs."""
         if state is None:
             return None
         training.load(state["training"])
-        found = state["clusters"].cpu().numpy()
+        clusters = state["clusters"].cpu().numpy()
         if state["entry"] is None:
-            self._previous = found
+            self._previous = clusters
             return None
         self._previous = None if state["previous"] is None else state["previous"].cpu().numpy()
-        return state["entry"], found, state["losses"]
+        return _Epoch(state["entry"], clusters, state["losses"])
 
     def _save(
         self,
-        kept: Checkpoint,
+        checkpoint: Checkpoint,
         training: Classification,
-        found: np.ndarray,
+        clusters: np.ndarray,
         entry: dict[str, float] | None = None,
         losses: list[float] | None = None,
     ) -> None:
-        """Between epochs ``found`` is the epoch before's; within one it is this one's, with its entry so far."""
-        if entry is None:
-            self._previous = found
-        if self._processes.rank == 0 and kept.path is not None:
+        """Between epochs ``clusters`` are the epoch before's; within one they are this one's, with its entry so far."""
+        if self._processes.rank == 0 and checkpoint.path is not None:
             previous = None if entry is None or self._previous is None else torch.from_numpy(self._previous)
-            kept.save(
+            checkpoint.save(
                 {
                     "seed": self._seed,
                     "training": training.state(),
-                    "clusters": torch.from_numpy(found),
+                    "clusters": torch.from_numpy(clusters),
                     "previous": previous,
                     "history": self.history_,
                     "entry": entry,
@@ -261,14 +269,13 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
 
     def _begin(
         self, source: ArrayImages | FolderImages, epoch: int, labels: np.ndarray | None, training: Classification
-    ) -> tuple[dict[str, float], np.ndarray, list[float]]:
+    ) -> _Epoch:
         """Cluster, and put a new head on the network; or go on with both where it is not yet time to."""
         if epoch % self.reassign and self._previous is not None:
-            return {"epoch": epoch}, self._previous, []
-        found, _, entry = self._cluster(source, epoch)
-        entry = {"epoch": epoch, **entry, **self._agreement(found, labels)}
-        training.new_head(max(self._k, int(found.max()) + 1), epoch)
-        return entry, found, []
+            return _Epoch({"epoch": epoch}, self._previous, [])
+        clusters, _, entry = self._cluster(source, epoch)
+        training.new_head(max(self._k, int(clusters.max()) + 1), epoch)
+        return _Epoch({"epoch": epoch, **entry, **self._agreement(clusters, labels)}, clusters, [])
 
     def _agreement(self, found: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
         """NMI with the clusters of the epoch before and with the labels (Section 4.1)."""
@@ -279,17 +286,11 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
                 scores[name] = metrics.nmi(other[both], found[both], average="geometric")
         return scores
 
-    def _train(
-        self,
-        training: Classification,
-        epoch: int,
-        entry: dict[str, float],
-        found: np.ndarray,
-        losses: list[float],
-        kept: Checkpoint,
-    ) -> None:
+    def _train(self, training: Classification, epoch: _Epoch, checkpoint: Checkpoint) -> None:
         """Predict the clusters for one pass over images drawn by the sampler."""
-        draws = draw_epoch(found, seeded(self._seed, epoch, _SAMPLER), self.sampler)
+        entry, clusters, losses = epoch
+        number = int(entry["epoch"])
+        draws = draw_epoch(clusters, seeded(self._seed, number, _SAMPLER), self.sampler)
         entry["largest_share"] = largest_share(draws.targets)
         clock = time.perf_counter()
         spent = {name: entry.get(name, 0.0) for name in ("seconds_training", "seconds_waiting")}
@@ -300,11 +301,11 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
 
         def keep(done: list[float]) -> None:
             time_it()
-            self._save(kept, training, found, entry, done)
+            self._save(checkpoint, training, clusters, entry, done)
 
         if not losses:
-            self._save(kept, training, found, entry, losses)
-        losses = training.epoch(epoch, draws, losses, keep, self.checkpoint_every)
+            self._save(checkpoint, training, clusters, entry, losses)
+        losses = training.epoch(number, draws, losses, keep, self.checkpoint_every)
         time_it()
         entry |= {"loss": float(np.mean(losses)), "first_loss": losses[0]}
         entry["images_per_second"] = len(draws.images) / entry["seconds_training"]
@@ -326,12 +327,12 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         clock.append(time.perf_counter())
         clusters, objective = self._assign(rows, moments.count, epoch)
         clock.append(time.perf_counter())
-        found = np.full(len(source), -1, dtype=np.int64)
-        found[self._processes.gather(read)] = clusters
+        labels = np.full(len(source), -1, dtype=np.int64)
+        labels[self._processes.gather(read)] = clusters
         seconds = dict(zip(("seconds_features", "seconds_pca", "seconds_clustering"), np.diff(clock).tolist()))
         n_found = len(np.unique(clusters))
         n_empty = self._k - n_found if self.clustering == "kmeans" else 0
-        return found, rows, {"n_clusters": n_found, "n_empty": n_empty, "objective": objective, **seconds}
+        return labels, rows, {"n_clusters": n_found, "n_empty": n_empty, "objective": objective, **seconds}
 
     def _assign(self, rows: np.ndarray, n_rows: int, epoch: int) -> tuple[np.ndarray, float]:
         """The clusters of the readable images of all processes, in order, without gaps; the last objective."""
@@ -354,9 +355,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         rows = np.full((len(source), self.whitening_.matrix.shape[1]), np.nan, dtype=np.float32)
         for first in range(0, len(source), features.BATCH):
             index = np.arange(first, min(first + features.BATCH, len(source)))
-            crops, kept = source.central(index)
-            if len(kept):
-                rows[index[kept]] = self.whitening_(self.network_.embed(crops.to(self._device))).cpu().numpy()
+            crops, readable = source.central(index)
+            if len(readable):
+                rows[index[readable]] = self.whitening_(self.network_.embed(crops.to(self._device))).cpu().numpy()
         return rows
 
     def predict(self, images: Any) -> np.ndarray:
@@ -385,10 +386,10 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         return dict(zip(self.files_, self.labels_.tolist()))
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        found = {name: getattr(self, f"{name}_") for name in ("labels", "embedding")}
+        arrays = {name: getattr(self, f"{name}_") for name in ("labels", "embedding")}
         whitening = {name: getattr(self.whitening_, name).cpu().numpy() for name in ("mean", "matrix")}
         facts = {"size": self.image_size_, "outputs": self.network_.head.out_features, "files": self.files_}
-        return facts, {**found, **whitening, **weights_of(self.network_)}
+        return facts, {**arrays, **whitening, **weights_of(self.network_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._device, self._seed = _device.resolve(self.device), 0

@@ -206,10 +206,10 @@ class FCN(System, TransformerMixin, BaseEstimator):
         from clustlib.cluster.kmeans import KMeans
 
         for name, compared in {"activations": activations, self.compare: rows}.items():
-            found = KMeans(n_clusters, random_state=self.random_state).fit(compared)
-            labels, inertia = found.labels_, float(found.inertia_)
+            kmeans = KMeans(n_clusters, random_state=self.random_state).fit(compared)
+            labels, inertia = kmeans.labels_, float(kmeans.inertia_)
             self.history_.append({"stage": "cluster", "of": name, "labels": labels, "inertia": inertia})
-        self.labels_, self.cluster_centers_ = found.labels_, found.cluster_centers_
+        self.labels_, self.cluster_centers_ = kmeans.labels_, kmeans.cluster_centers_
 
     def _rows(self, features: np.ndarray) -> np.ndarray:
         """What k-means compares, l2-normalised (N, at most n_components)."""

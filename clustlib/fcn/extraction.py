@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib import _paths
-from clustlib._validation import check_images, check_integer
+from clustlib._images import check_images
+from clustlib._validation import check_integer
 from clustlib.datasets.space import mapped_array
 from clustlib.errors import UsageError
 
@@ -52,9 +53,9 @@ def extract(
     """
     images = _checked(images, size)
     held = _Folder(None, "") if cache is None else _Folder(Path(cache), _identity(images, network, size))
-    found = held.read("activations")
-    if found is not None and not hidden:
-        return found
+    ready = held.read("activations")
+    if ready is not None and not hidden:
+        return ready
     inner = held.read("hidden")
     if inner is None and hidden:
         inner = _run(images, network, size, device, held)
@@ -132,8 +133,8 @@ def _run(
         for start in range(done, len(images), batch):
             part = torch.from_numpy(np.array(images[start : start + batch])).to(on)
             inner = network.trunk(to_input(part, network, size)).half()
-            found = network.head(inner.float()) if through_head else inner
-            out[start : start + batch] = found.cpu().numpy()
+            outputs = network.head(inner.float()) if through_head else inner
+            out[start : start + batch] = outputs.cpu().numpy()
             bar.update(len(part))
             if (start // batch + 1) % (_SAVE_EVERY // batch) == 0:
                 held.note(name, start + len(part), out)

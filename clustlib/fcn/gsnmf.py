@@ -168,8 +168,8 @@ class GSNMF(TransformerMixin, BaseEstimator):
         if self.embedding_.max() < _VANISHED * X.max() and self.basis_norm is not None:
             from sklearn.exceptions import ConvergenceWarning
 
-            found = f"the coefficients vanish: l1={self.l1:g} is too large for features of at most {X.max():.3g}"
-            warnings.warn(found, ConvergenceWarning, stacklevel=2)
+            problem = f"the coefficients vanish: l1={self.l1:g} is too large for features of at most {X.max():.3g}"
+            warnings.warn(problem, ConvergenceWarning, stacklevel=2)
         return self.embedding_
 
     def transform(self, X: Any) -> np.ndarray:

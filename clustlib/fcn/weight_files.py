@@ -73,11 +73,11 @@ def checked(name: str) -> Path:
     path = weights_file(name)
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise DataMissing(f"no weights of {FILES[name].title}: {path} is not there") from None
-    if not found.startswith(FILES[name].sha256):
-        raise DataCorrupt(f"{path} does not hold the weights of {name} (its SHA-256 begins with {found[:8]})")
+    if not digest.startswith(FILES[name].sha256):
+        raise DataCorrupt(f"{path} does not hold the weights of {name} (its SHA-256 begins with {digest[:8]})")
     return path
 
 

@@ -49,13 +49,13 @@ def pretrained(name: str = "efficientnet-lite0", weights: str = "imagenet", seed
 def _network(name: str) -> nn.Module:
     from clustlib.fcn.network import VGG16, EfficientNetLite0, EfficientNetLite2, SqueezeNet
 
-    made: dict[str, type[nn.Module]] = {
+    classes: dict[str, type[nn.Module]] = {
         "efficientnet-lite0": EfficientNetLite0,
         "efficientnet-lite2": EfficientNetLite2,
         "squeezenet": SqueezeNet,
         "vgg16": VGG16,
     }
-    return made[name]()
+    return classes[name]()
 
 
 def _stored(name: str, path: Path, network: nn.Module) -> dict[str, torch.Tensor]:

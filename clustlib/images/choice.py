@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from clustlib.images.number_of_clusters import estimate
+from clustlib.cluster.number_of_clusters import estimate
 from clustlib.kernels import KnnGraph, MergeTree
 
 
@@ -30,6 +30,6 @@ def choose(tree: MergeTree, graph: KnnGraph, n_clusters: int | None = None) -> C
     """The number of clusters where ``n_clusters`` is None, and in any case the curve."""
     if graph.indices.shape[1] == 0 or tree.n_leaves == 1:
         return Choice(n_clusters or 1, n_clusters is not None)
-    found = estimate(tree, graph.indices)
-    bits = found.description_length / len(graph.indices) / np.log(2)
-    return Choice(n_clusters or found.n_clusters, n_clusters is not None, bits, found.alternatives)
+    estimated = estimate(tree, graph.indices)
+    bits = estimated.description_length / len(graph.indices) / np.log(2)
+    return Choice(n_clusters or estimated.n_clusters, n_clusters is not None, bits, estimated.alternatives)

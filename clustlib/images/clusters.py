@@ -13,9 +13,10 @@ import numpy as np
 from clustlib._validation import check_choice, check_integer
 from clustlib.datasets.listing import list_images
 from clustlib.errors import DataMissing, UsageError
-from clustlib.images import outcome as results
+from clustlib.images import result_folder
+from clustlib.images.activations import maker_of
 from clustlib.images.choice import Choice, choose
-from clustlib.images.features import Look, look, maker_of
+from clustlib.images.features import Look, look
 from clustlib.images.folder import folder_labels, shaped
 from clustlib.images.grouping import (
     LINKAGES,
@@ -28,7 +29,7 @@ from clustlib.images.grouping import (
     tree_from,
     vote,
 )
-from clustlib.images.outcome import Outcome
+from clustlib.images.outcome import Outcome, kept_thumbnails
 from clustlib.images.store import Store
 from clustlib.images.systems import SYSTEMS, Fitted, kmeans
 
@@ -84,26 +85,26 @@ def cluster_folder(
     features = _check(clusters, method, features, size, labels, seed, folders)
     check_choice("neighbor_method", neighbor_method, ("auto", "exact", "approximate"))
     if out is not None:
-        results.check_target(Path(out), folder)
+        result_folder.check_target(Path(out), folder)
     side = size or (64 if method in _LEARNS else 32)
     with Store(cache) as store:
         seen = _seen(folder, features, side, device, store, verbose)
         spent = {"features": time.perf_counter() - clock}
         if clusters is not None and clusters > len(seen.files):
             raise UsageError(f"{clusters} clusters are more than the {len(seen.files)} images")
-        found = _clustered(
+        outcome = _clustered(
             seen, method, features, side, clusters, neighbor_method, seed, device, folder, store, verbose
         )
     settings = {"method": method, "features": features, "size": side if features == "pixels" else None}
     settings |= {"clusters": clusters, "seed": seed, "labels": labels}
     truth = folder_labels(seen.files) if labels == "folders" else None
-    found = replace(found, name=folder.resolve().name, settings=settings, truth=truth)
-    found = replace(found, **_told(found, seen, seed))
+    outcome = replace(outcome, name=folder.resolve().name, settings=settings, truth=truth)
+    outcome = replace(outcome, **_told(outcome, seen, seed))
     spent |= {"clustering": time.perf_counter() - clock - spent["features"]}
-    found = replace(found, seconds={**spent, "all": time.perf_counter() - clock})
+    outcome = replace(outcome, seconds={**spent, "all": time.perf_counter() - clock})
     if out is not None:
-        results.write(found, Path(out), folder, folders)
-    return found
+        result_folder.write(outcome, Path(out), folder, folders)
+    return outcome
 
 
 def assign(result: str | Path, folder: str | Path, *, cache: str | Path | None = None, verbose: bool = True) -> Any:
@@ -117,7 +118,7 @@ def assign(result: str | Path, folder: str | Path, *, cache: str | Path | None =
     ------
     DataMissing : no result, no folder, no image in it. DataCorrupt : a damaged result.
     """
-    known = results.read(Path(result))
+    known = result_folder.read(Path(result))
     features, side = known.settings["features"], known.settings["size"] or 32
     with Store(cache) as store:
         seen = _seen(Path(folder), features, side, "auto", store, verbose)
@@ -191,11 +192,11 @@ def _clustered(
         return _by_system(seen, method, side, clusters, neighbor_method, seed, device, folder, store, verbose)
     rows = rows_of(seen.vectors)
     linkage = "gdl" if method == "auto" else method
-    found = grouped(rows, linkage, least=clusters or 1, method=neighbor_method, seed=seed)
-    choice = choose(found.tree, found.graph, clusters)
-    labels = by_size(found.tree.labels(choice.n_clusters))
-    notes = recall_note(rows, found.graph, neighbor_method, seed)
-    return replace(_outcome(seen, labels, choice, found.tree, True, rows, found.graph), notes=notes)
+    grouping = grouped(rows, linkage, least=clusters or 1, method=neighbor_method, seed=seed)
+    choice = choose(grouping.tree, grouping.graph, clusters)
+    labels = by_size(grouping.tree.labels(choice.n_clusters))
+    notes = recall_note(rows, grouping.graph, neighbor_method, seed)
+    return replace(_outcome(seen, labels, choice, grouping.tree, True, rows, grouping.graph), notes=notes)
 
 
 def _by_system(
@@ -220,16 +221,16 @@ def _by_system(
         choice = choose(tree.tree, tree.graph)
     data = seen.vectors if system.reads == "vectors" else shaped(seen.vectors, side)
     path = _checkpoint(method, data, choice.n_clusters, seed)
-    made = system.fit(data, choice.n_clusters, seed, path, device)
+    fit = system.fit(data, choice.n_clusters, seed, path, device)
     if path is not None:
         for left in path.parent.glob(f"{path.name}*"):
             left.unlink(missing_ok=True)
-    labels = by_size(made.labels)
-    embedding = np.ascontiguousarray(made.embedding, np.float32)
+    labels = by_size(fit.labels)
+    embedding = np.ascontiguousarray(fit.embedding, np.float32)
     graph = graph_of(embedding, neighbor_method, seed)
     tree_above = tree_from(graph, labels, embedding)
-    found = _outcome(seen, labels, choice, tree_above, False, embedding, graph, made)
-    return replace(found, notes=made.notes + recall_note(embedding, graph, neighbor_method, seed))
+    outcome = _outcome(seen, labels, choice, tree_above, False, embedding, graph, fit)
+    return replace(outcome, notes=fit.notes + recall_note(embedding, graph, neighbor_method, seed))
 
 
 def _outcome(
@@ -253,7 +254,7 @@ def _outcome(
         exact=exact,
         rows=rows,
         graph=graph,
-        thumbnails=results.kept_thumbnails(seen.thumbnails, labels, stands.rank),
+        thumbnails=kept_thumbnails(seen.thumbnails, labels, stands.rank),
         skipped=seen.skipped,
         settings={},
         model=made.settings if made else {},

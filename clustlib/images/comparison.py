@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets, metrics, records
 from clustlib._validation import check_choice, check_integer, check_seed
 from clustlib.errors import PackageMissing, UsageError
 from clustlib.images.clusters import METHODS, cluster_folder
@@ -121,4 +121,4 @@ def _check(
         raise UsageError(f"{method} must be told the number of clusters")
 
 
-cluster_as_folder.check = _check  # type: ignore[attr-defined]
+records.declare(cluster_as_folder, check=_check)

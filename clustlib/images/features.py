@@ -1,32 +1,27 @@
-"""From image files to vectors: the activations of a network, or pixels; streamed, and kept by content."""
+"""From image files to vectors, pixels or what a network makes of them: streamed, and kept by content."""
 
 import hashlib
 import io
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clustlib.datasets.listing import Listing
 from clustlib.datasets.pictures import Unreadable, content_of, picture, quietly
-from clustlib.errors import UsageError
 from clustlib.images.store import Row, Store
 
 if TYPE_CHECKING:
     from PIL import Image
 
-KINDS = ("cnn", "pixels")
 THUMBNAIL = 112  # pixels of the longer side
 _BATCH = 8  # images that go through the network at once; always so many, so that what comes out is always the same
-_loading = threading.Lock()
 _COMMIT = 2.0  # seconds between two transactions
 
 
@@ -65,47 +60,6 @@ def pixels_maker(size: int) -> Maker:
     return Maker(f"pixels {size} {_code()}", size, np.uint8, lambda images: images.reshape(len(images), -1))
 
 
-def network_maker(device: str = "auto") -> Maker:
-    """Vectors that are the activations of EfficientNet-Lite0's last hidden layer, rounded to half precision.
-
-    The network is loaded when the first image comes: where all vectors are kept, nothing waits for torch.
-    """
-    from clustlib.fcn.weight_files import weights_file
-
-    weights = hashlib.sha256(weights_file("efficientnet-lite0").read_bytes()).hexdigest()
-
-    def make(images: np.ndarray) -> np.ndarray:
-        import torch
-
-        from clustlib.fcn.extraction import to_input
-
-        network, on = _network(device)
-        torch.set_num_threads(1)
-        padded = np.concatenate([images, np.repeat(images[-1:], _BATCH - len(images), axis=0)])
-        with torch.inference_mode():
-            batch = torch.from_numpy(padded).permute(0, 3, 1, 2).to(on)
-            return network(to_input(batch, network, 224)).half().cpu().numpy()[: len(images)]
-
-    return Maker(f"efficientnet-lite0 224 {weights[:16]} {_code()}", 224, np.float16, make)
-
-
-def _network(device: str) -> Any:
-    """The network and the device that it is on; loaded once, whichever thread asks first."""
-    with _loading:
-        return _loaded_network(device)
-
-
-@lru_cache(maxsize=1)
-def _loaded_network(device: str) -> Any:
-    import torch
-
-    from clustlib import _device
-    from clustlib.fcn.weights import pretrained
-
-    on = _device.resolve(device)
-    return pretrained().to(on).to(memory_format=torch.channels_last), on  # type: ignore[call-overload]
-
-
 def _code() -> str:
     """What else shapes a vector: how images are read and cut, and the library that decodes them."""
     import PIL
@@ -117,13 +71,6 @@ def _code() -> str:
         with open(module, "rb") as file:
             total.update(file.read())
     return total.hexdigest()[:16]
-
-
-def maker_of(kind: str, size: int, device: str = "auto") -> Maker:
-    """The maker of ``"cnn"`` or ``"pixels"``; ``size`` is that of the pixels."""
-    if kind not in KINDS:
-        raise UsageError(f"features must be one of {', '.join(KINDS)}, got {kind!r}")
-    return network_maker(device) if kind == "cnn" else pixels_maker(size)
 
 
 def look(listing: Listing, maker: Callable[[], Maker] | Maker, store: Store, *, verbose: bool = True) -> Look:

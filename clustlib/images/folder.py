@@ -46,12 +46,12 @@ def load_folder(
         seen = look(listing, pixels_maker(size), store, verbose=verbose)
     if not seen.files:
         raise DataMissing(f"there are no images in {folder} that can be read")
-    found, names = None, None
+    classes, names = None, None
     if labels:
-        unique, found = np.unique(folder_labels(seen.files), return_inverse=True)
+        unique, classes = np.unique(folder_labels(seen.files), return_inverse=True)
         names = tuple(unique.tolist())
     name = Path(folder).resolve().name
-    return ImageSet(shaped(seen.vectors, size), found, name, names, files=tuple(seen.files))
+    return ImageSet(shaped(seen.vectors, size), classes, name, names, files=tuple(seen.files))
 
 
 def images_of(folder: str | Path, shape: tuple[int, ...] | None = None, side: int = 64) -> np.ndarray:

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clustlib._validation import unit_rows
+from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.compiled import njit
-from clustlib.images.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.kernels import (
     KnnGraph,
     MergeTree,
@@ -78,15 +78,15 @@ def _nearest_of(rows: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.nd
 @njit(fastmath={"reassoc", "contract"})
 def _squared_distances(rows, heads):
     """From each row to the rows that ``heads`` (n, m) names, (n, m) float64."""
-    found = np.empty(heads.shape)
+    squared = np.empty(heads.shape)
     for i in range(len(heads)):
         for t in range(heads.shape[1]):
             total = np.float32(0)
             for c in range(rows.shape[1]):
                 gap = rows[i, c] - rows[heads[i, t], c]
                 total += gap * gap
-            found[i, t] = total
-    return found
+            squared[i, t] = total
+    return squared
 
 
 def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1, method: str = "auto", seed: int = 0) -> Grouped:
@@ -110,8 +110,8 @@ def recall_note(rows: np.ndarray, graph: KnnGraph, method: str, seed: int) -> tu
     """What a person is told of an approximate search: which share of the neighbours it found."""
     if graph.indices.shape[1] == 0 or is_exact(method, len(rows)):
         return ()
-    found = neighbour_recall(rows, graph.indices, random_state=seed)
-    return (f"Neighbours were searched approximately: {found:.3f} of the true ones were found on 1,000 images.",)
+    recall = neighbour_recall(rows, graph.indices, random_state=seed)
+    return (f"Neighbours were searched approximately: {recall:.3f} of the true ones were found on 1,000 images.",)
 
 
 def tree_from(graph: KnnGraph, labels: np.ndarray, rows: np.ndarray, linkage: str = "gdl") -> MergeTree:
@@ -127,9 +127,9 @@ def _no_merges(n: int) -> tuple[np.ndarray, ...]:
 
 def by_size(labels: np.ndarray) -> np.ndarray:
     """The same clusters, numbered from 0 by falling size; of equal ones the first to appear comes first."""
-    found, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
-    place = np.empty(len(found), np.int64)
-    place[np.lexsort((first, -sizes))] = np.arange(len(found))
+    first_seen, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    place = np.empty(len(first_seen), np.int64)
+    place[np.lexsort((first, -sizes))] = np.arange(len(first_seen))
     return place[inverse]
 
 
@@ -170,8 +170,8 @@ def _most(heads: np.ndarray, weights: np.ndarray) -> np.ndarray:
     for column in range(heads.shape[1]):
         totals[:, column] = np.where(heads == heads[:, [column]], weights, 0).sum(axis=1)
     best = totals.argmax(axis=1)
-    found = np.take_along_axis(heads, best[:, None], axis=1)[:, 0]
-    return np.where(totals.max(axis=1, initial=0) > 0, found, -1)
+    winners = np.take_along_axis(heads, best[:, None], axis=1)[:, 0]
+    return np.where(totals.max(axis=1, initial=0) > 0, winners, -1)
 
 
 def _cosines(rows: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -179,11 +179,11 @@ def _cosines(rows: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     for cluster in range(k):
         means[cluster] = rows[labels == cluster].sum(axis=0, dtype=np.float64)
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    found = np.empty(len(rows), np.float32)
+    cosines = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), 4096):
         part = slice(start, start + 4096)
-        found[part] = np.einsum("ij,ij->i", rows[part], means[labels[part]])
-    return found
+        cosines[part] = np.einsum("ij,ij->i", rows[part], means[labels[part]])
+    return cosines
 
 
 def vote(known: np.ndarray, labels: np.ndarray, rows: np.ndarray, n_neighbors: int = 10) -> tuple[np.ndarray, Any]:

@@ -52,6 +52,6 @@ def _tsne(rows: np.ndarray, seed: int) -> np.ndarray:
         return np.full((len(rows), 2), 0.5, np.float32)
     model = TSNE(2, perplexity=perplexity, max_iter=400, init="pca", random_state=seed, metric="cosine")
     with threadpool_limits(1):  # threads that wait for each other's short steps take longer than one
-        found = model.fit_transform(rows[:, rows.any(axis=0)])
-    low, high = np.percentile(found, [1, 99], axis=0)
-    return ((found - low) / np.maximum(high - low, 1e-9)).astype(np.float32)
+        points = model.fit_transform(rows[:, rows.any(axis=0)])
+    low, high = np.percentile(points, [1, 99], axis=0)
+    return ((points - low) / np.maximum(high - low, 1e-9)).astype(np.float32)

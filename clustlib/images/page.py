@@ -95,7 +95,7 @@ def _points(n: int, chosen: list[int]) -> np.ndarray:
 
 
 def _image(outcome: Outcome, i: int, groups: np.ndarray, place_of: dict[int, int]) -> dict[str, Any]:
-    found = {
+    entry = {
         "f": outcome.files[i],
         "t": base64.b64encode(outcome.thumbnails[i]).decode("ascii"),
         "g": int(groups[i]),
@@ -104,7 +104,7 @@ def _image(outcome: Outcome, i: int, groups: np.ndarray, place_of: dict[int, int
         "n": int(outcome.standing.next[i]) + 1,
         "p": place_of[i],
     }
-    return found | ({"l": outcome.truth[i]} if outcome.truth else {})
+    return entry | ({"l": outcome.truth[i]} if outcome.truth else {})
 
 
 def lead(outcome: Outcome) -> str:

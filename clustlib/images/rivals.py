@@ -12,8 +12,8 @@ from functools import partial
 
 import numpy as np
 
+from clustlib.cluster.number_of_clusters import estimate, n_neighbors_for
 from clustlib.errors import PackageMissing
-from clustlib.images.number_of_clusters import estimate, n_neighbors_for
 from clustlib.kernels.description_length import description_lengths
 from clustlib.kernels.linkage import MergeTree
 
@@ -39,7 +39,7 @@ class Case:
 
 
 def by_description_length(case: Case) -> np.ndarray:
-    """Ours: the cut that :func:`clustlib.images.estimate` chooses."""
+    """Ours: the cut that :func:`clustlib.cluster.number_of_clusters.estimate` chooses."""
     return case.tree.labels(estimate(case.tree, case.neighbours).n_clusters)
 
 
@@ -87,8 +87,8 @@ def by_eigengap(case: Case) -> np.ndarray:
     count = min(MOST + 1, n - 1)
     start = np.random.default_rng(case.seed).normal(size=n)
     largest = np.sort(eigsh(smoothing, count, which="LA", v0=start, return_eigenvectors=False))[::-1]
-    found = int(np.argmax(largest[1:-1] - largest[2:])) + 2
-    return case.tree.labels(min(found, case.tree.n_leaves))
+    n_clusters = int(np.argmax(largest[1:-1] - largest[2:])) + 2
+    return case.tree.labels(min(n_clusters, case.tree.n_leaves))
 
 
 def by_hdbscan(case: Case) -> np.ndarray:
@@ -108,8 +108,8 @@ def by_leiden(case: Case) -> np.ndarray:
     n, k = case.neighbours.shape
     edges = np.sort(np.stack([np.repeat(np.arange(n), k), case.neighbours.ravel()], axis=1), axis=1)
     graph = igraph.Graph(n, np.unique(edges, axis=0).tolist())
-    found = leidenalg.find_partition(graph, leidenalg.ModularityVertexPartition, seed=case.seed)
-    return np.array(found.membership)
+    partition = leidenalg.find_partition(graph, leidenalg.ModularityVertexPartition, seed=case.seed)
+    return np.array(partition.membership)
 
 
 def by_clustpy(case: Case, name: str) -> np.ndarray:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets, metrics, records
 from clustlib._validation import check_integer
+from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, MOST, estimate, n_neighbors_for
 from clustlib.errors import UsageError
-from clustlib.images.number_of_clusters import FEWEST_IN_TREE, MOST, estimate, n_neighbors_for
 from clustlib.images.rivals import RULES, Case
 from clustlib.published.tables import choose
 
@@ -117,8 +117,8 @@ def prepared(rows: np.ndarray, seed: int = 0) -> Case:
     """Neighbours and the GDL merge tree of ``rows`` (N, D), which is made of half the root of N of them, 10 to 20."""
     from clustlib.kernels import affinity_graph, graph_linkage, initial_clusters, knn
 
-    found = knn(rows, min(MOST, len(rows) - 1))
-    graph = affinity_graph(found, n_neighbors_for(len(rows), FEWEST_IN_TREE))
+    indices = knn(rows, min(MOST, len(rows) - 1))
+    graph = affinity_graph(indices, n_neighbors_for(len(rows), FEWEST_IN_TREE))
     tree = graph_linkage(graph, initial_clusters(graph), isolated="nearest", features=rows)
     return Case(rows, graph.indices, tree, seed)
 
@@ -171,6 +171,4 @@ def _check(
         raise UsageError(f"draws must be at least 1, got {numbers['draws']}")
 
 
-count_clusters.check = _check  # type: ignore[attr-defined]
-count_on_subsets.check = _check  # type: ignore[attr-defined]
-count_one_class.check = _check  # type: ignore[attr-defined]
+records.declare(count_clusters, count_on_subsets, count_one_class, check=_check)

@@ -64,11 +64,11 @@ class Store:
     def contents(self, states: Iterable[tuple[bytes, str]]) -> dict[bytes, bytes]:
         """The content's hash of every path whose state is still the one it was kept with."""
         wanted = dict(states)
-        found = {}
+        by_state = {}
         for path, state, content in self._rows("SELECT path, state, content FROM files WHERE path IN", list(wanted)):
             if wanted[path] == state:
-                found[path] = content
-        return found
+                by_state[path] = content
+        return by_state
 
     def known(self, rule: str, contents: Iterable[bytes]) -> set[bytes]:
         """Those of the contents that have a row under the rule."""

@@ -74,9 +74,9 @@ def gsnmf(vectors: np.ndarray, k: int, seed: int, checkpoint: Path | None = None
     how: dict[str, Any] = {"init": "random", "max_iter": 100, "transform_iter": 100, "random_state": seed}
     model = GSNMF(length, **how, device=device, checkpoint=checkpoint).fit(rows)
     embedding = unit_rows(model.embedding_)
-    found = KMeans(k, random_state=seed).fit(embedding)
+    kmeans = KMeans(k, random_state=seed).fit(embedding)
     settings = {name: getattr(model, name) for name in ("l1", "l2", "transform_iter")}
-    return Fitted(found.labels_, embedding, settings, {"components": model.components_}, None, notes)
+    return Fitted(kmeans.labels_, embedding, settings, {"components": model.components_}, None, notes)
 
 
 def _coefficients(settings: dict[str, Any], arrays: dict[str, np.ndarray], weights: dict[str, Any] | None) -> Embed:
@@ -128,13 +128,13 @@ def dbc(images: np.ndarray, k: int, seed: int, checkpoint: Path | None = None, d
         notes.append(f"DBC whitens {whiten} directions of its code in place of {defaults.whiten}: {len(images)} images")
     features = FCAEFeatures(whiten=whiten, epochs=min(defaults.epochs, 60), random_state=seed)
     model = DBC(k, features=features, random_state=seed, checkpoint=checkpoint, device=device).fit(images)
-    kept: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "shape": list(images.shape[1:]),
         "scaling": model.features_.scaling,
         "code": model.features_.code,
     }
-    kept |= {"radius": model.radius}
-    return Fitted(model.labels_, model.embedding_, kept, {}, model.model_.state_dict(), tuple(notes))
+    facts |= {"radius": model.radius}
+    return Fitted(model.labels_, model.embedding_, facts, {}, model.model_.state_dict(), tuple(notes))
 
 
 def _dbc_codes(settings: dict[str, Any], arrays: dict[str, np.ndarray], weights: dict[str, Any] | None) -> Embed:

@@ -103,8 +103,8 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
         drawn = torch.Generator().manual_seed(seed_of(self.random_state))
         network = Autoencoder(X.shape[1], self.n_components, self.hidden, drawn).to(where)
         optimiser = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
-        kept = Checkpoint(self.checkpoint, identity(self, ("epochs",), rows=content_hash(X)))
-        state = kept.load()
+        checkpoint = Checkpoint(self.checkpoint, identity(self, ("epochs",), rows=content_hash(X)))
+        state = checkpoint.load()
         self.history_: list[dict[str, float]] = []
         if state is not None:
             network.load_state_dict(state["network"])
@@ -117,7 +117,7 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
             loss = _epoch(network, optimiser, rows, self.batch_size, drawn)
             self.history_.append({"epoch": epoch + 1, "loss": loss})
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
-            kept.save({**state, "drawn": drawn.get_state(), "history": self.history_})
+            checkpoint.save({**state, "drawn": drawn.get_state(), "history": self.history_})
         self.network_ = network
         return self
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
+from clustlib import _device
+from clustlib._images import check_images
 from clustlib._validation import (
-    check_images,
     check_n_clusters,
-    check_options,
     check_parameters,
     check_truth,
     seed_of,
@@ -22,10 +23,14 @@ from clustlib._validation import (
     warn_of_fewer,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
+from clustlib.cluster.number_of_clusters import estimate
 from clustlib.errors import UsageError
-from clustlib.jule.fit_state import noted, packed, unpacked
-from clustlib.jule.parameters import CONSTRAINTS, NETWORK
+from clustlib.jule.fit_state import noted, packed, tree_arrays, unpacked
+from clustlib.jule.network import JuleNet, PatchNet
+from clustlib.jule.parameters import CONSTRAINTS, NETWORK, PATCH_NETWORK
+from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
 from clustlib.jule.unrolling import Merging, clusters_after, cut, warn_of_few_steps
+from clustlib.kernels import MergeTree
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
 
@@ -41,7 +46,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
     ----------
     n_clusters : int, optional
         Where merging ends. None: periods go on while they leave two clusters, and the number is taken that
-        :func:`clustlib.images.number_of_clusters.estimate` finds in the final merge tree; ``labels_at`` gives any
+        :func:`clustlib.cluster.number_of_clusters.estimate` finds in the final merge tree; ``labels_at`` gives any
         other.
     unrolling_rate : float
         eta, in (0, 1): 0.9 for digits and objects, 0.2 for faces.
@@ -128,7 +133,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = CONSTRAINTS
-    _network_constraints: ClassVar[dict[str, Any]] = NETWORK
 
     def __init__(
         self,
@@ -205,6 +209,10 @@ class JULE(System, ClusterMixin, BaseEstimator):
         self.device = device
         self.checkpoint = checkpoint
 
+    def _options(self) -> dict[str, dict[str, Any]]:
+        """What its dict may hold."""
+        return {"network": NETWORK}
+
     def fit(self, images: Any, y: Any = None) -> Self:
         """Cluster ``images`` (N, C, H, W): uint8 or floats in [0, 1], an ``ImageSet``, or a folder of image files.
 
@@ -212,19 +220,18 @@ class JULE(System, ClusterMixin, BaseEstimator):
         images or initial clusters than ``n_clusters``, a parameter that cannot be right.
         """
         check_parameters(self)
-        check_options("network", self.network, self._network_constraints)
         images = check_images(images, self.n_clusters, minimum=3, scaled=self.scaled)
         truth = check_truth(y, len(images))
-        kept = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
+        checkpoint = Checkpoint(self.checkpoint, identity(self, images=content_hash(images)))
         seed = seed_of(self.random_state)
         training, merging = self._training(images, seed=seed), self._merging(seed)
-        state = kept.load()
+        state = checkpoint.load()
         if state is None:
             state = self._begin(images, merging, truth)
         else:
             training.restore(state.pop("training"))
             state = unpacked(state)
-        self._run(state, training, merging, kept, truth)
+        self._run(state, training, merging, checkpoint, truth)
         self._read_out(state, training, merging, truth)
         warn_of_fewer(self.labels_, self.n_clusters)
         return self
@@ -253,13 +260,13 @@ class JULE(System, ClusterMixin, BaseEstimator):
         graph = merging.graph(pixels)
         labels = merging.start_from(graph, pixels)
         seconds = time.perf_counter() - started
-        found = int(labels.max()) + 1
-        if self.n_clusters is not None and found < self.n_clusters:
-            raise UsageError(f"n_clusters={self.n_clusters} is more than the {found} initial clusters")
+        n_found = int(labels.max()) + 1
+        if self.n_clusters is not None and n_found < self.n_clusters:
+            raise UsageError(f"n_clusters={self.n_clusters} is more than the {n_found} initial clusters")
         steps = self.epochs * -(-len(images) // self.batch_size)
-        warn_of_few_steps(found, self.n_clusters or 2, self.unrolling_rate, steps)
+        warn_of_few_steps(n_found, self.n_clusters or 2, self.unrolling_rate, steps)
         state: dict[str, Any] = {
-            "period": 0, "epoch": 0, "n_clusters": found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
+            "period": 0, "epoch": 0, "n_clusters": n_found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
             "seconds": 0.0, "done": False,
         }  # fmt: skip
         noted(state, labels, pixels, truth, period=0, graph_seconds=seconds)
@@ -267,12 +274,14 @@ class JULE(System, ClusterMixin, BaseEstimator):
             self._merge(state, pixels, merging, truth, graph=graph)
         return state
 
-    def _run(self, state: dict, training: Any, merging: Merging, kept: Checkpoint, truth: np.ndarray | None) -> None:
+    def _run(
+        self, state: dict, training: Any, merging: Merging, checkpoint: Checkpoint, truth: np.ndarray | None
+    ) -> None:
         """Periods until no more merges are due."""
         with tqdm(desc="JULE", unit="epoch", delay=3, leave=False) as bar:
             while not state["done"]:
                 if self._next(state["n_clusters"]) != state["n_clusters"] or self.train_last:
-                    self._train(state, training, merging, kept, bar)
+                    self._train(state, training, merging, checkpoint, bar)
                 if self._next(state["n_clusters"]) == state["n_clusters"]:
                     state["done"] = True
                     break
@@ -281,7 +290,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
                 state["feature_seconds"] = time.perf_counter() - started
                 self._merge(state, features, merging, truth)
                 state["epoch"] = 0
-        kept.save(packed(state, training))
+        checkpoint.save(packed(state, training))
 
     def _next(self, n_clusters: int) -> int:
         """Clusters after one more period; the same number where the run is at its end."""
@@ -290,7 +299,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
             return after if after > 1 else n_clusters
         return clusters_after(n_clusters, self.unrolling_rate, self.n_clusters)
 
-    def _train(self, state: dict, training: Any, merging: Merging, kept: Checkpoint, bar: Any) -> None:
+    def _train(self, state: dict, training: Any, merging: Merging, checkpoint: Checkpoint, bar: Any) -> None:
         """The rest of the period's epochs on the present labels."""
         if self.reset_rate and state["epoch"] == 0:
             training.iteration = 0
@@ -301,7 +310,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
             state["epoch"] += 1
             bar.set_postfix(clusters=state["n_clusters"], loss=f"{state['loss']:.3f}")
             bar.update()
-            kept.save(packed(state, training))
+            checkpoint.save(packed(state, training))
 
     def _merge(
         self, state: dict, features: np.ndarray, merging: Merging, truth: np.ndarray | None, graph: Any = None
@@ -315,14 +324,12 @@ class JULE(System, ClusterMixin, BaseEstimator):
         cuts = target == self.n_clusters or self.small == "throughout"
         labels = self._cut(tree, target, features) if cuts else tree.labels(target)
         ended = time.perf_counter()
-        state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=_plain(tree))
+        state.update(labels=labels, n_clusters=target, period=state["period"] + 1, tree=tree_arrays(tree))
         facts = {"graph_seconds": middle - started, "merge_seconds": ended - middle, **merging.recall(graph, features)}
         noted(state, labels, features, truth, period=state["period"], **facts)
 
     def _read_out(self, state: dict, training: Any, merging: Merging, truth: np.ndarray | None) -> None:
         """OURS-SF as it stands, and OURS-RC from new initial clusters on the final features."""
-        from clustlib.kernels import MergeTree
-
         started = time.perf_counter()
         features = training.features()
         state["feature_seconds"] = time.perf_counter() - started
@@ -351,8 +358,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
         """The number of clusters asked for, else the one in which the neighbours are described in the least."""
         if self.n_clusters is not None:
             return self.n_clusters
-        from clustlib.images.number_of_clusters import estimate
-
         return estimate(self.merge_tree_, graph.indices).n_clusters
 
     def _cut(self, tree: Any, n_clusters: int, features: np.ndarray) -> np.ndarray:
@@ -361,11 +366,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
         return cut(tree, n_clusters, features, 0 if self.small == "keep" else min(self.n_neighbors, tenth))
 
     def _training(self, images: np.ndarray, network: Any = None, seed: int = 0) -> Any:
-        import torch
-
-        from clustlib import _device
-        from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
-
         loss = TripletLoss(self.gamma, self.margin, self.n_negatives, self.negatives, self.gradient)
         descent = Descent(
             self.learning_rate, self.momentum, self.dampening, self.weight_decay, self.batch_size, self.precision
@@ -375,8 +375,6 @@ class JULE(System, ClusterMixin, BaseEstimator):
         return TripletTraining(images, network, loss, descent, seed, _device.resolve(self.device))
 
     def _new_network(self, shape: Any, generator: Any = None) -> Any:
-        from clustlib.jule.network import JuleNet
-
         return JuleNet(*shape, init=self.init, generator=generator, **(self.network or {}))
 
     def _merging(self, seed: int = 0) -> Merging:
@@ -387,17 +385,12 @@ class JULE(System, ClusterMixin, BaseEstimator):
         )  # fmt: skip
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        found = {name: getattr(self, f"{name}_") for name in ("labels_rc", "labels_sf", "embedding")}
-        tree = {f"tree:{name}": array for name, array in _plain(self.merge_tree_).items()}
+        fitted = {name: getattr(self, f"{name}_") for name in ("labels_rc", "labels_sf", "embedding")}
+        tree = {f"tree:{name}": array for name, array in tree_arrays(self.merge_tree_).items()}
         facts = {"shape": list(self.image_shape_), "n_clusters": int(self.n_clusters_)}
-        return facts, {**found, **tree, **weights_of(self.network_)}
+        return facts, {**fitted, **tree, **weights_of(self.network_)}
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        import torch
-
-        from clustlib import _device
-        from clustlib.kernels import MergeTree
-
         self.image_shape_, self.n_clusters_ = tuple(facts["shape"]), facts["n_clusters"]
         for name in ("labels_rc", "labels_sf", "embedding"):
             setattr(self, f"{name}_", arrays[name])
@@ -408,5 +401,15 @@ class JULE(System, ClusterMixin, BaseEstimator):
         self.network_.to(_device.resolve(self.device)).eval()
 
 
-def _plain(tree: Any) -> dict[str, np.ndarray]:
-    return {name: getattr(tree, name) for name in ("initial", "children", "heights", "sizes")}
+class PatchJULE(JULE):
+    """:class:`clustlib.JULE` with :class:`clustlib.jule.network.PatchNet` in place of its network.
+
+    ``network`` holds arguments of ``PatchNet``; ``init`` is not read. ``transform`` knows the layers "top" (the linear
+    layer), "top-1" (conv2) and "top-2" (conv1). Whitened patches need ``scaled=False``.
+    """
+
+    def _options(self) -> dict[str, dict[str, Any]]:
+        return {"network": PATCH_NETWORK}
+
+    def _new_network(self, shape: Any, generator: Any = None) -> Any:
+        return PatchNet(*shape, generator=generator, **(self.network or {}))

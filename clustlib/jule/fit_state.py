@@ -21,6 +21,11 @@ def unpacked(state: dict) -> dict[str, Any]:
     return mapped(lambda value: value.numpy() if hasattr(value, "numpy") else value, state)
 
 
+def tree_arrays(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a :class:`clustlib.kernels.MergeTree`, by the names it takes them by."""
+    return {name: getattr(tree, name) for name in ("initial", "children", "heights", "sizes")}
+
+
 def mapped(change: Callable[[Any], Any], value: Any) -> Any:
     """``value`` with every leaf of its dicts and lists changed; NumPy's scalars become Python's."""
     if isinstance(value, dict):

@@ -59,8 +59,10 @@ def fine_tune_softmax(
     head.to(device)
     both = nn.ModuleList([network, head])
     optimiser = torch.optim.SGD(both.parameters(), learning_rate, momentum=0.9, weight_decay=5e-5)
-    kept = Checkpoint(checkpoint, {"seed": seed, "batch_size": batch_size, "images": content_hash(images, labels)})
-    state = kept.load() or {"epoch": 0, "seconds": 0.0}
+    state_file = Checkpoint(
+        checkpoint, {"seed": seed, "batch_size": batch_size, "images": content_hash(images, labels)}
+    )
+    state = state_file.load() or {"epoch": 0, "seconds": 0.0}
     if "both" in state:
         both.load_state_dict(state["both"])
         optimiser.load_state_dict(state["optimiser"])
@@ -82,5 +84,5 @@ def fine_tune_softmax(
             optimiser.step()
         seconds += time.perf_counter() - started
         learnt = {"both": both.state_dict(), "optimiser": optimiser.state_dict(), "drawn": drawn.get_state()}
-        kept.save({"epoch": epoch + 1, "seconds": seconds, **learnt})
+        state_file.save({"epoch": epoch + 1, "seconds": seconds, **learnt})
     return seconds

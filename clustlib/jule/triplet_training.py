@@ -102,8 +102,8 @@ class TripletTraining:
         if on_gpu(self.device) and self.loss.negatives == "spread" and self.descent.momentum > 0:
             return self._captured_epoch(clusters, order)
         losses = [self._step(index, clusters[index]) for index in order.split(self.descent.batch_size)]
-        found = torch.stack([loss for loss in losses if loss is not None] or [torch.zeros(())])
-        return float(found.mean())
+        known = torch.stack([loss for loss in losses if loss is not None] or [torch.zeros(())])
+        return float(known.mean())
 
     def _captured_epoch(self, clusters: torch.Tensor, order: torch.Tensor) -> float:
         """:meth:`epoch` by replays of CUDA graphs; what begins the momentum is a step without."""
@@ -117,8 +117,8 @@ class TripletTraining:
             return sum(begun) / max(len(begun), 1)
         if self.captured is None:
             self.captured = CapturedEpoch(self, len(order))
-        found, n = self.captured.run(clusters, order, first)
-        return (found + sum(begun)) / max(n + len(begun), 1)
+        total, n = self.captured.run(clusters, order, first)
+        return (total + sum(begun)) / max(n + len(begun), 1)
 
     def _step(self, index: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
         """One step of SGD; the batch's loss, or None where the batch has no triplets.

@@ -132,8 +132,8 @@ def _cells_needed(index: Any, X: np.ndarray, points: np.ndarray, k: int, seed: i
     probes = float(_FEWEST)
     while probes < index.nlist:
         index.nprobe = int(probes)
-        found = _found(X, sample, _ranked(X, sample, _search(index, points[sample], k)[1], k)[0], farthest)
-        if found.mean() - 2 * found.std() / len(sample) ** 0.5 >= RECALL:
+        recall = _found(X, sample, _ranked(X, sample, _search(index, points[sample], k)[1], k)[0], farthest)
+        if recall.mean() - 2 * recall.std() / len(sample) ** 0.5 >= RECALL:
             return int(probes)
         probes *= 2**0.5
     return index.nlist

@@ -156,11 +156,11 @@ def _leaf_order(children):
 def _range_maxima(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Maxima of ``values[low:high]``, each the larger of two overlapping windows of a power of two."""
     level = np.frexp((high - low).astype(np.float64))[1] - 1
-    found = np.empty(len(low), np.int64)
+    maxima = np.empty(len(low), np.int64)
     windows, width = values, 1
     for power in range(level.max(initial=0) + 1):
         mine = level == power
-        found[mine] = np.maximum(windows[low[mine]], windows[high[mine] - width])
+        maxima[mine] = np.maximum(windows[low[mine]], windows[high[mine] - width])
         windows = np.maximum(windows[:-width], windows[width:])
         width *= 2
-    return found
+    return maxima

@@ -67,8 +67,8 @@ def kmeans(
     check_choice("split", split, ("released", "paper"))
     origin, where = origin_of(points), device if isinstance(device, torch.device) else resolve(device)
     points = measured_from(points, origin).astype(np.float32, copy=False)
-    found = _kmeans_on_cpu(points, n_clusters, n_iter, seed, split, backend, where)
-    return found if origin is None else found._replace(centroids=(found.centroids + origin).astype(np.float32))
+    clusters = _kmeans_on_cpu(points, n_clusters, n_iter, seed, split, backend, where)
+    return clusters if origin is None else clusters._replace(centroids=(clusters.centroids + origin).astype(np.float32))
 
 
 def _kmeans_on_cpu(
@@ -77,8 +77,10 @@ def _kmeans_on_cpu(
     start = rows[starting_rows(len(rows), n_clusters, seed)]
     if _with_faiss(backend, split):
         return _kmeans_faiss(rows, start, n_iter, device)
-    found = lloyd(torch.from_numpy(rows).to(device), torch.from_numpy(start).to(device), n_iter, split=split, seed=seed)
-    return Clusters(found[0].cpu().numpy(), found[1].cpu().numpy(), found[2])
+    result = lloyd(
+        torch.from_numpy(rows).to(device), torch.from_numpy(start).to(device), n_iter, split=split, seed=seed
+    )
+    return Clusters(result[0].cpu().numpy(), result[1].cpu().numpy(), result[2])
 
 
 def _with_faiss(backend: str, split: str) -> bool:
@@ -127,12 +129,12 @@ def _kmeans_on_gpu(
         from clustlib.kernels.cuda.lloyd import lloyd as iterations
 
         fits = given or points.nbytes < torch.cuda.mem_get_info(where)[0] // 2
-        found = iterations(points.to(where) if fits else points, start, n_iter, split=split, seed=seed)
+        result = iterations(points.to(where) if fits else points, start, n_iter, split=split, seed=seed)
     else:
-        found = lloyd(points.to(where).float(), start.float(), n_iter, split=split, seed=seed)
-    centroids = found[1] if origin is None else found[1] + origin.to(found[1])
-    kept: list[Any] = [part if given else part.cpu().numpy() for part in (found[0], centroids)]
-    return Clusters(kept[0], kept[1], found[2])
+        result = lloyd(points.to(where).float(), start.float(), n_iter, split=split, seed=seed)
+    centroids = result[1] if origin is None else result[1] + origin.to(result[1])
+    kept: list[Any] = [part if given else part.cpu().numpy() for part in (result[0], centroids)]
+    return Clusters(kept[0], kept[1], result[2])
 
 
 def lloyd(

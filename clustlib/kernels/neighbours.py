@@ -85,8 +85,8 @@ def knn(
     if on_gpu(getattr(X, "device", None)):
         from clustlib.kernels.torch_neighbours import nearest_neighbours
 
-        found: Any = nearest_neighbours(X, k)
-        return found[0], found[1].float()
+        nearest: Any = nearest_neighbours(X, k)
+        return nearest[0], nearest[1].float()
     indices, d2 = _neighbours(check_features(X, translate=True), k, method, random_state, backend, device)
     return indices, d2.astype(np.float32)
 
@@ -285,11 +285,11 @@ def _search_faiss(X: np.ndarray, norm2: np.ndarray, m: int) -> tuple[np.ndarray,
 
     index = faiss.IndexFlatL2(X.shape[1])
     index.add(X)
-    d2, found = index.search(X, m + 1)
-    found = found.astype(np.int32)
-    others = found != np.arange(len(X), dtype=np.int32)[:, None]
+    d2, indices = index.search(X, m + 1)
+    indices = indices.astype(np.int32)
+    others = indices != np.arange(len(X), dtype=np.int32)[:, None]
     others[others.all(axis=1), -1] = False  # so many duplicates that the point itself was not found
-    return found[others].reshape(len(X), m), d2[:, -1]
+    return indices[others].reshape(len(X), m), d2[:, -1]
 
 
 def _search_torch(X: np.ndarray, norm2: np.ndarray, m: int, device: str) -> tuple[np.ndarray, np.ndarray]:

@@ -50,8 +50,8 @@ def power_iteration_clusters(
     torch.set_num_threads(threads)  # numba's thread pool sets OpenMP's number, which torch's results depend on
     weights = _weights(neighbours, squared, sigma)
     density = _diffuse(weights, alpha, n_iter)
-    found = _basins(_steepest(weights, density))
-    return _absorb_singletons(found, neighbours)
+    labels = _basins(_steepest(weights, density))
+    return _absorb_singletons(labels, neighbours)
 
 
 def _weights(neighbours: np.ndarray, squared: np.ndarray, sigma: float) -> sparse.csr_matrix:

@@ -89,7 +89,7 @@ def _checked(points: Tensor, k: int) -> tuple[int, int]:
 def _candidates(points: Tensor, norm2: Tensor, rows: Tensor, m: int) -> tuple[Tensor, Tensor]:
     """The m points nearest to each of ``rows`` in float32, and a distance below which none was left out."""
     best = torch.empty((len(rows), 0), dtype=torch.float32, device=points.device)
-    found = torch.empty((len(rows), 0), dtype=torch.int64, device=points.device)
+    candidates = torch.empty((len(rows), 0), dtype=torch.int64, device=points.device)
     for start in range(0, len(points), _COLUMNS):
         columns = slice(start, start + _COLUMNS)
         # |x - y|^2 = |x|^2 + |y|^2 - 2 x y, and |x|^2 is the same for a whole row
@@ -98,8 +98,8 @@ def _candidates(points: Tensor, norm2: Tensor, rows: Tensor, m: int) -> tuple[Te
         distances[own, rows[own] - start] = torch.inf
         near, at = _smallest(distances, m)
         best, keep = torch.cat([best, near], dim=1).topk(min(m, best.shape[1] + near.shape[1]), largest=False)
-        found = torch.cat([found, at + start], dim=1).gather(1, keep)
-    return found, best.amax(dim=1) + norm2[rows]
+        candidates = torch.cat([candidates, at + start], dim=1).gather(1, keep)
+    return candidates, best.amax(dim=1) + norm2[rows]
 
 
 def _smallest(distances: Tensor, m: int) -> tuple[Tensor, Tensor]:

@@ -131,7 +131,7 @@ def _others(order: np.ndarray, starts: np.ndarray, cluster: np.ndarray, uniform:
     random one, for j < k, are all different since m >= k, and each place is as likely as any other.
     """
     n = len(order)
-    found = np.empty((len(cluster), k), np.int64)
+    negatives = np.empty((len(cluster), k), np.int64)
     for pair in range(len(cluster)):
         end = starts[cluster[pair] + 1]
         others = n - (end - starts[cluster[pair]])
@@ -139,8 +139,8 @@ def _others(order: np.ndarray, starts: np.ndarray, cluster: np.ndarray, uniform:
         for j in range(k):
             place = first + j * others // k
             place = end + (place - others if place >= others else place)
-            found[pair, j] = order[place - n if place >= n else place]
-    return found
+            negatives[pair, j] = order[place - n if place >= n else place]
+    return negatives
 
 
 def _spread_on_gpu(labels: Tensor, n_negatives: int, generator: Generator | None) -> Triplets:

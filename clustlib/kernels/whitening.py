@@ -84,8 +84,8 @@ def whitening(moments: Moments, n_components: int = 256) -> Whitening:
         raise UsageError("features contain NaN or infinite values: the network has diverged")
     values, vectors = torch.linalg.eigh(moments.scatter / moments.count)
     values, vectors = values.flip(0)[:n_components], vectors.flip(1)[:, :n_components]
-    kept = values > values.max() * 1e-7 if values.max() > 0 else torch.zeros_like(values, dtype=torch.bool)
-    scaled = vectors[:, kept] * values[kept].rsqrt()
+    significant = values > values.max() * 1e-7 if values.max() > 0 else torch.zeros_like(values, dtype=torch.bool)
+    scaled = vectors[:, significant] * values[significant].rsqrt()
     if scaled.shape[1] == 0:
         scaled = torch.zeros_like(vectors[:, :1])
     return _with_enough_digits(moments, scaled)

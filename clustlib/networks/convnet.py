@@ -108,12 +108,12 @@ class ConvNet(nn.Module):
 
     def activations(self, images: Tensor) -> list[Tensor]:
         """The maps after each probed convolution's ReLU, in order."""
-        maps, found = self.front(images), []
+        maps, per_stage = self.front(images), []
         for position in range(max(self.stages) + 1):
             maps = self.features[position](maps)
             if position in self.stages:
-                found.append(maps)
-        return found
+                per_stage.append(maps)
+        return per_stage
 
 
 def flat_size(front: Input, features: Sequence[nn.Module], image_size: int) -> int:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clustlib._validation import check_images
+from clustlib._images import check_images
 from clustlib.checkpoints import content_hash
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import UsageError

@@ -282,8 +282,8 @@ class ComparisonTable:
         return f'<th scope="col">{html.escape(dataset)}{note}</th>'
 
     def _row_html(self, method: str, datasets: list[str], notes: _Notes) -> str:
-        found = [self._cell(method, dataset) for dataset in datasets]
-        cells = "".join(cell.html(notes) if cell else "<td></td>" for cell in found)
+        row_cells = [self._cell(method, dataset) for dataset in datasets]
+        cells = "".join(cell.html(notes) if cell else "<td></td>" for cell in row_cells)
         return f'<tr><th scope="row">{html.escape(method)}</th>{cells}</tr>\n'
 
     def _reason(self, dataset: str) -> str:
@@ -301,8 +301,8 @@ class ComparisonTable:
         heads = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in datasets)
         rows = ""
         for method in self._methods:
-            found = [self._cell(method, dataset) for dataset in datasets]
-            printed = "".join(f"<td>{cell.paper if cell else ''}</td>" for cell in found)
+            cells = [self._cell(method, dataset) for dataset in datasets]
+            printed = "".join(f"<td>{cell.paper if cell else ''}</td>" for cell in cells)
             rows += f'<tr><th scope="row">{html.escape(method)}</th>{printed}</tr>\n'
         return (
             f'<details class="comparison-unmeasured">\n<summary>No measurement of ours for {"; ".join(lines)}. '

@@ -219,12 +219,12 @@ def _with_others(claim: Claim, wide: pd.DataFrame) -> pd.DataFrame:
 
 def _drawn(claim: Claim, cells: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """What a seed draws anew, by column of the wide form: the most that any of its cells says."""
-    found: dict[str, str] = {}
+    drawn_with: dict[str, str] = {}
     for name, part in _parts(claim, cells).items():
         said = part["draws"] if "draws" in part else pd.Series("network", part.index)
         for column, draws in zip(_columns(claim, name, part), said):
-            found[column] = min(found.get(column, draws), draws, key=("network", "k-means", "nothing").index)
-    return found
+            drawn_with[column] = min(drawn_with.get(column, draws), draws, key=("network", "k-means", "nothing").index)
+    return drawn_with
 
 
 def _means(claim: Claim, wide: pd.DataFrame, names: list[str], drawn: Mapping[str, str]) -> pd.DataFrame:
@@ -245,8 +245,8 @@ def _tests(claim: Claim, wide: pd.DataFrame, drawn: Mapping[str, str], per_seed:
         match = _COMPARISON.match(claim.holds_if.replace("{m}", method))
         if match is None:
             raise ValueError(f"claim {claim.id}: {claim.holds_if!r} is not a comparison")
-        found = re.findall(r"`([^`]+)`|\b(best_other|worst_other)\b", match.string)
-        names, others = [name for name, _ in found if name], {other for _, other in found if other}
+        rows_named = re.findall(r"`([^`]+)`|\b(best_other|worst_other)\b", match.string)
+        names, others = [name for name, _ in rows_named if name], {other for _, other in rows_named if other}
         if not set(names) <= set(wide):
             continue
         table = _with_others(claim, wide) if per_seed else _means(claim, wide, names, drawn)
@@ -291,8 +291,8 @@ def _name(row: pd.Series) -> str:
 
 def _all_there(claim: Claim, tests: pd.DataFrame) -> bool:
     """Whether every data set of the claim, or its stand-in, is among the tests."""
-    found = set(tests["dataset"])
-    return all(found.intersection(_with_stand_ins([name])) for name in claim.datasets)
+    datasets = set(tests["dataset"])
+    return all(datasets.intersection(_with_stand_ins([name])) for name in claim.datasets)
 
 
 def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str = "") -> Verdict:
@@ -308,10 +308,10 @@ def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str = "") -
     paper : the paper whose sets the coverage counts.
     """
     theirs = {name: frame[frame["reading"] != OURS] if "reading" in frame else frame for name, frame in cells.items()}
-    found = _evaluate(claim, theirs, paper)
+    verdict = _evaluate(claim, theirs, paper)
     any_of_ours = any(len(theirs[name]) < len(frame) for name, frame in cells.items())
-    if found.verdict != "not run" or not claim.ours or not any_of_ours:
-        return found
+    if verdict.verdict != "not run" or not claim.ours or not any_of_ours:
+        return verdict
     return replace(_evaluate(claim, cells, paper), readings=OURS)
 
 

@@ -80,10 +80,12 @@ def _summarise(measured: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[s
             "network": cells["network"].first(),
         }
     )
-    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    by_cell: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in frame.reset_index().to_dict("records"):
-        found.setdefault((row["dataset"], row["method"], row["metric"]), []).append({str(k): v for k, v in row.items()})
-    return {key: sorted(rows, key=lambda row: NAMES.index(row["reading"])) for key, rows in found.items()}
+        by_cell.setdefault((row["dataset"], row["method"], row["metric"]), []).append(
+            {str(k): v for k, v in row.items()}
+        )
+    return {key: sorted(rows, key=lambda row: NAMES.index(row["reading"])) for key, rows in by_cell.items()}
 
 
 def _stand_ins(published: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
@@ -233,12 +235,12 @@ def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, to
     stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
     said = next(filter(None, used["reading"] if len(used) else own["reading"]), "")
     network = "+".join(sorted({name for name in used["network"] if name}))
-    found = verdict(paper, ours, tolerance, stand_ins or network, metric)
+    judged = verdict(paper, ours, tolerance, stand_ins or network, metric)
     return {
         **{"dataset": "average", "method": method, "metric": metric, "paper": paper, "ours": ours, "std": math.nan},
         "n": len(used),
         "difference": ours - paper,
-        "verdict": OURS if said == OURS else found,
+        "verdict": OURS if said == OURS else judged,
         "reason": f"mean of {', '.join(used['dataset'])}" if len(used) else own["reason"].iloc[0],
         "seconds": used["seconds"].sum(),
         "device": next(iter(used["device"]), None),

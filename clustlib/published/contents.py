@@ -123,8 +123,8 @@ def bands(paper: str, key: str) -> dict[str, float]:
 
 def profile(paper: str, notebook: str) -> dict[str, Any]:
     """What the paper profile sets for a notebook (by its stem); nothing where no entry shows it."""
-    found = [_profile(paper, entry) for entry in contents(paper) if entry.notebook == notebook]
-    own = [settings for settings in found if settings]
+    entries = [_profile(paper, entry) for entry in contents(paper) if entry.notebook == notebook]
+    own = [settings for settings in entries if settings]
     if len(own) > 1:
         raise UsageError(f"two entries of {paper} set the paper profile of {notebook}")
     return own[0] if own else {}
@@ -132,10 +132,10 @@ def profile(paper: str, notebook: str) -> dict[str, Any]:
 
 def full_scale(paper: str, notebook: str) -> dict[str, Any]:
     """What the paper's own scale sets for a notebook (by its stem), beyond the paper profile."""
-    found = [entry.full_scale for entry in contents(paper) if entry.notebook == notebook and entry.full_scale]
-    if not found:
+    entries = [entry.full_scale for entry in contents(paper) if entry.notebook == notebook and entry.full_scale]
+    if not entries:
         raise UsageError(f"{notebook} has no parameters for the paper's own scale")
-    return dict(found[0])
+    return dict(entries[0])
 
 
 def _profile(paper: str, own: Entry) -> dict[str, Any]:

@@ -99,21 +99,21 @@ def _reading(paper: str, line: Mapping[str, Any]) -> Reading:
     for name in line:
         choose(f"entry of a row in {paper}/{READINGS}.yml", name, [each.name for each in fields(Reading)])
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in line.items()}
-    found = Reading(**plain)
-    choose("reading", found.reading, NAMES)
-    choose("draws", found.draws, DRAWS)
-    for name in found.additions:
+    parsed = Reading(**plain)
+    choose("reading", parsed.reading, NAMES)
+    choose("draws", parsed.draws, DRAWS)
+    for name in parsed.additions:
         choose(f"addition of {paper}", name, additions(paper))
-    if (found.reading == OURS) != bool(found.additions):
+    if (parsed.reading == OURS) != bool(parsed.additions):
         raise UsageError(f"{paper}/{READINGS}.yml: ours is a reading with additions, and no other has any: {line}")
-    return found
+    return parsed
 
 
 def reading(paper: str, table: str, method: str, variant: str = "") -> Reading:
     """The reading of one row; ``variant`` is that of its run, where it has one."""
-    for found in readings(paper):
-        if found.covers(table, method, variant):
-            return found
+    for known in readings(paper):
+        if known.covers(table, method, variant):
+            return known
     raise UsageError(f"{paper}/{READINGS}.yml does not say which reading {method!r} of {table} is")
 
 
@@ -128,10 +128,10 @@ def with_readings(cells: pd.DataFrame, paper: str, table: str) -> pd.DataFrame:
     variants = cells["variant"] if "variant" in cells else pd.Series("", index=cells.index)
     rows = list(zip(cells["method"], variants.where(variants.notna(), "")))
     known = {row: reading(paper, table, *row) for row in dict.fromkeys(rows)}
-    found = [known[row] for row in rows]
+    matched = [known[row] for row in rows]
     return cells.assign(
-        reading=[each.reading for each in found],
-        additions=[", ".join(each.additions) for each in found],
-        draws=[each.draws for each in found],
-        network=[each.network_of(variant) for each, (_, variant) in zip(found, rows)],
+        reading=[each.reading for each in matched],
+        additions=[", ".join(each.additions) for each in matched],
+        draws=[each.draws for each in matched],
+        network=[each.network_of(variant) for each, (_, variant) in zip(matched, rows)],
     )

@@ -12,7 +12,7 @@ published pages show); the *quick* store lies under ``_build`` and is computed a
 from clustlib.records.artifacts import artifact
 from clustlib.records.freshness import judge
 from clustlib.records.provenance import environment
-from clustlib.records.runs import RECOMPUTE, Missing, NoRecord, Runs, grid, load, requested, run
+from clustlib.records.runs import RECOMPUTE, Missing, NoRecord, Runs, declare, grid, load, requested, run
 from clustlib.records.store import Record, Store, digest, open_store
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Runs",
     "Store",
     "artifact",
+    "declare",
     "digest",
     "environment",
     "grid",

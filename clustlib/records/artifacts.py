@@ -12,7 +12,8 @@ import numpy as np
 
 from clustlib import _paths
 from clustlib.records import provenance
-from clustlib.records.runs import bind, identity_of, key_of, mark_of
+from clustlib.records.freshness import mark_of
+from clustlib.records.runs import bind, identity_of, key_of
 from clustlib.records.store import lock
 
 _GPU = '"made on a GPU": true'
@@ -27,8 +28,8 @@ def folder() -> Path:
 
 def _made_by(fn: Callable, params: dict[str, Any], gpu: bool) -> str:
     """What a file must say of itself to stand for ``fn(**params)``: parameters, sources and, if it was one, the GPU."""
-    found = {"params": identity_of(params), "sources": mark_of(fn, params, gpu)}
-    return json.dumps(found | {"made on a GPU": True} if gpu else found, sort_keys=True)
+    described = {"params": identity_of(params), "sources": mark_of(fn, params, gpu)}
+    return json.dumps(described | {"made on a GPU": True} if gpu else described, sort_keys=True)
 
 
 def _read(path: Path, made_by: Callable[[bool], str]) -> dict[str, np.ndarray] | None:
@@ -41,8 +42,8 @@ def _read(path: Path, made_by: Callable[[bool], str]) -> dict[str, np.ndarray] |
     except Exception:  # half a file, a flipped bit: an artifact can always be made again
         warnings.warn(f"{path} is damaged: made again", stacklevel=3)
         return None
-    found = str(arrays.pop("_made_by", ""))
-    return arrays if found == made_by(_GPU in found) else None
+    told = str(arrays.pop("_made_by", ""))
+    return arrays if told == made_by(_GPU in told) else None
 
 
 def artifact(fn: Callable[..., dict[str, np.ndarray]], **params: Any) -> dict[str, np.ndarray]:

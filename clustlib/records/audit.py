@@ -45,11 +45,11 @@ def _cheapest_first() -> dict[str, list[Record]]:
             ranked.setdefault(place, []).append(rank)
     for records in ranked.values():
         records.sort(key=lambda rank: rank[:3])
-    found: dict[str, dict[str, Record]] = {}
+    by_function: dict[str, dict[str, Record]] = {}
     for place, records in sorted(ranked.items(), key=lambda item: item[1][0][:3]):
         for *_, key, record in records:
-            found.setdefault(place, {}).setdefault(key.rpartition("/")[0], record)
-    return {place: list(firsts.values()) for place, firsts in found.items()}
+            by_function.setdefault(place, {}).setdefault(key.rpartition("/")[0], record)
+    return {place: list(firsts.values()) for place, firsts in by_function.items()}
 
 
 class _TooLong(Exception):
@@ -145,9 +145,9 @@ def audit(limit: float = LONGEST, anew: bool = False) -> "pd.DataFrame":
     from tqdm.auto import tqdm
 
     rows = [] if anew else _kept()
-    kept = {row["function"] for row in rows}
+    functions = {row["function"] for row in rows}
     for place, records in tqdm(_cheapest_first().items(), desc="records computed again", unit="run function"):
-        if place not in kept:
+        if place not in functions:
             rows += _first_that_runs(place, records, limit)
             _write(sorted(rows, key=lambda row: row["function"]))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -166,8 +166,8 @@ def _kept() -> list[dict[str, Any]]:
 
 
 def _write(rows: list[dict[str, Any]]) -> None:
-    made = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "tolerance": TOLERANCE, **provenance.environment()}
-    text = json.dumps({"made": made, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
+    report = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "tolerance": TOLERANCE, **provenance.environment()}
+    text = json.dumps({"made": report, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
     _paths.write_atomically(_paths.book("records", "audit.json"), text.encode())
 
 
@@ -179,8 +179,8 @@ def over_seeds(key: str, metric: str) -> tuple[float, float] | None:
     """The smallest and the largest value of a score over the records that differ from ``key`` in their seed alone."""
     store = open_store("paper")
     keys = [other for other in store.all_keys() if _without_seed(other) == _without_seed(key)]
-    found = [record for other in keys if (record := store.read(other))]
-    values = [record.metrics[metric] for record in found if metric in record.metrics]
+    siblings = [record for other in keys if (record := store.read(other))]
+    values = [record.metrics[metric] for record in siblings if metric in record.metrics]
     return (min(values), max(values)) if len(values) > 1 else None
 
 

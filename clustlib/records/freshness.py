@@ -6,8 +6,10 @@ the same bits before and after a change, the ledger says so, and the record is c
 
 import importlib
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from functools import cache
+from typing import Any, Literal, NamedTuple
 
+from clustlib import sources
 from clustlib.records import provenance
 from clustlib.records.ledger import Entry, ledger
 from clustlib.records.store import Record
@@ -27,6 +29,25 @@ class Freshness(NamedTuple):
     chain: list[Entry]
 
 
+def roots_of(fn: Callable, params: dict[str, Any]) -> list[str]:
+    """What a run goes through: its function, and what its parameters choose (code by name, settings as text).
+
+    A function whose parameters choose the code (a method's name) declares how (:func:`clustlib.records.declare`).
+    """
+    uses = getattr(fn, "uses", None)
+    return [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
+
+
+@cache
+def _mark(roots: tuple[str, ...], gpu: bool) -> str:
+    return sources.running().mark(roots, gpu=gpu)
+
+
+def mark_of(fn: Callable, params: dict[str, Any], gpu: bool = False) -> str:
+    """The mark of the definitions that this run goes through on the CPU, or on a GPU (see :mod:`clustlib.sources`)."""
+    return _mark(tuple(roots_of(fn, params)), gpu)
+
+
 def run_function(record: Record) -> Callable:
     """The function that made a record, where it stands today. Raises ``LookupError`` where there is none."""
     module, _, name = ledger().place(record.provenance["function"]).partition(":")
@@ -38,8 +59,6 @@ def run_function(record: Record) -> Callable:
 
 def judge(record: Record, fn: Callable | None = None) -> Freshness:
     """Whether today's code is the code that made a record, or was shown to compute the same."""
-    from clustlib.records.runs import mark_of
-
     try:
         function = fn or run_function(record)
     except LookupError:

@@ -86,12 +86,12 @@ class Verdict:
     @property
     def refused(self) -> dict[Name, str]:
         """The definitions that are not carried, each with the reason."""
-        found = {t.definition: t.refusal for t in self.trials if t.refusal}
+        refusals = {t.definition: t.refusal for t in self.trials if t.refusal}
         for trial in self.trials:
             for witness in trial.witnesses:
                 if witness in self.differences:
-                    found.setdefault(trial.definition, f"{witness}: {self.differences[witness]}")
-        return found
+                    refusals.setdefault(trial.definition, f"{witness}: {self.differences[witness]}")
+        return refusals
 
     @property
     def carried(self) -> list[Name]:
@@ -123,11 +123,11 @@ def modules(tree: Path, package: str) -> dict[str, str]:
 
 @cache
 def _modules(tree: Path, package: str, content: str) -> dict[str, str]:
-    found = {}
+    texts = {}
     for path in sorted((tree / package).rglob("*.py")):
         parts = path.relative_to(tree).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
-    return found
+        texts[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+    return texts
 
 
 @cache
@@ -179,11 +179,11 @@ def covering(lines: Lines, tree: Path, definition: Name) -> list[str]:
     if source is None:
         return []
     places = [(definition.module, span) for span in spans(source, definition.name)]
-    found = _executing(lines, places) if any(map(_runs, statements_of(ast.parse(source), definition.name))) else []
-    if not found:
-        found = _executing(lines, list(_readers(tree, definition)))
+    witnesses = _executing(lines, places) if any(map(_runs, statements_of(ast.parse(source), definition.name))) else []
+    if not witnesses:
+        witnesses = _executing(lines, list(_readers(tree, definition)))
     total = {witness: sum(map(len, by_module.values())) for witness, by_module in lines.items()}
-    return sorted(found, key=lambda witness: (total[witness], witness))
+    return sorted(witnesses, key=lambda witness: (total[witness], witness))
 
 
 def _executing(lines: Lines, places: Sequence[tuple[str, tuple[int, int]]]) -> list[str]:
@@ -214,7 +214,7 @@ class Judge:
 
     def differences(self, covered: Mapping[Name, Sequence[str]], old: dict[str, Outcome]) -> dict[str, str]:
         """Where witnesses differ between the two trees; compiled too, where a compiled definition has changed."""
-        wanted = sorted({witness for found in covered.values() for witness in found})
+        wanted = sorted({witness for differing in covered.values() for witness in differing})
         new = self.outcomes(self.new, wanted)
         pairs = [(witness, old[witness], new[witness]) for witness in wanted]
         compiled = [d for d in covered if _COMPILED.search(_source(self.new, d.module) or "")]
@@ -222,11 +222,11 @@ class Judge:
         if again:
             before, after = (self.outcomes(tree, again, jit=True) for tree in (self.old, self.new))
             pairs += [(witness, before[witness], after[witness]) for witness in again]
-        found: dict[str, str] = {}
+        differing: dict[str, str] = {}
         for witness, a, b in pairs:
             if difference := compare(a, b):
-                found.setdefault(witness, difference)
-        return found
+                differing.setdefault(witness, difference)
+        return differing
 
     def trial(
         self,

@@ -131,15 +131,15 @@ class Ledger:
 
         Raises :class:`UsageError` where a beginning names none or several.
         """
-        found = []
+        withdrawn = []
         for beginning in beginnings:
             fitting = [seal for seal in self.seals if beginning and seal.startswith(beginning)]
             if len(fitting) != 1:
                 raise UsageError(f"{len(fitting)} entries of the ledger have a seal that begins with {beginning!r}")
-            found += fitting
-        self._left_out = frozenset(found)
+            withdrawn += fitting
+        self._left_out = frozenset(withdrawn)
         self._forget_derived()
-        return tuple(found)
+        return tuple(withdrawn)
 
     @cached_property
     def withdrawn(self) -> frozenset[str]:
@@ -188,11 +188,11 @@ class Ledger:
 
     def places(self, function: str) -> list[str]:
         """Where a run function has stood since a record called it so, oldest first: for code of any age."""
-        found = [function]
+        names = [function]
         for entry in self.entries:
-            if found[-1] in entry.runs:
-                found.append(entry.runs[found[-1]])
-        return found
+            if names[-1] in entry.runs:
+                names.append(entry.runs[names[-1]])
+        return names
 
 
 _OPEN: dict[tuple[Path, int], Ledger] = {}

@@ -23,13 +23,13 @@ _PACKAGES = (
 @cache
 def versions() -> dict[str, str]:
     """Python's version and those of the installed packages that can change a number."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @cache

@@ -8,14 +8,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustlib import sources
 from clustlib.errors import DataMissing, DeviceMissing, PackageMissing, RecordCorrupt, UsageError
 from clustlib.records import freshness, provenance
+from clustlib.records.freshness import mark_of
 from clustlib.records.store import Record, Store, open_store
 
 if TYPE_CHECKING:
@@ -71,6 +70,21 @@ def taking(run: Callable) -> Callable[[Callable], Callable]:
     return decorate
 
 
+def declare(*runs: Callable, check: Callable | None = None, uses: Callable | None = None) -> None:
+    """Say of run functions what stands beside their own text.
+
+    Parameters
+    ----------
+    check : called with the parameters of every run of a grid before any of them is begun; it refuses what cannot be.
+    uses : of the parameters (a dict) gives what they choose, as :func:`clustlib.records.freshness.roots_of` has it:
+        code as ``"clustlib.module:name"``, settings as any other text.
+    """
+    for run in runs:
+        for name, told in (("check", check), ("uses", uses)):
+            if told is not None:
+                setattr(run, name, told)
+
+
 def key_of(fn: Callable, params: dict[str, Any]) -> str:
     """``method/dataset/function.other-parameters.seed-0``: readable, and safe as a path.
 
@@ -85,25 +99,6 @@ def key_of(fn: Callable, params: dict[str, Any]) -> str:
     if "seed" in params:
         parts.append(f"seed-{params['seed']}")
     return f"{_slug(params.get('method', fn.__name__))}/{_slug(params.get('dataset', 'no-data'))}/{'.'.join(parts)}"
-
-
-def roots_of(fn: Callable, params: dict[str, Any]) -> list[str]:
-    """What a run goes through: its function, and what its parameters choose (code by name, settings as text).
-
-    A function whose parameters choose the code (a method's name) lists that in ``fn.uses(params)``.
-    """
-    uses = getattr(fn, "uses", None)
-    return [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
-
-
-@cache
-def _mark(roots: tuple[str, ...], gpu: bool) -> str:
-    return sources.running().mark(roots, gpu=gpu)
-
-
-def mark_of(fn: Callable, params: dict[str, Any], gpu: bool = False) -> str:
-    """The mark of the definitions that this run goes through on the CPU, or on a GPU (see :mod:`clustlib.sources`)."""
-    return _mark(tuple(roots_of(fn, params)), gpu)
 
 
 def identity_of(params: dict[str, Any]) -> dict[str, Any]:
@@ -162,15 +157,15 @@ def _compute(fn: Callable, params: dict[str, Any], key: str, store: Store) -> Re
     started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.perf_counter()
     metrics, arrays = _split(fn(**params), key)
     seconds = round(time.perf_counter() - clock, 3)
-    made = {
+    origin = {
         **provenance.environment(),
         "function": f"{fn.__module__}:{fn.__qualname__}",
         "started": started,
         "peak_memory_mb": provenance.peak_memory_mb(),
         "dataset_sha256": _dataset_checksum(params),
     }
-    through = mark_of(fn, params, gpu=provenance.on_gpu(made))
-    return store.write(key, params, metrics, arrays, seconds=seconds, provenance=made, sources=through)
+    through = mark_of(fn, params, gpu=provenance.on_gpu(origin))
+    return store.write(key, params, metrics, arrays, seconds=seconds, provenance=origin, sources=through)
 
 
 def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **params: Any) -> Record:

@@ -16,13 +16,13 @@ def by_function(store: Store | None = None) -> "pd.DataFrame":
     import pandas as pd
 
     store = store or open_store("paper")
-    found: dict[str, Counter] = {}
+    counts: dict[str, Counter] = {}
     for key in store.all_keys():
         record = store.read(key)
         assert record is not None
         place = ledger().place(record.provenance["function"])
-        found.setdefault(place, Counter())[judge(record).state] += 1
-    frame = pd.DataFrame(found, index=list(STATES)).T.fillna(0).astype(int).sort_index()
+        counts.setdefault(place, Counter())[judge(record).state] += 1
+    frame = pd.DataFrame(counts, index=list(STATES)).T.fillna(0).astype(int).sort_index()
     return frame.assign(records=frame.sum(axis=1))
 
 

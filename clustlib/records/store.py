@@ -131,8 +131,8 @@ class Store:
 
     def all_keys(self) -> list[str]:
         """The keys of every record, sorted."""
-        found = (path.relative_to(self.folder).with_suffix("").as_posix() for path in self.folder.glob("*/*/*.json"))
-        return sorted(found)
+        keys = (path.relative_to(self.folder).with_suffix("").as_posix() for path in self.folder.glob("*/*/*.json"))
+        return sorted(keys)
 
     def lock(self, key: str) -> contextlib.AbstractContextManager[None]:
         """Hold ``key`` so that two notebooks that share a run do not compute it twice at once."""

@@ -38,5 +38,5 @@ def _author(author: dict[str, str]) -> str:
 
 def page() -> str:
     """How to cite the book, as Markdown."""
-    found = citation()
-    return f"```bibtex\n{bibtex(found)}\n```\n" if found else ""
+    text = citation()
+    return f"```bibtex\n{bibtex(text)}\n```\n" if text else ""

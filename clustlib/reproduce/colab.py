@@ -26,8 +26,8 @@ if os.path.isdir("/content/book"):
 def repository() -> tuple[str, str]:
     """The repository's address and branch, as ``_config.yml`` has them; an empty address where it is not filled in."""
     settings = yaml.safe_load((_paths.root() / "_config.yml").read_text(encoding="utf-8")) or {}
-    found = settings.get("repository") or {}
-    return str(found.get("url") or "").rstrip("/"), str(found.get("branch") or "main")
+    configured = settings.get("repository") or {}
+    return str(configured.get("url") or "").rstrip("/"), str(configured.get("branch") or "main")
 
 
 def address(notebook: str) -> str:

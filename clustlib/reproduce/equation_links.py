@@ -63,10 +63,10 @@ def source(path: str) -> Source:
     """Where the object of an import path is defined; a name that is gone is an ImportError."""
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        definition = getattr(importlib.import_module(module), name)
     except AttributeError:
         raise ImportError(f"there is no {path}") from None
-    return Source(found.__module__, found.__name__)
+    return Source(definition.__module__, definition.__name__)
 
 
 class InCode(PyFunction):
@@ -107,10 +107,10 @@ class InCode(PyFunction):
 
     def _link(self, path: str) -> nodes.reference:
         """A link to the source page of ``path``."""
-        found = source(path)
-        page = f"{OUTPUT_DIRNAME}/{found.module.replace('.', '/')}"
-        uri = f"{self.env.app.builder.get_relative_uri(self.env.docname, page)}#{found.name}"
-        return nodes.reference("", "", nodes.literal("", found.name), refuri=uri, internal=True, reftitle=path)
+        target = source(path)
+        page = f"{OUTPUT_DIRNAME}/{target.module.replace('.', '/')}"
+        uri = f"{self.env.app.builder.get_relative_uri(self.env.docname, page)}#{target.name}"
+        return nodes.reference("", "", nodes.literal("", target.name), refuri=uri, internal=True, reftitle=path)
 
 
 def equations_of(full_name: str) -> list[str]:
@@ -125,9 +125,9 @@ def equations_of(full_name: str) -> list[str]:
 
 def add_equations(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Lead from an entry of the reference to the equations that it computes, and so to the paper's page."""
-    found = equations_of(name)
-    if found:
-        roles = ", ".join(f":func:`{number_of(path)} <{path}>`" for path in found)
+    listed = equations_of(name)
+    if listed:
+        roles = ", ".join(f":func:`{number_of(path)} <{path}>`" for path in listed)
         lines += ["", f"Computes {roles}.", ""]
 
 

@@ -39,8 +39,8 @@ def cells(found: list[Result], profile: str) -> pd.DataFrame:
     frames = []
     for result in found:
         if len(result.comparison):
-            made = [record for key in result.records if (record := store.read(key))]
-            frames.append(_with_origin(result, made))
+            shown_runs = [record for key in result.records if (record := store.read(key))]
+            frames.append(_with_origin(result, shown_runs))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
 
 
@@ -79,12 +79,13 @@ def _commits(made: list[records.Record], dataset: str, method: str) -> str:
 def latex(table: pd.DataFrame) -> str:
     """One published table for a paper of one's own: ours ± deviation, the paper's value in brackets (booktabs)."""
     parts = []
-    for metric, found in table.groupby("metric", sort=False):
+    for metric, by_metric in table.groupby("metric", sort=False):
         heads = [
-            f"{name} (stand-in: {used})" if used else name for name, used in zip(found["dataset"], _stand_ins(found))
+            f"{name} (stand-in: {used})" if used else name
+            for name, used in zip(by_metric["dataset"], _stand_ins(by_metric))
         ]
-        numbers = [_cell(*row) for row in zip(found["ours"], found["std"], found["paper"])]
-        shown = found.assign(cell=numbers, dataset=heads)
+        numbers = [_cell(*row) for row in zip(by_metric["ours"], by_metric["std"], by_metric["paper"])]
+        shown = by_metric.assign(cell=numbers, dataset=heads)
         methods, datasets = list(dict.fromkeys(shown["method"])), list(dict.fromkeys(shown["dataset"]))
         wide = shown.pivot_table(index="method", columns="dataset", values="cell", aggfunc="first")
         wide = wide.reindex(index=methods, columns=datasets).fillna("").rename_axis(index=None, columns=None)

@@ -29,8 +29,8 @@ def tags_of(cell: dict) -> list[str]:
 def finding(content: dict) -> str:
     """The first sentences of "What we learnt", whether the prose is typed or made by the cell below the heading."""
     for place, cell in enumerate(content["cells"]):
-        _, found, text = source_of(cell).partition(LEARNT)
-        if cell["cell_type"] == "markdown" and found:
+        _, learnt, text = source_of(cell).partition(LEARNT)
+        if cell["cell_type"] == "markdown" and learnt:
             return report.first_sentences(text.strip() or _made_prose(content["cells"][place + 1 : place + 2]))
     return ""
 

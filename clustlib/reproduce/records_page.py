@@ -26,15 +26,15 @@ def _audited() -> str:
     """The last audit in words, and what differed; a sentence where there was none."""
     if not _paths.book("records", "audit.json").is_file():
         return "No audit has been made yet."
-    made, rows = audit.last()
+    last, rows = audit.last()
     rows = rows[~rows["metric"].map(audit.is_cost)]
     run = rows.dropna(subset=["now"])
     absent = rows[rows["now"].isna()]
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     words = (
-        f"On {made['date']} {run['function'].nunique()} of {len(status.by_function())} run functions were run again "
-        f"({made['cpu']}; {versions}): "
-        f"{int(run['agrees'].sum())} of {len(run)} numbers agree within {made['tolerance']:g}. "
+        f"On {last['date']} {run['function'].nunique()} of {len(status.by_function())} run functions were run again "
+        f"({last['cpu']}; {versions}): "
+        f"{int(run['agrees'].sum())} of {len(run)} numbers agree within {last['tolerance']:g}. "
         f"{absent['function'].nunique()} could not be run there."
     )
     differ = run[~run["agrees"].astype(bool)]

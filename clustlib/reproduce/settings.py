@@ -76,8 +76,8 @@ def _value(node: yaml.Node, default: Any) -> Any:
 
 def _like(elements: Sequence[Any] | None) -> Any:
     """One element that stands for all: a float among whole numbers, None (any plain value) where there is none."""
-    found = list(elements or ())
-    return next((each for each in found if isinstance(each, float)), found[0] if found else None)
+    members = list(elements or ())
+    return next((each for each in members if isinstance(each, float)), members[0] if members else None)
 
 
 def _scalar(text: str, default: Any) -> Any:

@@ -20,11 +20,11 @@ _CLAIMS = re.compile(rf'id="T_claims-(?P<paper>{"|".join(published.PAPERS)})-(?P
 
 def contents_page(paper: str) -> str:
     """A paper's tables and figures as a Markdown table: link, what it shows, how many cells stand how."""
-    made = {notebook.path.stem: notebook for notebook in notebooks() if notebook.paper == paper}
+    by_name = {notebook.path.stem: notebook for notebook in notebooks() if notebook.paper == paper}
     done = {result.key: result for result in results.read("paper", paper)}
     rows = []
     for entry in published.contents(paper):
-        notebook = made.get(entry.notebook or "")
+        notebook = by_name.get(entry.notebook or "")
         name = f"[{entry.key}](../../notebooks/{notebook.name}.ipynb)" if notebook else entry.key
         state = _state(done.get(notebook.key), entry.key) if notebook else entry.why or "missing: not built yet"
         rows.append([name, entry.title, entry.source, state])
@@ -69,11 +69,11 @@ def _markdown(header: list[str], rows: list[list[str]]) -> str:
 
 def variants_page() -> str:
     """What the variants of JULE's baselines measured, as a Markdown table."""
-    found = report.variants("paper")
-    if found.empty:
+    table = report.variants("paper")
+    if table.empty:
         return "*No row has been run in both variants yet.*\n"
-    numbers = found[["paper", "released", "published"]].map("{:.3f}".format).replace("nan", "")
-    shown = found.assign(**numbers)
+    numbers = table[["paper", "released", "published"]].map("{:.3f}".format).replace("nan", "")
+    shown = table.assign(**numbers)
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
@@ -89,10 +89,10 @@ def choices_page() -> str:
     """What the choices that the FCN paper leaves open measured, as a Markdown table."""
     from clustlib.fcn import views
 
-    found = views.choices("paper")
-    if found.empty:
+    table = views.choices("paper")
+    if table.empty:
         return "*No choice has been run yet.*\n"
-    shown = found.assign(**found.select_dtypes("float").map("{:.3f}".format), seeds=found["seeds"].astype(str))
+    shown = table.assign(**table.select_dtypes("float").map("{:.3f}".format), seeds=table["seeds"].astype(str))
     return _markdown(list(shown.columns), shown.to_numpy().tolist())
 
 
@@ -134,13 +134,13 @@ def overview_page() -> str:
 
 def shown_on() -> dict[tuple[str, str], str]:
     """Which notebook shows a paper's table, by paper and table."""
-    made = {(notebook.paper, notebook.key): notebook.name for notebook in notebooks()}
-    found: dict[tuple[str, str], str] = {}
+    names = {(notebook.paper, notebook.key): notebook.name for notebook in notebooks()}
+    pages: dict[tuple[str, str], str] = {}
     for result in results.read("paper"):
         for table in dict.fromkeys(result.comparison["table"]) if len(result.comparison) else ():
-            if (result.paper, result.key) in made:
-                found.setdefault((result.paper, str(table)), made[result.paper, result.key])
-    return found
+            if (result.paper, result.key) in names:
+                pages.setdefault((result.paper, str(table)), names[result.paper, result.key])
+    return pages
 
 
 def gather(folder: Path) -> None:
@@ -151,7 +151,7 @@ def gather(folder: Path) -> None:
         _copy(root / relative, folder / relative)
     config = folder / "_config.yml"
     config.write_text(with_repository(config.read_text(encoding="utf-8")), encoding="utf-8")
-    found = {paper: report.verdicts(paper, "paper") for paper in published.PAPERS}
+    verdicts = {paper: report.verdicts(paper, "paper") for paper in published.PAPERS}
     # html_extra_path copies what is in this folder to the top of the HTML
     extra = folder / "book" / "generated" / "extra" / exports.FOLDER
     frame = exports.write(extra)
@@ -163,7 +163,7 @@ def gather(folder: Path) -> None:
         if source.is_file():
             target = folder / "notebooks" / f"{notebook.name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            content = json.loads(with_claims(source.read_text(encoding="utf-8"), found))
+            content = json.loads(with_claims(source.read_text(encoding="utf-8"), verdicts))
             for cell in content["cells"]:
                 if cell["cell_type"] == "markdown":
                     cell["source"] = numbers.filled(pages.source_of(cell), done.values())
@@ -171,7 +171,7 @@ def gather(folder: Path) -> None:
                 pages.dashboard(content, frame, shown_on(), extra)
             else:
                 own = done.get((notebook.paper, notebook.key))
-                pages.page(content, notebook.name, own, found.get(notebook.paper, []), extra)
+                pages.page(content, notebook.name, own, verdicts.get(notebook.paper, []), extra)
             target.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
     generated = folder / "book" / "generated"
     (generated / "verdicts.md").write_text(overview_page(), encoding="utf-8")
@@ -179,7 +179,7 @@ def gather(folder: Path) -> None:
     for paper in published.PAPERS:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper), encoding="utf-8")
         (generated / f"{paper}-additions.md").write_text(additions_page(paper), encoding="utf-8")
-        (generated / f"{paper}-claims.md").write_text(claims_page(paper, found[paper]), encoding="utf-8")
+        (generated / f"{paper}-claims.md").write_text(claims_page(paper, verdicts[paper]), encoding="utf-8")
     (generated / "jule-variants.md").write_text(variants_page(), encoding="utf-8")
     (generated / "jule-switches.md").write_text(switches_page(), encoding="utf-8")
     (generated / "fcn-choices.md").write_text(choices_page(), encoding="utf-8")

@@ -34,10 +34,10 @@ def _is_regression(cell: dict) -> bool:
 
 def _store_outputs(path: Path, executed: dict) -> None:
     """Copy the outputs of the cells tagged regression from the executed copy into the source notebook."""
-    made = {cell["id"]: cell for cell in executed["cells"] if "id" in cell}
+    executed_by_id = {cell["id"]: cell for cell in executed["cells"] if "id" in cell}
     source = json.loads(path.read_text(encoding="utf-8"))
     for cell in filter(_is_regression, source["cells"]):
-        cell.update(outputs=made[cell["id"]]["outputs"], execution_count=COUNT)
+        cell.update(outputs=executed_by_id[cell["id"]]["outputs"], execution_count=COUNT)
     _write(path, source)
 
 

@@ -66,7 +66,8 @@ def book_files() -> list[str]:
 
 def page_sources() -> list[str]:
     """What the pages are made by and of, besides the notebooks' results: the records, and the code, which they show."""
-    code = Path(clustlib.__file__).parent.glob("**/*.py")
+    package = Path(clustlib.__file__).parent
+    code = [*package.glob("**/*.py"), *package.glob("**/*.yml")]
     return sorted(_relative(path) for path in [*code, *_paths.book("records").glob("**/*.json")])
 
 

@@ -143,8 +143,8 @@ def standardised_svm_accuracy(
         raise UsageError("needs at least two classes to learn from")
     mean, scale = learn.mean(0), np.sqrt(learn.var(0) + 0.01)
     weights = squared_hinge_svm(_with_bias((learn - mean) / scale), torch.from_numpy(targets), C)
-    found = classes[(_with_bias((test - mean) / scale) @ weights).argmax(1).numpy()]
-    return float(np.mean(found == test_labels))
+    predicted = classes[(_with_bias((test - mean) / scale) @ weights).argmax(1).numpy()]
+    return float(np.mean(predicted == test_labels))
 
 
 def squared_hinge_svm(rows: Tensor, targets: Tensor, C: float, max_iter: int = 500) -> Tensor:

@@ -43,8 +43,8 @@ def shifted(
         top, left = (drawn[position] * (height - side + 1, width - side + 1)).astype(int).tolist()
         return [Box(top, left, side, side, bool(flips[position]))]
 
-    crops, kept = source.cut(index, box)
-    return crops.flatten(0, 1).float() / 255, kept
+    crops, readable = source.cut(index, box)
+    return crops.flatten(0, 1).float() / 255, readable
 
 
 def ten(source: ArrayImages | FolderImages, index: np.ndarray) -> tuple[Tensor, np.ndarray]:
@@ -58,5 +58,5 @@ def ten(source: ArrayImages | FolderImages, index: np.ndarray) -> tuple[Tensor, 
         places = [(0, 0), (0, right), (low, 0), (low, right), (top, left)]
         return [Box(*place, side, side, flip) for flip in (False, True) for place in places]
 
-    crops, kept = source.cut(index, boxes)
-    return crops.float() / 255, kept
+    crops, readable = source.cut(index, boxes)
+    return crops.float() / 255, readable

@@ -83,8 +83,8 @@ def sample_regions(proposals: np.ndarray, objects: Objects, n: int, rng: np.rand
     chosen = rng.choice(inside, min(n // 4, len(inside)), replace=False)
     rest = rng.choice(outside, min(n - len(chosen), len(outside)), replace=False)
     picked = np.concatenate([chosen, rest])
-    found = np.where(np.arange(len(picked)) < len(chosen), classes[picked], 0)
-    return Sample(boxes[picked], found, encode(boxes[picked], targets[picked]))
+    labels = np.where(np.arange(len(picked)) < len(chosen), classes[picked], 0)
+    return Sample(boxes[picked], labels, encode(boxes[picked], targets[picked]))
 
 
 class FastRCNN(nn.Module):
@@ -196,7 +196,7 @@ def detect(
 ) -> list[list[Detection]]:
     """The boxes found for each class in all images, after suppression: one list a class."""
     detector.eval()
-    found: list[list[Detection]] = [[] for _ in CLASSES]
+    detections: list[list[Detection]] = [[] for _ in CLASSES]
     for i, boxes in enumerate(tqdm(proposals, desc="detecting", leave=False)):
         image, scale = prepare(folder, i, short)
         scores, deltas = (t.cpu().numpy() for t in detector(image.to(device), boxes * scale))
@@ -206,5 +206,5 @@ def detect(
             likely = np.flatnonzero(chances[:, c + 1] > threshold)
             moved = decode(boxes[likely], deltas[likely, c + 1])
             kept = suppress(moved, chances[likely, c + 1]) if len(likely) else likely
-            found[c] += [Detection(i, moved[k], float(chances[likely[k], c + 1])) for k in kept]
-    return found
+            detections[c] += [Detection(i, moved[k], float(chances[likely[k], c + 1])) for k in kept]
+    return detections

@@ -95,8 +95,8 @@ def responses(
     source = ArrayImages(images, size)
     network = network.to(device).eval()
     batches = np.array_split(np.arange(len(source)), -(-len(source) // 256))
-    found = [network.activations(source.central(b)[0].to(device))[stage].mean((2, 3)).cpu().numpy() for b in batches]
-    return np.concatenate(found)
+    means = [network.activations(source.central(b)[0].to(device))[stage].mean((2, 3)).cpu().numpy() for b in batches]
+    return np.concatenate(means)
 
 
 def top_images(response: np.ndarray, n: int = 9) -> np.ndarray:

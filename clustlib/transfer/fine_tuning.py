@@ -82,10 +82,10 @@ def fine_tune(
         network.features.eval()  # running statistics stay those of pre-training
     for _ in tqdm(range(steps), desc="fine-tuning", leave=False):
         index = rng.choice(len(truth), min(batch_size, len(truth)), replace=False)
-        crops, kept = source.random(index, scaled(draw_uniforms(len(index), rng), scale))
-        outputs, wanted = network(crops.to(device)), torch.from_numpy(truth[index[kept]]).to(device)
+        crops, readable = source.random(index, scaled(draw_uniforms(len(index), rng), scale))
+        outputs, wanted = network(crops.to(device)), torch.from_numpy(truth[index[readable]]).to(device)
         loss = F.binary_cross_entropy_with_logits(outputs, wanted.clamp(min=0).float(), reduction="none")
-        loss = (loss * (wanted >= 0)).sum() / max(1, len(kept))
+        loss = (loss * (wanted >= 0)).sum() / max(1, len(readable))
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), clip)
@@ -113,8 +113,8 @@ def class_scores(
     for batch in np.array_split(np.arange(len(source)), -(-len(source) // 64)):
         total.clear()
         for _ in range(crops):
-            images, kept = source.random(batch, scaled(draw_uniforms(len(batch), rng), scale))
-            for i, row in zip(batch[kept], network(images.to(device)).cpu().numpy()):
+            images, readable = source.random(batch, scaled(draw_uniforms(len(batch), rng), scale))
+            for i, row in zip(batch[readable], network(images.to(device)).cpu().numpy()):
                 total[i] = total.get(i, 0) + row / crops
         for i, row in total.items():
             scores[i] = row

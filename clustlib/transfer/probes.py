@@ -139,11 +139,11 @@ def _train(
     for _ in tqdm(range(epochs), desc="linear probes", leave=False):
         for batch in np.array_split(rng.permutation(index), -(-len(index) // batch_size)):
             with torch.no_grad():
-                crops, kept = shifted(source, batch, rng)
-                if len(kept) == 0:
+                crops, readable = shifted(source, batch, rng)
+                if len(readable) == 0:
                     continue
                 maps = pooled_maps(network, crops.to(device))
-            wanted = targets[batch[kept]]
+            wanted = targets[batch[readable]]
             loss = torch.stack([F.cross_entropy(head(m), wanted) for m, layer in zip(maps, heads) for head in layer])
             optimiser.zero_grad()
             loss.sum().backward()
@@ -173,12 +173,12 @@ def _accuracies(
     """Accuracy of every head, (layers, heads): the class with the largest mean probability over ten crops."""
     right = np.zeros((len(heads), len(heads[0])))
     for batch in np.array_split(index, -(-len(index) // 64)):
-        crops, kept = ten(source, batch)
-        if len(kept) == 0:
+        crops, readable = ten(source, batch)
+        if len(readable) == 0:
             continue
         maps = pooled_maps(network, crops.flatten(0, 1).to(device))
         for i, (m, layer) in enumerate(zip(maps, heads)):
             for j, head in enumerate(layer):
-                mean = head(m).softmax(1).view(len(kept), 10, -1).mean(1)
-                right[i, j] += (mean.argmax(1).cpu().numpy() == labels[batch[kept]]).sum()
+                mean = head(m).softmax(1).view(len(readable), 10, -1).mean(1)
+                right[i, j] += (mean.argmax(1).cpu().numpy() == labels[batch[readable]]).sum()
     return right / len(index)

@@ -71,17 +71,17 @@ def average_precision(ranked: Sequence[int], positives: set[int], junk: set[int]
     """
     if not positives:
         raise UsageError("a query needs at least one positive image")
-    found = seen = 0
+    hits = seen = 0
     area, recall, precision = 0.0, 0.0, 1.0
     for image in ranked:
         if image in junk:
             continue
         seen += 1
-        found += image in positives
+        hits += image in positives
         previous_recall, previous_precision = recall, precision
-        recall, precision = found / len(positives), found / seen
+        recall, precision = hits / len(positives), hits / seen
         area += (recall - previous_recall) * (previous_precision + precision) / 2
-        if found == len(positives):
+        if hits == len(positives):
             break
     return area
 
@@ -105,8 +105,8 @@ def mean_average_precision(descriptors: np.ndarray, searched: np.ndarray, querie
     """
     scores = searched @ descriptors.T
     ranked = np.argsort(-scores, axis=1, kind="stable")
-    found = [average_precision(r.tolist(), set(q.positives), set(q.junk)) for r, q in zip(ranked, queries)]
-    return float(np.mean(found))
+    precisions = [average_precision(r.tolist(), set(q.positives), set(q.junk)) for r, q in zip(ranked, queries)]
+    return float(np.mean(precisions))
 
 
 def class_queries(labels: np.ndarray, per_class: int = 5) -> list[Query]:

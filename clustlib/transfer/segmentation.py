@@ -107,11 +107,11 @@ def train_segmenter(
 def segment(segmenter: FullyConvolutional, folder: ImageFolder, device: str | torch.device = "cpu") -> list[np.ndarray]:
     """The class of every pixel of every image, (H, W) uint8 each."""
     segmenter.eval()
-    found = []
+    masks = []
     for i in range(len(folder)):
         image = folder.read(i)
         if image is None:
             raise DataCorrupt(f"{folder.paths[i]}: {folder.unreadable[i]}")
         pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float() / 255
-        found.append(segmenter(pixels.to(device))[0].argmax(0).byte().cpu().numpy())
-    return found
+        masks.append(segmenter(pixels.to(device))[0].argmax(0).byte().cpu().numpy())
+    return masks

@@ -47,9 +47,9 @@ def verification_accuracy(similarity: np.ndarray, same: np.ndarray, fold: np.nda
         raise UsageError("needs pairs in at least two folds, with a similarity and a kind each")
     if not np.isfinite(similarity).all():
         raise UsageError("similarities contain NaN or infinite values")
-    found = []
+    accuracies = []
     for held_out in folds:
         test = fold == held_out
         threshold = best_threshold(similarity[~test], same[~test])
-        found.append(np.mean((similarity[test] >= threshold) == same[test]))
-    return float(np.mean(found))
+        accuracies.append(np.mean((similarity[test] >= threshold) == same[test]))
+    return float(np.mean(accuracies))

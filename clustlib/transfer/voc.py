@@ -55,10 +55,10 @@ class VocKit:
         """What is annotated in an image."""
         path = self.folder / f"Annotations/{image}.xml"
         try:
-            found = ElementTree.parse(path).getroot().findall("object")
-            boxes = [[float(o.findtext(f"bndbox/{side}", "")) - 1 for side in _SIDES] for o in found]
-            classes = [CLASSES.index(o.findtext("name", "")) for o in found]
-            difficult = [o.findtext("difficult", "0") == "1" for o in found]
+            elements = ElementTree.parse(path).getroot().findall("object")
+            boxes = [[float(o.findtext(f"bndbox/{side}", "")) - 1 for side in _SIDES] for o in elements]
+            classes = [CLASSES.index(o.findtext("name", "")) for o in elements]
+            difficult = [o.findtext("difficult", "0") == "1" for o in elements]
         except (OSError, ElementTree.ParseError, ValueError) as error:
             raise DataCorrupt(f"{path} cannot be read: {error}") from None
         return Objects(

@@ -93,8 +93,7 @@ def _check(dataset: str, choice: str, method: str = "DBC", seed: int = 0, **give
     """Refuse what cannot be right before any work is done."""
     choose("choice", choice, DBC_CHOICES)
     choose("method", method, ("DBC",))
-    clustering.cluster.check(dataset, method, seed, **given)  # type: ignore[attr-defined]
+    clustering.check_cluster(dataset, method, seed, **given)
 
 
-switched.check = _check  # type: ignore[attr-defined]
-switched.uses = lambda params: [repr(DBC_CHOICES[params["choice"]])]  # type: ignore[attr-defined]
+records.declare(switched, check=_check, uses=lambda params: [repr(DBC_CHOICES[params["choice"]])])

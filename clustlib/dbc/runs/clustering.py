@@ -219,14 +219,14 @@ def cluster(
     if method == "KMS":
         from clustlib.cluster.kmeans import KMeans
 
-        found = KMeans(images.n_classes, random_state=seed).fit(images.pixels("unit")).labels_
+        labels = KMeans(images.n_classes, random_state=seed).fit(images.pixels("unit")).labels_
     elif method == "FCAE-KMS":
-        found, more = _kmeans_on_codes(images, dataset, seed, chosen, device)
+        labels, more = _kmeans_on_codes(images, dataset, seed, chosen, device)
     else:
         arrays = trained(dataset, seed, chosen, device)
-        found = arrays["labels"]
+        labels = arrays["labels"]
         more = {"epochs_run": len(arrays["accuracy"]) - 1.0, "training_seconds": float(arrays["seconds"].sum())}
-    return {**scores(images.labels, found), **more, "labels": found.astype(np.uint8)}
+    return {**scores(images.labels, labels), **more, "labels": labels.astype(np.uint8)}
 
 
 def _kmeans_on_codes(
@@ -239,13 +239,13 @@ def _kmeans_on_codes(
     shared: dict[str, Any] = {"dataset": dataset, "seed": seed, "whiten": chosen.whiten, "device": device}
     stage_1 = records.artifact(train_autoencoder, pretrain_epochs=chosen.pretrain_epochs, **shared)
     codes, plain = stage_1["codes"], DBC()
-    found = kmeans_start(codes, images.n_classes, plain.n_init, "distortion", seed)
+    distortion_labels = kmeans_start(codes, images.n_classes, plain.n_init, "distortion", seed)
     smooth = averaged(codes, plain.n_neighbors, plain.smoothing, device)
     more = {"reconstruction": float(stage_1["loss"][-1]) if len(stage_1["loss"]) else 0.0}
     for name, points, choice in (("even", codes, "even"), ("start", smooth, plain.start), ("both", smooth, "even")):
         labels = kmeans_start(points, images.n_classes, plain.n_init, choice, seed)
         more |= {f"{metric}_{name}": value for metric, value in scores(images.labels, labels).items()}
-    return found, {**more, "training_seconds": float(stage_1["seconds"].sum())}
+    return distortion_labels, {**more, "training_seconds": float(stage_1["seconds"].sum())}
 
 
 def learning_curve(
@@ -288,5 +288,6 @@ def _check(known: tuple[str, ...]) -> Callable[..., None]:
     return check
 
 
-cluster.check = _check(METHODS)  # type: ignore[attr-defined]
-learning_curve.check = _check((*CURVES, "FCAE-KMS"))  # type: ignore[attr-defined]
+check_cluster = _check(METHODS)
+records.declare(cluster, check=check_cluster)
+records.declare(learning_curve, check=_check((*CURVES, "FCAE-KMS")))

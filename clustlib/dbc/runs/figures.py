@@ -151,9 +151,14 @@ def plane(
     if variant == "as written" and method == "last epoch":
         epoch, codes = len(arrays["accuracy"]) - 1, arrays["codes"][shown]
     labels = images.labels[shown][:points]
-    found = TSNE(init="pca", random_state=seed).fit_transform(codes[:points])
-    purity = float(metrics.knn_purity(found, labels, NEIGHBOURS))
-    return {"knn_purity": purity, "epoch": epoch, "plane": found.astype(np.float32), "labels": labels.astype(np.uint8)}
+    points_2d = TSNE(init="pca", random_state=seed).fit_transform(codes[:points])
+    purity = float(metrics.knn_purity(points_2d, labels, NEIGHBOURS))
+    return {
+        "knn_purity": purity,
+        "epoch": epoch,
+        "plane": points_2d.astype(np.float32),
+        "labels": labels.astype(np.uint8),
+    }
 
 
 def _as_classes(labels: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -234,20 +239,16 @@ def curve_as_written(
 def _check(dataset: str, seed: int = 0, points: int | None = None, variant: str = "ours", **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("variant", variant, VARIANTS)
-    clustering.cluster.check(dataset, "DBC", seed)  # type: ignore[attr-defined]
+    clustering.check_cluster(dataset, "DBC", seed)
     if points is not None:
         check_integer("points", points, PERPLEXITY + 1)
-
-
-_FUNCTIONS: tuple[Any, ...] = (inner_activations, learned_filters, score_histograms, plane, confident_mistakes)
-for _function in _FUNCTIONS:
-    _function.check = _check
 
 
 def _check_curve(dataset: str, method: str, seed: int = 0, **lengths: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("method", method, tuple(clustering.CURVES))
-    clustering.cluster.check(dataset, "DBC", seed, **lengths)  # type: ignore[attr-defined]
+    clustering.check_cluster(dataset, "DBC", seed, **lengths)
 
 
-curve_as_written.check = _check_curve  # type: ignore[attr-defined]
+records.declare(inner_activations, learned_filters, score_histograms, plane, confident_mistakes, check=_check)
+records.declare(curve_as_written, check=_check_curve)

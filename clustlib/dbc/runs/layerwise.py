@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets
+from clustlib import datasets, records
 from clustlib._validation import check_integer, check_seed
 from clustlib.dbc.runs.peers import BATCH, NEEDS, RESTARTS, standardised
 from clustlib.errors import PackageMissing
@@ -68,9 +68,9 @@ def layer_by_layer(
     seconds = time.perf_counter() - clock
     parts = [network.transform(X[start : start + 4096]) for start in range(0, len(X), 4096)]
     codes = np.concatenate(parts).astype(np.float32)
-    found = KMeans(images.n_classes, n_init=RESTARTS, random_state=seed).fit(codes).labels_
+    labels = KMeans(images.n_classes, n_init=RESTARTS, random_state=seed).fit(codes).labels_
     cost = {"training_seconds": seconds, "layer_seconds": layers}
-    return {**scores(images.labels, found), **cost, "labels": found.astype(np.uint8)}
+    return {**scores(images.labels, labels), **cost, "labels": labels.astype(np.uint8)}
 
 
 def _check(dataset: str, method: str = METHOD, seed: int = 0, layer_epochs: int = 1, **_: Any) -> None:
@@ -81,4 +81,4 @@ def _check(dataset: str, method: str = METHOD, seed: int = 0, layer_epochs: int 
     check_integer("layer_epochs", layer_epochs, 1)
 
 
-layer_by_layer.check = _check  # type: ignore[attr-defined]
+records.declare(layer_by_layer, check=_check)

@@ -84,8 +84,8 @@ def _network(arrays: dict[str, np.ndarray], size: int, seed: int) -> Any:
 
     network = _clustpy().get_neural_network(size, device=torch.device("cpu"), random_state=seed)
     prefix = "weights."
-    found = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
-    network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in found.items()})
+    weights = {name[len(prefix) :]: array for name, array in arrays.items() if name.startswith(prefix)}
+    network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
     network.fitted = True
     return network
 
@@ -130,13 +130,13 @@ def cluster(
     images = datasets.load(dataset)
     first = PRETRAIN_EPOCHS if pretrain_epochs is None else pretrain_epochs
     if method == "DEN":
-        found, more = _den(images, seed, first, device)
+        labels, more = _den(images, seed, first, device)
     else:
         shared: dict[str, Any] = {"dataset": dataset, "seed": seed, "pretrain_epochs": first, "device": device}
         trained = records.artifact(train_autoencoder, **shared)
         then = EPOCHS if epochs is None else epochs
-        found, more = _from_autoencoder(images, trained, method, seed, then, device)
-    return {**scores(images.labels, found), **more, "labels": found.astype(np.uint8)}
+        labels, more = _from_autoencoder(images, trained, method, seed, then, device)
+    return {**scores(images.labels, labels), **more, "labels": labels.astype(np.uint8)}
 
 
 def _den(images: datasets.ImageSet, seed: int, epochs: int, device: str) -> tuple[np.ndarray, dict[str, float]]:
@@ -160,8 +160,8 @@ def _from_autoencoder(
 
     seconds = float(arrays["seconds"])
     if method == "DAE-KMS":
-        found = KMeans(images.n_classes, n_init=RESTARTS, random_state=seed).fit(arrays["codes"]).labels_
-        return found, {"training_seconds": seconds}
+        labels = KMeans(images.n_classes, n_init=RESTARTS, random_state=seed).fit(arrays["codes"]).labels_
+        return labels, {"training_seconds": seconds}
     X = standardised(images)
     settings: dict[str, Any] = {"clustering_epochs": epochs, "batch_size": BATCH}
     if method != "AEC":  # which starts from random clusters
@@ -193,4 +193,4 @@ def _check(
             check_integer(name, value, 1)
 
 
-cluster.check = _check  # type: ignore[attr-defined]
+records.declare(cluster, check=_check)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets, metrics, records
 from clustlib.published.tables import choose
 
 PREPARATIONS = ("unit", "l2", "centred", "standardised")
@@ -36,12 +36,12 @@ def kmeans_by_preparation(dataset: str, preparation: str, method: str = "KMS", s
     from clustlib.cluster.kmeans import KMeans
 
     images = datasets.load(dataset)
-    found = KMeans(images.n_classes, random_state=seed).fit(prepared_pixels(images, preparation)).labels_
+    labels = KMeans(images.n_classes, random_state=seed).fit(prepared_pixels(images, preparation)).labels_
     parts = {"": np.arange(len(images))}
     parts |= {"_test": np.flatnonzero(images.split == "test")} if "test" in images.parts else {}
     told: dict[str, Any] = {}
     for ending, own in parts.items():
-        y, p = images.labels[own], found[own]
+        y, p = images.labels[own], labels[own]
         told[f"accuracy{ending}"] = float(metrics.accuracy(y, p))
         told |= {f"nmi_{average}{ending}": float(metrics.nmi(y, p, average=average)) for average in AVERAGES}
     return told
@@ -53,4 +53,4 @@ def _check(dataset: str, preparation: str, **_: Any) -> None:
     choose("preparation", preparation, PREPARATIONS)
 
 
-kmeans_by_preparation.check = _check  # type: ignore[attr-defined]
+records.declare(kmeans_by_preparation, check=_check)

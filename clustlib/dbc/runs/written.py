@@ -23,8 +23,8 @@ def fitted(dataset: str, seed: int, stage_1: dict[str, Any], device: str) -> tup
     trained = {name: value for name, value in stage_1.items() if name != "whiten"}
     arrays = records.artifact(choices.train_stage_1, dataset=dataset, seed=seed, device=device, **trained)
     weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
-    kept = {name: stage_1[name] for name in ("scaling", "code", "unpooling", "normalised", "whiten")}
-    return FCAEFeatures(**kept, device=device).restore(datasets.load(dataset).images, weights), arrays
+    settings = {name: stage_1[name] for name in ("scaling", "code", "unpooling", "normalised", "whiten")}
+    return FCAEFeatures(**settings, device=device).restore(datasets.load(dataset).images, weights), arrays
 
 
 def as_written(
@@ -125,9 +125,9 @@ def _kmeans(codes: np.ndarray, k: int, seed: int, start: str, n_init: int) -> tu
 
     from clustlib.dbc.start import kmeans_start
 
-    found = kmeans_start(codes, k, n_init, start, seed)
+    labels = kmeans_start(codes, k, n_init, start, seed)
     others = (kmeans_start(codes, k, 1, "distortion", seed + 1000 + again) for again in range(_AGAIN))
-    return found, {"stability": float(np.mean([adjusted_rand_score(found, other) for other in others]))}
+    return labels, {"stability": float(np.mean([adjusted_rand_score(labels, other) for other in others]))}
 
 
 def _of_training(images: datasets.ImageSet, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _check(dataset: str, method: str, seed: int = 0, **given: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, METHODS)
-    clustering.cluster.check(dataset, method, seed)  # type: ignore[attr-defined]
+    clustering.check_cluster(dataset, method, seed)
 
 
-as_written.check = _check  # type: ignore[attr-defined]
+records.declare(as_written, check=_check)

@@ -60,4 +60,4 @@ def _by_clustering(arrays: dict[str, np.ndarray], name: str, at: np.ndarray) -> 
     return curve[~np.isnan(curve)]
 
 
-agreement.check, agreement.uses = training.check_clusters, training.uses  # type: ignore[attr-defined]
+records.declare(agreement, check=training.check_clusters, uses=training.uses)

@@ -33,8 +33,8 @@ def network(weights: str, method: str, seed: int) -> tuple[Any, float, int]:
     if (model.network, model.front) != (setting.network, setting.front):
         theirs, ours = f"{model.network} on {model.front}", f"{setting.network} on {setting.front}"
         raise UsageError(f"{weights} is {theirs}, and {method} is {ours}")
-    found = model.untrained(seed) if setting.training == "none" else model.network_
-    return found.eval(), 0.0, model.image_size_
+    trained = model.untrained(seed) if setting.training == "none" else model.network_
+    return trained.eval(), 0.0, model.image_size_
 
 
 def by_method(

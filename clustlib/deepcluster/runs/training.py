@@ -101,11 +101,11 @@ def build(setting: Setting, size: int, width: float, seed: int, dropout: float =
     from clustlib.deepcluster.network import AlexNetSobel, VGG16Sobel
     from clustlib.networks.processes import seed_torch
 
-    made = AlexNetSobel if setting.network == "alexnet" else VGG16Sobel
+    network = AlexNetSobel if setting.network == "alexnet" else VGG16Sobel
     with torch.random.fork_rng(devices=[]):
         seed_torch(seed, 6)
         options = {**options_of(setting, size, width), "dropout": dropout}
-        return made(size, front=setting.front, **options)  # type: ignore[arg-type]
+        return network(size, front=setting.front, **options)  # type: ignore[arg-type]
 
 
 def train(
@@ -235,8 +235,8 @@ def _supervise(
 
 
 def _weights(network: "ConvNet") -> dict[str, np.ndarray]:
-    kept = {name: value for name, value in network.state_dict().items() if not name.startswith("head.")}
-    return {f"weights.{name}": value.cpu().numpy() for name, value in kept.items()}
+    weights = {name: value for name, value in network.state_dict().items() if not name.startswith("head.")}
+    return {f"weights.{name}": value.cpu().numpy() for name, value in weights.items()}
 
 
 def network_of(arrays: Mapping[str, np.ndarray], method: str, size: int, width: float) -> "ConvNet":
@@ -345,6 +345,5 @@ def uses(params: Mapping[str, Any]) -> list[str]:
     return [repr(SETTINGS[params["method"]])]
 
 
-pretrain.check = check_clusters  # type: ignore[attr-defined]
-pretrain.uses = uses  # type: ignore[attr-defined]
-train.uses = uses  # type: ignore[attr-defined]
+records.declare(pretrain, check=check_clusters, uses=uses)
+records.declare(train, uses=uses)

@@ -43,12 +43,12 @@ def _of_folders(where: Path, n_labelled: int, n_tested: int) -> tuple[Any, np.nd
     rank = {name: i for i, name in enumerate(train.class_names)}
     if not rank or not set(test.class_names) <= set(rank):
         raise DataCorrupt(f"{where} needs train/<class>/ and val/<class>/ with the same classes")
-    found: list[Any] = []
+    parts: list[Any] = []
     for folder, n in ((train, n_labelled), (test, n_tested)):
         labels = np.array([rank[name] for name in folder.class_names])[folder.labels]
         index = training.pool(labels, n)
-        found += [folder.only(index), labels[index]]
-    return tuple(found)  # type: ignore[return-value]
+        parts += [folder.only(index), labels[index]]
+    return tuple(parts)  # type: ignore[return-value]
 
 
 def _drawn(data: datasets.ImageSet, index: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -75,15 +75,15 @@ def grids(
     weights : trainings of one's own, see :func:`probe`: one, or by method; methods without are left out, and a random
         network is that of the trained one.
     """
-    methods, found = [method] if isinstance(method, str) else list(method), records.Runs()
+    methods, runs = [method] if isinstance(method, str) else list(method), records.Runs()
     for dataset in named:
         source = _of(dataset, "trained_on", trained_on)
         own = {name: _of(source or dataset, name, value) for name, value in settings.items()}
         own |= {} if source is None else {"trained_on": source}
         for some, theirs in own_training.by_method(weights, methods):
             given = {} if theirs is None else {"weights": theirs}
-            found += records.grid(run, dataset=dataset, method=some, **given, **own, **more)
-    return found
+            runs += records.grid(run, dataset=dataset, method=some, **given, **own, **more)
+    return runs
 
 
 def _of(dataset: str, name: str, value: Any) -> Any:
@@ -316,6 +316,4 @@ def uses(params: Mapping[str, Any]) -> list[str]:
     return [*training.uses(params), *own_training.uses(params.get("weights"))]
 
 
-_run: Any
-for _run in (probe, retrieve, filter_images):
-    _run.check, _run.uses = _check, uses
+records.declare(probe, retrieve, filter_images, check=_check, uses=uses)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets
+from clustlib import datasets, records
 from clustlib.deepcluster.runs import own_training, training
 from clustlib.deepcluster.runs.transfer import split, trained, uses
 from clustlib.errors import DataMissing, UsageError
@@ -114,8 +114,8 @@ def _detect_voc(network: Any, where: Any, dataset: str, size: int, how: Mapping[
     detector = detection.train_detector(
         network, kit.images(ids["trainval"]), truth["trainval"], boxes["trainval"], **how
     )
-    found = detection.detect(detector, kit.images(ids["test"]), boxes["test"], device=how["device"])
-    return float(np.nanmean([detection_precision(found[c], truth["test"], c) for c in range(len(CLASSES))]))
+    detections = detection.detect(detector, kit.images(ids["test"]), boxes["test"], device=how["device"])
+    return float(np.nanmean([detection_precision(detections[c], truth["test"], c) for c in range(len(CLASSES))]))
 
 
 def _segment_voc(network: Any, where: Any, dataset: str, size: int, how: Mapping[str, Any]) -> float:
@@ -148,4 +148,4 @@ def _uses(params: Mapping[str, Any]) -> list[str]:
     ]
 
 
-transfer_to.check, transfer_to.uses = _check, _uses  # type: ignore[attr-defined]
+records.declare(transfer_to, check=_check, uses=_uses)

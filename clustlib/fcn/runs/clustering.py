@@ -38,15 +38,15 @@ def cluster_features(dataset: str, method: str, seed: int = 0, **settings: Any) 
     ``labels_sc`` (N,) uint8, ``history``.
     """
     params = settings_of(dataset, method, seed=seed, **settings)
-    made = records.artifact(represent, **params)
-    features = unit_features(made)
+    arrays = records.artifact(represent, **params)
+    features = unit_features(arrays)
     truth = protocol.split(dataset, params["n_images"], params["n_learn"]).cluster.labels
-    history = made["history"]
+    history = arrays["history"]
     return {
         **clustered_both_ways(features, truth, seed, params["device"]),
         "zeros": zeros(features),
         "dimension": features.shape[1],
-        "training_seconds": float(made["seconds"]),
+        "training_seconds": float(arrays["seconds"]),
         "objective": float(history[-1]) if len(history) else 0.0,
         "history": history.astype(np.float32),
     }
@@ -218,9 +218,7 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return [METHODS[params["method"]]]
 
 
-_RUNS: list[Any] = [cluster_features, cluster_into_k, classify_features, embed_features]
-for _run in _RUNS:
-    _run.check, _run.uses = _check, _uses
+records.declare(cluster_features, cluster_into_k, classify_features, embed_features, check=_check, uses=_uses)
 
 
 # What the text of FCN leaves open, one departure from the tables' settings at a time: arguments of the run
@@ -264,7 +262,7 @@ def penalty_grid(penalties: list[str], roles: str = "equation") -> list[tuple[st
 
     if roles not in ("equation", "text"):
         raise UsageError(f'roles must be "equation" or "text", got {roles!r}')
-    found = []
+    grid = []
     for name in penalties:
         values = {"lambda1": 0.02, "lambda2": 0.05}
         if name != "paper setting":
@@ -273,5 +271,5 @@ def penalty_grid(penalties: list[str], roles: str = "equation") -> list[tuple[st
                 raise UsageError(f'a setting is "paper setting", "lambda1 off", "lambda2 at 0.1", ...; got {name!r}')
             values[which] = 0.0 if value == "off" else float(value.removeprefix("at "))
         pair = (values["lambda2"], values["lambda1"])
-        found.append((name, *(pair if roles == "equation" else pair[::-1])))
-    return found
+        grid.append((name, *(pair if roles == "equation" else pair[::-1])))
+    return grid

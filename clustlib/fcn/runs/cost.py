@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets
+from clustlib import datasets, records
 from clustlib.errors import DeviceMissing
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN
@@ -123,12 +123,12 @@ def time_pass(
 
 def _best(work: Callable[[], Any], repeats: int = 3) -> tuple[Any, float]:
     """What ``work`` returns, and the least of its seconds; it must leave nothing running on a device."""
-    found, best = work(), np.inf
+    result, best = work(), np.inf
     for _ in range(repeats):
         clock = time.perf_counter()
-        found = work()
+        result = work()
         best = min(best, time.perf_counter() - clock)
-    return found, best
+    return result, best
 
 
 def _check(dataset: str, where: str = "cpu", **_: Any) -> None:
@@ -136,6 +136,4 @@ def _check(dataset: str, where: str = "cpu", **_: Any) -> None:
     choose("place", where, ("cpu", "gpu"))
 
 
-_RUNS: list[Any] = [time_updates, time_pass]
-for _run in _RUNS:
-    _run.check = _check
+records.declare(time_updates, time_pass, check=_check)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets, metrics, records
 from clustlib._validation import check_integer, check_seed
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN
@@ -79,4 +79,4 @@ def _check(dataset: str, seed: int = 0, transform_iter: int = 1, **_: Any) -> No
     check_integer("transform_iter", transform_iter, 0)
 
 
-cluster_a_folder.check = _check  # type: ignore[attr-defined]
+records.declare(cluster_a_folder, check=_check)

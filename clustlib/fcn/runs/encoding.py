@@ -65,11 +65,11 @@ def encode_features(dataset: str, method: str, seed: int = 0, **settings: Any) -
     """
     how = bind(codes, {"dataset": dataset, "method": method, "seed": seed, **settings})
     # from another start the factorisation is one, whatever the seed of the clusterings
-    made = codes(**how) if how["init"] == "random" else records.artifact(codes, **{**how, "seed": 0})
+    arrays = codes(**how) if how["init"] == "random" else records.artifact(codes, **{**how, "seed": 0})
     truth = protocol.split(dataset, how["n_images"]).cluster.labels
     out: dict[str, float] = {}
-    for name, found in made.items():
-        features = unit(found)
+    for name, codes_of in arrays.items():
+        features = unit(codes_of)
         scores = clustered_both_ways(features, truth, seed, how["device"])
         scores |= {"zeros": zeros(features), "components": spread(features)["components"]}
         out |= {f"{score}_{name}": float(v) for score, v in scores.items() if not isinstance(v, np.ndarray)}
@@ -90,9 +90,6 @@ def _check(dataset: str, method: str, seed: int = 0, updates: str = UPDATES, **_
     _numbers(updates)
 
 
-encode_features.check = _check  # type: ignore[attr-defined]
-
-
 def by_dataset(
     datasets: list[str], images_at_most: Mapping[str, int], fn: Any = encode_features, **settings: Any
 ) -> Any:
@@ -101,3 +98,6 @@ def by_dataset(
     for name in datasets:
         runs += records.grid(fn, dataset=name, n_images=images_at_most.get(name), **settings)
     return runs
+
+
+records.declare(encode_features, check=_check)

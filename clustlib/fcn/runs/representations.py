@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib import records
 from clustlib.checkpoints import checkpoint_of
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN, Split
@@ -111,9 +112,6 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return [METHODS[params["method"]]]
 
 
-represent.uses = _uses  # type: ignore[attr-defined]
-
-
 def settings_of(dataset: str, method: str, **settings: Any) -> dict[str, Any]:
     """All parameters of :func:`represent`: those that are given, and the defaults of the rest.
 
@@ -182,8 +180,8 @@ def locally_linear(split: Split, params: dict[str, Any]) -> Represented:
     model = LocallyLinearEmbedding(
         n_neighbors=12, n_components=min(params["n_components"], len(used) - 1), eigen_solver="dense"
     ).fit(learn[np.sort(used)])
-    found = model.transform(learn)
-    return Represented(found, found if cluster is learn else model.transform(cluster))
+    embedding = model.transform(learn)
+    return Represented(embedding, embedding if cluster is learn else model.transform(cluster))
 
 
 def autoencoder(split: Split, params: dict[str, Any], nonnegative: bool = False) -> Represented:
@@ -198,9 +196,9 @@ def autoencoder(split: Split, params: dict[str, Any], nonnegative: bool = False)
         random_state=params["seed"],
         device=params["device"],
     )
-    found = _applied(model, *_unit(split, params))
-    found.history = [entry["loss"] for entry in model.history_]
-    return found
+    represented = _applied(model, *_unit(split, params))
+    represented.history = [entry["loss"] for entry in model.history_]
+    return represented
 
 
 def nonnegative_autoencoder(split: Split, params: dict[str, Any]) -> Represented:
@@ -224,9 +222,9 @@ def gsnmf_fcn(split: Split, params: dict[str, Any]) -> Represented:
     model = GSNMF(**{name: params[name] for name in names}, random_state=params["seed"], checkpoint=checkpoint)
     learn, cluster = _unit(split, params)
     model.fit(learn)
-    found = model.transform(learn)  # as a new image's are found: a classifier must see one kind of feature
+    coefficients = model.transform(learn)  # as a new image's are found: a classifier must see one kind of feature
     history = [entry["objective"] for entry in model.history_]
-    return Represented(found, found if cluster is learn else model.transform(cluster), history)
+    return Represented(coefficients, coefficients if cluster is learn else model.transform(cluster), history)
 
 
 def nmf_fcn(split: Split, params: dict[str, Any]) -> Represented:
@@ -248,14 +246,17 @@ def fine_tuned_fcn(split: Split, params: dict[str, Any]) -> Represented:
     )
     inner = _features(split.learn, params, hidden=True)
     model.fit_features(inner)
-    found = model.transform_features(inner)
+    coefficients = model.transform_features(inner)
     other = _features(split.cluster, params, hidden=True)
-    cluster = found if split.cluster is split.learn else model.transform_features(other)
+    cluster = coefficients if split.cluster is split.learn else model.transform_features(other)
     history = [float(entry["objective" if entry["stage"] == "factorise" else "loss"]) for entry in model.history_]
-    return Represented(found, cluster, history)
+    return Represented(coefficients, cluster, history)
 
 
 def _applied(model: Any, learn: np.ndarray, cluster: np.ndarray) -> Represented:
     model.fit(learn)
-    found = np.asarray(model.transform(learn), np.float32)
-    return Represented(found, found if cluster is learn else np.asarray(model.transform(cluster), np.float32))
+    features = np.asarray(model.transform(learn), np.float32)
+    return Represented(features, features if cluster is learn else np.asarray(model.transform(cluster), np.float32))
+
+
+records.declare(represent, uses=_uses)

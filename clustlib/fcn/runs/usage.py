@@ -45,5 +45,4 @@ def _participation(energy: np.ndarray) -> np.ndarray:
     return np.where(squares > 0, energy.sum(axis=1) ** 2 / np.where(squares > 0, squares, 1), 0)
 
 
-components_in_use.check = _check  # type: ignore[attr-defined]
-components_in_use.uses = _uses  # type: ignore[attr-defined]
+records.declare(components_in_use, check=_check, uses=_uses)

@@ -63,11 +63,11 @@ def cluster_centred(
         precision=precision,
         device=device,
     )
-    found = fit[method]
+    labels = fit[method]
     return {
-        **scores(datasets.load(dataset).labels, found),
+        **scores(datasets.load(dataset).labels, labels),
         "fit_seconds": float(fit["seconds"]),
-        "labels": compact(found),
+        "labels": compact(labels),
         "period_n_clusters": fit["n_clusters"].astype(np.int32),
         "period_nmi": fit["nmi"].astype(np.float32),
     }
@@ -81,4 +81,4 @@ def _check(dataset: str, method: str, seed: int = 0, variant: str = "default", *
     check_seed(seed)
 
 
-cluster_centred.check = _check  # type: ignore[attr-defined]
+records.declare(cluster_centred, check=_check)

@@ -197,8 +197,8 @@ def cluster_learned(
     if method == "NMF-LP":  # wants no negative number; the paper does not say what it was given
         features = features - features.min()
     model = estimator(ROWS[method], len(np.unique(truth)), random_state=seed, variant=variant, device=device)
-    found = model.fit(features).labels_
-    return {**scores(truth, found), "labels": compact(found)}
+    labels = model.fit(features).labels_
+    return {**scores(truth, labels), "labels": compact(labels)}
 
 
 def stages(
@@ -216,13 +216,13 @@ def stages(
     fit = records.artifact(train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
     merged = len(fit["n_clusters"]) - 1  # the last line is the final clustering
     at = dict(zip(STAGES, (0, max(0, merged - 2), merged - 1)))
-    kept = np.linspace(0, len(fit["OURS-SF"]) - 1, min(_SHOWN, len(fit["OURS-SF"]))).astype(np.int64)
-    result: dict[str, Any] = {"classes": datasets.load(dataset).labels[kept].astype(np.uint8)}
+    shown = np.linspace(0, len(fit["OURS-SF"]) - 1, min(_SHOWN, len(fit["OURS-SF"]))).astype(np.int64)
+    result: dict[str, Any] = {"classes": datasets.load(dataset).labels[shown].astype(np.uint8)}
     for stage, line in at.items():
         result[f"{stage}_n_clusters"] = float(fit["n_clusters"][line])
         result[f"{stage}_nmi"] = float(fit["nmi"][line])
-        result[f"{stage}_labels"] = fit["stage_labels"][line][kept].astype(np.uint16)
-        result[f"{stage}_components"] = fit["stage_components"][line][kept].astype(np.float16)
+        result[f"{stage}_labels"] = fit["stage_labels"][line][shown].astype(np.uint16)
+        result[f"{stage}_components"] = fit["stage_components"][line][shown].astype(np.float16)
     return result
 
 
@@ -256,8 +256,7 @@ def _uses_learned(params: dict[str, Any]) -> list[str]:
     return [row.estimator, repr(row), repr(settings(params["dataset"], epochs=params["epochs"]))]
 
 
-train_jule.uses = joint_clustering.uses = stages.uses = uses_fit  # type: ignore[attr-defined]
-joint_clustering.check = _check_joint  # type: ignore[attr-defined]
-cluster_learned.check = _check_learned  # type: ignore[attr-defined]
-cluster_learned.uses = _uses_learned  # type: ignore[attr-defined]
-stages.check = check_fit  # type: ignore[attr-defined]
+records.declare(train_jule, uses=uses_fit)
+records.declare(joint_clustering, check=_check_joint, uses=uses_fit)
+records.declare(stages, check=check_fit, uses=uses_fit)
+records.declare(cluster_learned, check=_check_learned, uses=_uses_learned)

@@ -64,20 +64,20 @@ def low_dimensional(
     embed = getattr(importlib.import_module(module), name)
     how = {"epochs": epochs, "precision": precision, "nca_images": nca_images, "device": device}
     how |= {"autoencoder_epochs": autoencoder_epochs, "autoencoder_width": autoencoder_width}
-    found, seconds = embed(images, learns, dimension, seed, how)
+    embedding, seconds = embed(images, learns, dimension, seed, how)
     if images.split is None:
-        error = metrics.one_nn_error(found, images.labels)
+        error = metrics.one_nn_error(embedding, images.labels)
     else:
-        error = metrics.one_nn_error(found[learns], images.labels[learns], found[tests], images.labels[tests])
+        error = metrics.one_nn_error(embedding[learns], images.labels[learns], embedding[tests], images.labels[tests])
     pixels = images.pixels("unit")[tests]
     result: dict[str, Any] = {
         "one_nn_error": error,
-        "trustworthiness": metrics.trustworthiness(pixels, found[tests], NEIGHBOURS),
+        "trustworthiness": metrics.trustworthiness(pixels, embedding[tests], NEIGHBOURS),
         "training_seconds": seconds,
     }
     if dimension == 2:
         shown = np.flatnonzero(tests)[:10_000]
-        result |= {"points": found[shown].astype(np.float32), "classes": images.labels[shown].astype(np.uint8)}
+        result |= {"points": embedding[shown].astype(np.float32), "classes": images.labels[shown].astype(np.uint8)}
     return result
 
 
@@ -151,15 +151,15 @@ def train_narrow(
 def _ours(
     images: datasets.ImageSet, learns: np.ndarray, dimension: int, seed: int, how: dict[str, Any]
 ) -> tuple[np.ndarray, float]:
-    kept = records.artifact(train_narrow, dataset=images.name, dimension=dimension, seed=seed, **_fit(how))
-    return kept["scaled"], float(kept["seconds"])
+    arrays = records.artifact(train_narrow, dataset=images.name, dimension=dimension, seed=seed, **_fit(how))
+    return arrays["scaled"], float(arrays["seconds"])
 
 
 def _ours_not_normalised(
     images: datasets.ImageSet, learns: np.ndarray, dimension: int, seed: int, how: dict[str, Any]
 ) -> tuple[np.ndarray, float]:
-    kept = records.artifact(train_narrow, dataset=images.name, dimension=dimension, seed=seed, **_fit(how))
-    return kept["linear"], float(kept["seconds"])
+    arrays = records.artifact(train_narrow, dataset=images.name, dimension=dimension, seed=seed, **_fit(how))
+    return arrays["linear"], float(arrays["seconds"])
 
 
 def train_on_clusters(
@@ -198,8 +198,8 @@ def train_on_clusters(
 def _ours_on_clusters(
     images: datasets.ImageSet, learns: np.ndarray, dimension: int, seed: int, how: dict[str, Any]
 ) -> tuple[np.ndarray, float]:
-    kept = records.artifact(train_on_clusters, dataset=images.name, dimension=dimension, seed=seed, **_fit(how))
-    return kept["scaled"], float(kept["seconds"])
+    arrays = records.artifact(train_on_clusters, dataset=images.name, dimension=dimension, seed=seed, **_fit(how))
+    return arrays["scaled"], float(arrays["seconds"])
 
 
 def _ours_by_pca(
@@ -207,9 +207,9 @@ def _ours_by_pca(
 ) -> tuple[np.ndarray, float]:
     from sklearn.decomposition import PCA
 
-    kept = records.artifact(train_jule, dataset=images.name, seed=seed, **_fit(how))
-    model = PCA(dimension, svd_solver="covariance_eigh").fit(kept["embedding"])
-    return np.asarray(model.transform(kept["embedding"]), np.float32), float(kept["seconds"])
+    arrays = records.artifact(train_jule, dataset=images.name, seed=seed, **_fit(how))
+    model = PCA(dimension, svd_solver="covariance_eigh").fit(arrays["embedding"])
+    return np.asarray(model.transform(arrays["embedding"]), np.float32), float(arrays["seconds"])
 
 
 def _fit(how: dict[str, Any]) -> dict[str, Any]:
@@ -270,10 +270,9 @@ def _uses_narrow(params: dict[str, Any]) -> list[str]:
 
 
 def _uses(params: dict[str, Any]) -> list[str]:
-    made = [_MADE_BY[params["method"]]]
-    return made + _uses_narrow(params) if params["method"] in OURS else made
+    definitions = [_MADE_BY[params["method"]]]
+    return definitions + _uses_narrow(params) if params["method"] in OURS else definitions
 
 
-train_narrow.uses = train_on_clusters.uses = _uses_narrow  # type: ignore[attr-defined]
-low_dimensional.check = _check  # type: ignore[attr-defined]
-low_dimensional.uses = _uses  # type: ignore[attr-defined]
+records.declare(train_narrow, train_on_clusters, uses=_uses_narrow)
+records.declare(low_dimensional, check=_check, uses=_uses)

@@ -203,5 +203,5 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return uses_fit({"dataset": params["dataset"], "epochs": params.get("epochs", 20)})
 
 
-train_part.uses = train_network.uses = verify.uses = _uses  # type: ignore[attr-defined]
-verify.check = _check  # type: ignore[attr-defined]
+records.declare(train_part, train_network, uses=_uses)
+records.declare(verify, check=_check, uses=_uses)

@@ -33,8 +33,8 @@ def neighbour_purity(
         )
         features = fit["embedding"]
     neighbours = [k for k in NEIGHBOURS if k < len(images)]
-    found = metrics.knn_purity(features, images.labels, neighbours)
-    return {f"knn_purity_{k}": float(value) for k, value in zip(neighbours, found)}
+    purity = metrics.knn_purity(features, images.labels, neighbours)
+    return {f"knn_purity_{k}": float(value) for k, value in zip(neighbours, purity)}
 
 
 def transfer(
@@ -139,12 +139,6 @@ def _uses_transfer(params: dict[str, Any]) -> list[str]:
     return uses_fit({**params, "dataset": params["source"]})
 
 
-neighbour_purity.check = _check_purity  # type: ignore[attr-defined]
-neighbour_purity.uses = uses_fit  # type: ignore[attr-defined]
-transfer.check = _check_transfer  # type: ignore[attr-defined]
-transfer.uses = _uses_transfer  # type: ignore[attr-defined]
-
-
 def transfer_runs(
     sources: list[str], targets: list[str], layers: list[str], seed: list[int], **how: Any
 ) -> records.Runs:
@@ -162,3 +156,7 @@ def _blocks(source: str) -> int:
 
     sizes = {"usps": (16, 16), "usps-11000": (16, 16), "digits": (8, 8)}
     return len(stack(*sizes.get(source, (28, 28)), 0))
+
+
+records.declare(neighbour_purity, check=_check_purity, uses=uses_fit)
+records.declare(transfer, check=_check_transfer, uses=_uses_transfer)

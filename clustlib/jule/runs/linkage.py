@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, metrics
+from clustlib import datasets, metrics, records
 from clustlib.errors import UsageError
 from clustlib.published.tables import choose
 
@@ -69,4 +69,4 @@ def _check(
         raise UsageError(f"points must be at least 2, got {points}")
 
 
-merge_curve.check = _check  # type: ignore[attr-defined]
+records.declare(merge_curve, check=_check)

@@ -40,7 +40,7 @@ def train_patches(
     all patches have come to one point).
     """
     checkpoint = checkpoint_of(train_patches, locals())
-    from clustlib.jule.patches import PatchJULE
+    from clustlib.jule.estimator import PatchJULE
     from clustlib.transfer.coates import random_patches, whiten_patches
 
     learn, *_ = parts(dataset)
@@ -139,9 +139,9 @@ def _codebook(
         represent = _representation(fit, method, white.view(patches.shape), where)
         with torch.inference_mode():
             rows = torch.cat([represent(part.to(where)).cpu() for part in white.view(patches.shape).split(5000)])
-    found = kmeans(rows.numpy(), n_codes, n_iter=_ITERATIONS, seed=seed, device=where)
+    clusters = kmeans(rows.numpy(), n_codes, n_iter=_ITERATIONS, seed=seed, device=where)
     whitening = Whitening(whitening.mean.to(where), whitening.matrix.to(where))
-    codes = torch.from_numpy(found.centroids).to(where)
+    codes = torch.from_numpy(clusters.centroids).to(where)
     return Codebook(PATCH, patches.shape[1], whitening, codes, represent)
 
 
@@ -174,4 +174,4 @@ def _check(dataset: str, method: str, **others: Any) -> None:
         raise UsageError(f'sizes must be numbers of images such as "5000 10000", got {others["sizes"]!r}')
 
 
-classify.check = _check  # type: ignore[attr-defined]
+records.declare(classify, check=_check)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, kernels
+from clustlib import datasets, kernels, records
 from clustlib._validation import check_seed, unit_rows
 from clustlib.jule.rows import ROWS, Row
 from clustlib.metrics import compact, scores
@@ -18,9 +18,9 @@ VARIANTS = ("released", "published")
 def estimator(row: Row, n_clusters: int, **settings: Any) -> Any:
     """The row's estimator, ready to fit, with those of the settings that it has."""
     module, name = row.estimator.split(":")
-    made = getattr(importlib.import_module(module), name)
-    accepted = {name: value for name, value in settings.items() if name in inspect.signature(made).parameters}
-    return made(n_clusters, **{**accepted, **row.options})
+    kind = getattr(importlib.import_module(module), name)
+    accepted = {name: value for name, value in settings.items() if name in inspect.signature(kind).parameters}
+    return kind(n_clusters, **{**accepted, **row.options})
 
 
 def cluster_pixels(
@@ -45,8 +45,8 @@ def cluster_pixels(
 
 def _clustered(images: datasets.ImageSet, rows: np.ndarray, method: str, **settings: Any) -> dict[str, Any]:
     """A row of the table on one vector an image."""
-    found = estimator(ROWS[method], images.n_classes, **settings).fit(rows).labels_
-    return {**scores(images.labels, found), "labels": compact(found)}
+    labels = estimator(ROWS[method], images.n_classes, **settings).fit(rows).labels_
+    return {**scores(images.labels, labels), "labels": compact(labels)}
 
 
 def centred(images: datasets.ImageSet) -> np.ndarray:
@@ -94,7 +94,5 @@ def _check_centred(dataset: str, method: str, seed: int = 0, variant: str = "rel
     _check(dataset, method, seed, variant)
 
 
-cluster_centred_pixels.check = _check_centred  # type: ignore[attr-defined]
-cluster_centred_pixels.uses = _uses  # type: ignore[attr-defined]
-cluster_pixels.check = _check  # type: ignore[attr-defined]
-cluster_pixels.uses = _uses  # type: ignore[attr-defined]
+records.declare(cluster_centred_pixels, check=_check_centred, uses=_uses)
+records.declare(cluster_pixels, check=_check, uses=_uses)

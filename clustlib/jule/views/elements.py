@@ -27,9 +27,9 @@ def name_of(variant: str) -> str:
 
 def cells(runs: "Runs") -> pd.DataFrame:
     """OURS-RC in cells whose method is the variant's name on the page, with both scores, and OURS-SF's NMI."""
-    found = runs.cells(nmi="nmi_geometric", accuracy="accuracy")
-    final = found[found["method"] == "OURS-RC"]
-    before = found[(found["method"] == "OURS-SF") & (found["metric"] == "nmi")].assign(metric="nmi_sf")
+    frame = runs.cells(nmi="nmi_geometric", accuracy="accuracy")
+    final = frame[frame["method"] == "OURS-RC"]
+    before = frame[(frame["method"] == "OURS-SF") & (frame["metric"] == "nmi")].assign(metric="nmi_sf")
     shown = pd.concat([final, before], ignore_index=True)
     return shown.assign(method=shown["variant"].map(name_of), variant="")
 
@@ -53,13 +53,13 @@ def course(runs: "Runs", dataset: str, variants: "Iterable[str]" = tuple(PLAIN))
 
     None where no run of the data set has a record. The last line of a run is the clustering of its final features.
     """
-    found = [run for run in runs.records if run.params["dataset"] == dataset and run.params["method"] == "OURS-RC"]
-    chosen = [variant for variant in variants if any(run.params["variant"] == variant for run in found)]
+    fits = [run for run in runs.records if run.params["dataset"] == dataset and run.params["method"] == "OURS-RC"]
+    chosen = [variant for variant in variants if any(run.params["variant"] == variant for run in fits)]
     if not chosen:
         return None
     figure, axes = new_figure(3.2 * len(chosen), 3.0, panels=len(chosen))
     for panel, variant in zip(axes[0], chosen):
-        for run in (run for run in found if run.params["variant"] == variant):
+        for run in (run for run in fits if run.params["variant"] == variant):
             panel.plot(
                 run.arrays["period_n_clusters"][:-1], run.arrays["period_nmi"][:-1], "o-", color="C0", mfc="none"
             )

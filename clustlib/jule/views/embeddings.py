@@ -35,8 +35,8 @@ def of_the_talk(cells: pd.DataFrame) -> pd.DataFrame:
 
 def panels(runs: records.Runs) -> "Figure | str":
     """The plane by each method, first seed, coloured by class."""
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    planes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for run in runs.records:
         title = f"{run.params['dataset']}: {run.params['method']}"
-        found.setdefault(title, (run.arrays["points"], run.arrays["classes"]))
-    return plots.embedding_panels(found) if found else f"not run: {runs.missing[0].reason}"
+        planes.setdefault(title, (run.arrays["points"], run.arrays["classes"]))
+    return plots.embedding_panels(planes) if planes else f"not run: {runs.missing[0].reason}"

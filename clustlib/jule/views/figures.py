@@ -19,13 +19,13 @@ _COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device",
 
 def _loaded(names: list[str]) -> dict[str, datasets.ImageSet | str]:
     """Each set, or why it is not here."""
-    found: dict[str, datasets.ImageSet | str] = {}
+    sets: dict[str, datasets.ImageSet | str] = {}
     for name in names:
         try:
-            found[name] = datasets.load(name)
+            sets[name] = datasets.load(name)
         except DataMissing:
-            found[name] = f"needs {name}: see the page on data sets"
-    return found
+            sets[name] = f"needs {name}: see the page on data sets"
+    return sets
 
 
 def measured_datasets(names: list[str]) -> pd.DataFrame:
@@ -43,12 +43,12 @@ def measured_datasets(names: list[str]) -> pd.DataFrame:
 
 def samples(names: list[str], shown: int) -> "Figure | None":
     """The first image of each of the first ``shown`` classes of the first set that is here; None where none is."""
-    found = next((images for images in _loaded(names).values() if not isinstance(images, str)), None)
-    if found is None:
+    first_set = next((images for images in _loaded(names).values() if not isinstance(images, str)), None)
+    if first_set is None:
         print(f"no picture: none of {', '.join(names)} is on this machine")
         return None
-    classes, first = np.unique(found.labels, return_index=True)
-    return plots.image_grid(found.images[first[:shown]], titles=classes[:shown].tolist())
+    classes, first = np.unique(first_set.labels, return_index=True)
+    return plots.image_grid(first_set.images[first[:shown]], titles=classes[:shown].tolist())
 
 
 def stage_cells(runs: records.Runs) -> pd.DataFrame:

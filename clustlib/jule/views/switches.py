@@ -42,12 +42,12 @@ def switches(profile: str = "paper") -> pd.DataFrame:
     and one a data set: "0.891 / 0.906 (3), 15 s", the number of fits in brackets, with spaces that keep each part on a
     line. What has no record says "not run".
     """
-    found = measured(profile)
+    table = measured(profile)
     rows = []
     for name, arguments in JULE_VARIANTS.items():
         row = {"switch": name, "arguments": ", ".join(f"{key}={value}" for key, value in arguments.items()) or "-"}
         for dataset in DATASETS:
-            own = found[(found["variant"] == name) & (found["dataset"] == dataset)]
+            own = table[(table["variant"] == name) & (table["dataset"] == dataset)]
             row[dataset] = _scores(own)
         rows.append(row)
     return pd.DataFrame(rows)

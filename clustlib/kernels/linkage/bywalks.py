@@ -125,11 +125,11 @@ def exchanges(forest, c):
 @njit()
 def isolated_clusters(forest, largest):
     """Clusters of at most ``largest`` vertices for which :func:`exchanges` is false."""
-    found = []
+    isolated = []
     for c in range(len(forest.parent)):
         if forest.parent[c] == c and forest.size[c] <= largest and not exchanges(forest, c):
-            found.append(c)
-    return np.array(found, dtype=np.int64)
+            isolated.append(c)
+    return np.array(isolated, dtype=np.int64)
 
 
 class ByWalks:

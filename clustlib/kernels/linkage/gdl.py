@@ -180,13 +180,13 @@ def choose_candidates(forest, power, k, c):
 @njit()
 def isolated_clusters(forest, largest):
     """Clusters of at most ``largest`` vertices that have no affinity to any other."""
-    found = []
+    isolated = []
     for c in range(len(forest.parent)):
         if forest.parent[c] == c and forest.size[c] <= largest:
             tidy(forest.links, c)
             if forest.links.first[c] == NONE:
-                found.append(c)
-    return np.array(found, dtype=np.int64)
+                isolated.append(c)
+    return np.array(isolated, dtype=np.int64)
 
 
 @njit()

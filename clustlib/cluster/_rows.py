@@ -1,8 +1,29 @@
-"""Identical rows belong together, and who asks for more clusters than there can be is told."""
+"""Rows before and after a clustering: in a unit in which floors and squares do no harm; identical ones together.
 
+The unit is a power of two, so that no digit changes. Who asks for more clusters than there are rows is told.
+"""
+
+import math
 import warnings
 
 import numpy as np
+
+
+def in_units(X: np.ndarray, least: float, most: float = math.inf) -> tuple[np.ndarray, float]:
+    """``X`` (n, d) divided by a power of two that brings its largest number to [1/2, 1), and that power.
+
+    ``X`` itself and 1 where the largest lies between ``least`` and ``most``, or where all numbers are 0.
+    """
+    largest = max(float(X.max()), -float(X.min()))
+    if largest == 0 or least <= largest <= most:
+        return X, 1.0
+    exponent = math.frexp(largest)[1]
+    return np.ldexp(X, -exponent), math.ldexp(1.0, exponent)
+
+
+def measured_in(history: list[dict], unit: float, *names: str) -> list[dict]:
+    """``history`` with the entries of ``names``, which grow as the rows do, in units of the rows that were given."""
+    return [{**entry, **{name: entry[name] * unit for name in names}} for entry in history]
 
 
 def identical_rows(X: np.ndarray) -> np.ndarray:
@@ -26,9 +47,9 @@ def settled(labels: np.ndarray, n_clusters: int, X: np.ndarray) -> np.ndarray:
     first = np.unique(pairs[order, 0], return_index=True)[1]
     labels = pairs[order[first], 1][group].astype(np.int64)
     if not warn_of_few_rows(n_clusters, X, "some clusters stay empty", group):
-        found = len(np.unique(labels))
-        if found < n_clusters:
-            _warn(f"found {found} clusters, fewer than n_clusters={n_clusters}")
+        n_found = len(np.unique(labels))
+        if n_found < n_clusters:
+            _warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}")
     return labels
 
 
