@@ -1,5 +1,6 @@
 """Fits of DeepCluster, and the crops that it sees."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,24 @@ def crops() -> dict[str, np.ndarray]:
     return found
 
 
+def deep_cluster_loaded() -> dict[str, np.ndarray]:
+    """A fit that is saved, loaded and asked for the clusters of new images; a dict that holds what is not known."""
+    kind, images = find("DeepCluster"), pictures(24)
+    how = {"network": "vgg16", "network_options": {"width": 0.02}, "image_size": 32, "epochs": 1, "n_components": 4}
+    how |= {"batch_size": 10, "random_state": 0, "device": "cpu", "verbose": False}
+    with tempfile.TemporaryDirectory() as folder:
+        kind(3, **how).fit(images).save(Path(folder) / "model")
+        again = kind.load(Path(folder) / "model", device="cpu")
+    found = {"labels": again.labels_, "embedding": again.embedding_, "new": again.predict(pictures(9, seed=5))}
+    found |= {"mean": again.whitening_.mean.numpy(), "matrix": again.whitening_.matrix.numpy()}
+    found |= {"size": np.array(again.image_size_), **weights_of(again.network_)}
+    options = [{"x": 1}, {"width": 0}, {"width": True}]
+    cases = {str(each): ((), {**how, "network_options": each}) for each in options}
+    return found | errors_of(lambda **chosen: kind(3, **chosen).fit(images), cases)
+
+
 WITNESSES = {
     "deep-cluster": deep_cluster,
+    "deep-cluster-loaded": deep_cluster_loaded,
     "crops": crops,
 }

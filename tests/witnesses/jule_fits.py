@@ -1,5 +1,6 @@
 """Fits of JULE: as the paper says, as its released code does, and one switch at a time."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -167,4 +168,23 @@ def jule_kept() -> dict[str, np.ndarray]:
     return found
 
 
+def jule_loaded() -> dict[str, np.ndarray]:
+    """A fit that is saved, loaded and asked for the clusters of new images; dicts that hold what is not known."""
+    (images, labels), (others, _) = digits(), digits((3, 3, 3), start=20)
+    kind = find("JULE")
+    model = kind(4, **SMALL).fit(images, labels)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model")
+        again = kind.load(Path(folder) / "model", device="cpu")
+    found = {name: getattr(again, f"{name}_") for name in ("labels", "labels_sf", "labels_rc", "embedding")}
+    found |= {"heights": again.merge_tree_.heights, "children": again.merge_tree_.children}
+    found |= {"sizes": again.merge_tree_.sizes, "initial": again.merge_tree_.initial}
+    found |= {"new": again.predict(others), "features": again.transform(others), **weights_of(again.network_)}
+    found["facts"] = np.array([*again.image_shape_, again.n_clusters_])
+    networks = [{"x": 1}, {"filters": 0}, {"filters": True}, {}]
+    cases = {str(network): ((4,), {**SMALL, "network": network}) for network in networks}
+    return found | errors_of(lambda k, **how: kind(k, **how).fit(images), cases)
+
+
 WITNESSES = {"jule": jule, "jule-released": jule_released, "jule-switches": jule_switches, "jule-kept": jule_kept}
+WITNESSES["jule-loaded"] = jule_loaded
