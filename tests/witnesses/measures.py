@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -154,6 +155,48 @@ def said() -> dict[str, np.ndarray]:
     return found | _without_disk()
 
 
+def parameters() -> dict[str, np.ndarray]:
+    """Parameters, and the dicts among them, looked at by name; a revision without the latter gives what is due."""
+    from numbers import Integral
+
+    from sklearn.base import BaseEstimator
+    from sklearn.utils._param_validation import Interval
+
+    size = [Interval(Integral, 1, None, closed="left")]
+
+    class Closed:
+        def get_params(self, deep=True):
+            raise ValueError("nobody asks for these")
+
+    class Made(BaseEstimator):
+        _parameter_constraints: ClassVar[dict] = {
+            "size": size,
+            "fast": ["boolean"],
+            "options": [dict, None],
+            "inner": "no_validation",
+        }
+
+        def __init__(self, size=2, fast=True, options=None, inner=None):
+            self.size, self.fast, self.options, self.inner = size, fast, options, inner
+
+        def _options(self):
+            return {"options": {"width": size, "bias": ["boolean"]}}
+
+    check, known = find("check_parameters"), hasattr(home("check_parameters"), "_check_each")
+    wide = [{"width": 3}, {"width": 0}, {"width": True}, {"depth": 1}, {"bias": True}, {}]
+    due = dict(zip(map(str, wide), ["ran", "refused", "refused", "refused", "ran", "ran"], strict=True))
+    cases = [{}, {"size": 0}, {"size": True}, {"fast": 1}, {"size": np.int64(3)}, {"inner": Closed()}]
+    found = {}
+    for case in [*cases, *({"options": each} for each in wide)]:
+        made, name = Made(**case), str({key: type(value).__name__ for key, value in case.items()})
+        name += "" if "inner" in case else str(case)[:40]
+        said = error_of(check, made)
+        if "options" in case and not known:
+            said = np.array(due[str(case["options"])])
+        found |= {name: said, f"{name}.size": np.array(type(made.size).__name__)}
+    return found | {"instead": error_of(check, Made(None), size=4), "instead, wrong": error_of(check, Made(), size=0)}
+
+
 def said_by_dbc() -> dict[str, np.ndarray]:
     """A fit that finds three clusters, of which more are asked for."""
     images = np.repeat(digits((3, 3, 3))[0][[0, 3, 7]], 10, axis=0)
@@ -288,6 +331,7 @@ WITNESSES = {
     "said-by-deepcluster": said_by_deepcluster,
     "scores": scores,
     "checks": checks,
+    "parameters": parameters,
     "ties": ties,
     "image-sets": image_sets,
 }

@@ -1,8 +1,11 @@
 """The number of clusters: the rule, its curve and the runs that compare it with others."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 
-from witnesses._data import blobs, digits
+from witnesses._data import blobs, digits, error_of
 from witnesses._find import find, home
 from witnesses._sets import plain, refusals, registered
 
@@ -44,10 +47,30 @@ def methods() -> dict[str, np.ndarray]:
             made = runs.cluster_as_folder("digits", method, **how)
             timed = {name: value for name, value in made.items() if not name.startswith("seconds")}
             found |= plain(timed, f"{method} {known} {size}") | {f"{method} {known} {size}": np.array(sorted(made))}
+        seen = runs.cluster_as_folder("digits", "kmeans", features="cnn", size=20)
+        found["by activations"] = np.array([seen["accuracy"], seen["nmi_geometric"]])
+        found |= _result_folder()
         cases = [{"method": "x"}, {"size": 19}, {"features": "x"}, {"method": "jule"}, {"seed": -1}]
         cases.append({"method": "DEC", "features": "pixels", "known": False})
         found |= refusals(runs.cluster_as_folder, cases, dataset="digits")
     return found
+
+
+def _result_folder() -> dict[str, np.ndarray]:
+    """What a folder of a few pictures leaves: the table of files, and a folder that cannot be the result's."""
+    from PIL import Image
+
+    cluster_folder = find("cluster_folder", "images")
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        (place / "in").mkdir()
+        for i, image in enumerate(digits((5, 5))[0]):
+            Image.fromarray(image[0]).save(place / "in" / f"{i}.png")
+        how = {"clusters": 2, "features": "pixels", "cache": place / "cache", "verbose": False}
+        cluster_folder(place / "in", out=place / "out", **how)
+        table = (place / "out" / "clusters.csv").read_text(encoding="utf-8")
+        inside = error_of(cluster_folder, place / "in", out=place / "in" / "out", **how)
+    return {"table": np.array(table.splitlines()), "inside": inside}
 
 
 WITNESSES = {"number-of-clusters": number_of_clusters, "methods-on-a-folder": methods}
