@@ -25,7 +25,7 @@ from typing import NamedTuple
 from clustlib import _process
 from clustlib.reproduce import forked, processes
 
-_IMPORTED = ("papermill", "ipykernel.kernelapp", "clustlib.report", "seaborn")
+_IMPORTED: tuple[str, ...] = ("papermill", "ipykernel.kernelapp", "clustlib.report", "seaborn")
 _IMPORTED += ("scipy.stats", "sklearn.cluster", "torch", "numba")
 _PATIENCE = 10  # seconds for a request to arrive whole
 # the kernels' own, which OpenMP, matplotlib and tqdm read when they are loaded
