@@ -37,8 +37,8 @@ BATCH = 64
 EPOCH = 9_469  # images of Imagenette's training set
 MOST_BEHIND, MOST_WAITING = 1.2, 0.1  # bars: alone is so many times as fast; the share of training spent waiting
 NOTE = (
-    "{images}, cut at random to {size} pixels. *alone* decodes in as many processes as there are cores and does nothing "
-    "else: the limit. Workers hand the crops to the training process as floats; their start counts. "
+    "{images}, cut at random to {size} pixels. *alone* decodes in as many processes as there are cores and does "
+    "nothing else: the limit. Workers hand the crops to the training process as floats; their start counts. "
     "*waiting* is the share of an epoch that training (an AlexNet of an eighth) waits for crops."
 )
 

@@ -231,6 +231,8 @@ def _prepare() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     importlib.import_module("nbformat.validator").get_validator(4, 5)  # which compiles the schema of notebooks
+    # pandas takes a process that is no kernel yet for a terminal, and shows as many columns as are wide enough for one
+    importlib.import_module("pandas").set_option("display.max_columns", 20)
     gc.freeze()  # what a collection writes to is no longer shared with the forked
 
 
