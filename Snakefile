@@ -4,11 +4,14 @@
 # A job of a notebook that raises keeps its page and its error and lets the others go on; whoever
 # calls the graph reads the results for the verdict.
 import os
+import shlex
 
+from clustlib.reproduce import forked
 from clustlib.reproduce import workflow as book
 
 COMPUTING = os.environ.get("CLUSTLIB_RECOMPUTE", "never") != "never"  # the paper profile's records
 PROFILES = config.get("profiles", "quick paper").split()
+RUN = shlex.join(forked.command(["python", "-m", "clustlib.reproduce", "run"]))
 NOTEBOOKS, REPORTS = book.notebooks(), book.reports()
 
 if workflow.is_main_process:  # a cluster's job reads this file too, and must not take away what it is made of
@@ -43,7 +46,7 @@ for profile in ("quick", "paper"):
             resources:
                 gpu=1 if profile == "paper" and COMPUTING else 0,
             shell:
-                "OMP_NUM_THREADS={threads} python -m clustlib.reproduce run {params.notebook}"
+                "OMP_NUM_THREADS={threads} {RUN} {params.notebook}"
                 " --profile {params.profile} --output {output.executed} --keep-going"
 
 

@@ -199,7 +199,7 @@ def test_a_failing_process_ends_all_with_one_line(tmp_path, fails, said):
 
 def test_files_decoded_ahead_are_those_that_one_process_decodes(tmp_path):
     folder, device = pictures(tmp_path / "images", 20, damaged=(4, 5, 6, 7, 13)), torch.device("cpu")
-    batches = np.array_split(np.arange(20), 5)
+    batches = np.split(np.arange(20), [4, 8, 10, 11, 14, 15, 16, 17, 18])  # more than there are slots
     for uniforms in (None, lambda i: draw_uniforms(len(batches[i]), seeded(i))):
         sources = [image_source(folder, 24) for _ in range(2)]
         feeds = [Feed(source, batches, device, uniforms, workers) for source, workers in zip(sources, (0, 2))]
@@ -207,6 +207,18 @@ def test_files_decoded_ahead_are_those_that_one_process_decodes(tmp_path):
             assert torch.equal(alone.crops, ahead.crops) and np.array_equal(alone.kept, ahead.kept)
         assert sources[0].unreadable == sources[1].unreadable and len(sources[0].unreadable) == 5
         assert all(feed.seconds_waiting > 0 for feed in feeds)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_what_workers_have_decoded_stays_as_it_is(tmp_path, monkeypatch, method):
+    """Crops are kept while others are decoded into the same memory; where workers are not forked, there is none."""
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: method)
+    folder, device = pictures(tmp_path / "images", 20), torch.device("cpu")
+    batches = np.array_split(np.arange(20), 10)
+    feeds = [Feed(image_source(folder, 24), batches, device, None, workers) for workers in (0, 1)]
+    alone, ahead = ([fed.crops for fed in feed] for feed in feeds)
+    assert all(map(torch.equal, alone, ahead)) and len(ahead) == 10
+    assert [crops.stride() for crops in alone] == [crops.stride() for crops in ahead]
 
 
 class TestCommand:

@@ -120,7 +120,7 @@ sys.exit(main(["run", "jule/table-03", "--plain"]))
 
 
 def test_a_notebook_does_not_wait_for_the_grammar_of_iris():
-    script = "from clustlib.reproduce import running as n; n._without_iri_syntax(); import papermill, sys; "
+    script = "from clustlib.reproduce import running as n; n.without_iri_syntax(); import papermill, sys; "
     script += "print([name for name in sys.modules if name.startswith('lark')])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8")
     assert done.stdout.strip() == "[]"

@@ -1,5 +1,8 @@
 """Batches of crops for the network: cut from an array, or decoded from files by processes that run ahead."""
 
+import math
+import mmap
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -60,8 +63,9 @@ class Feed:
         return self.source.random(index, self.uniforms(number)) if self.uniforms else self.source.central(index)
 
     def _decoded_ahead(self) -> Iterator[tuple[Tensor, np.ndarray]]:
+        slots = self._slots()
         loader = torch.utils.data.DataLoader(
-            _Batches(self.source),
+            _Batches(self.source, slots),
             batch_size=None,
             sampler=_Wanted(self.indices, self.uniforms),
             num_workers=self.workers,
@@ -69,14 +73,30 @@ class Feed:
             pin_memory=self.device.type == "cuda",
             collate_fn=_as_it_is,
         )
-        for pixels, kept, unreadable in loader:
+        for number, (sent, kept, unreadable) in enumerate(loader):
             self.source.unreadable.update(unreadable)
+            pixels = sent if slots is None else slots[number % len(slots), : len(kept)].permute(0, 3, 1, 2)
             # bytes travel, a quarter of floats
-            yield pixels.to(self.device, non_blocking=True).float() / 255, kept
+            yield pixels.to(self.device, non_blocking=True).float().div_(255), kept
+
+    def _slots(self) -> Tensor | None:
+        """Memory that the workers share with this process, (batches, n, size, size, 3) uint8, used again and again.
+
+        For each batch that may be under way, and the one that is being read. To make and map memory for a batch and to
+        hand it over takes a quarter of the time of decoding it. None where workers are not forked, and for a GPU,
+        to which a copy may still be under way when a slot would be written to again.
+        """
+        if self.device.type == "cuda" or multiprocessing.get_start_method() != "fork":
+            return None
+        count = min(len(self.indices), self.workers * _AHEAD + 1)
+        shape = (count, max(map(len, self.indices), default=0), self.source.size, self.source.size, 3)
+        return torch.frombuffer(mmap.mmap(-1, max(1, math.prod(shape))), dtype=torch.uint8)[: math.prod(shape)].view(
+            shape
+        )
 
 
 class _Wanted:
-    """What a worker is asked for, batch by batch: the images and what decides their crops."""
+    """What a worker is asked for, batch by batch: its number, the images and what decides their crops."""
 
     def __init__(self, indices: Sequence[np.ndarray], uniforms: Callable[[int], Uniforms] | None) -> None:
         self.indices, self.uniforms = indices, uniforms
@@ -84,22 +104,25 @@ class _Wanted:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, Uniforms | None]]:
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray, Uniforms | None]]:
         for number, index in enumerate(self.indices):
-            yield index, self.uniforms(number) if self.uniforms else None
+            yield number, index, self.uniforms(number) if self.uniforms else None
 
 
 class _Batches(torch.utils.data.Dataset):
-    """Decodes a batch in a worker; what could not be read there is told to the training process."""
+    """Decodes a batch in a worker, into its slot or else to be sent; what could not be read there is told."""
 
-    def __init__(self, source: Any) -> None:
-        self.source = source
+    def __init__(self, source: Any, slots: Tensor | None) -> None:
+        self.source, self.slots = source, slots
 
-    def __getitem__(self, wanted: tuple[np.ndarray, Uniforms | None]) -> tuple[Tensor, np.ndarray, dict[int, str]]:
-        index, uniforms = wanted
+    def __getitem__(self, wanted: tuple[int, np.ndarray, Uniforms | None]) -> tuple[Any, np.ndarray, dict[int, str]]:
+        number, index, uniforms = wanted
         pixels, kept = self.source.pixels(index, uniforms)
-        missing = np.delete(index, kept)
-        return pixels, kept, {int(i): self.source.unreadable[int(i)] for i in missing}
+        missing = {int(i): self.source.unreadable[int(i)] for i in np.delete(index, kept)}
+        if self.slots is None:
+            return pixels, kept, missing
+        self.slots[number % len(self.slots), : len(kept)] = pixels.permute(0, 2, 3, 1)
+        return None, kept, missing
 
 
 def _as_it_is(batch: Any) -> Any:

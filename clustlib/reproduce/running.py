@@ -14,7 +14,7 @@ from typing import Any
 from clustlib import _paths, results
 from clustlib.errors import OneLine
 from clustlib.records.store import lock
-from clustlib.reproduce import home, workflow
+from clustlib.reproduce import forked, home, workflow
 from clustlib.reproduce.notebook import Notebook, checked, profile_parameters, source
 
 STARTS = 3  # of a kernel that does not come up
@@ -134,7 +134,12 @@ def _papermill(notebook: Notebook, parameters: dict[str, Any], output: Path) -> 
     Kernels that start at the same time can pick the same port; one of the two dies before any cell has run.
     """
     import papermill
+    from jupyter_client.manager import AsyncKernelManager
     from traitlets.config import Config
+
+    class Kernel(AsyncKernelManager):
+        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+            return forked.command(super().format_kernel_cmd(extra_arguments))
 
     def literal(path: Path) -> str:  # papermill fills in {names}
         return str(path).replace("{", "{{").replace("}", "}}")
@@ -148,6 +153,8 @@ def _papermill(notebook: Notebook, parameters: dict[str, Any], output: Path) -> 
                 kernel_name="python3",
                 cwd=str(notebook.path.parent),
                 progress_bar=False,
+                request_save_on_cell_execute=False,  # all of it twice a cell: a third of the time of a replay
+                kernel_manager_class=Kernel,
                 extra_arguments=[*_QUIET, *(f"--IPKernelApp.exec_lines={line}" for line in _KERNEL_STARTS)],
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
@@ -157,7 +164,7 @@ def _papermill(notebook: Notebook, parameters: dict[str, Any], output: Path) -> 
                 raise
 
 
-def _without_iri_syntax() -> None:
+def without_iri_syntax() -> None:
     """Spare papermill's import nearly three seconds, of a notebook's ten.
 
     It leads to jsonschema, which tries a package that compiles the grammar of IRIs whenever it is imported, and does
@@ -172,7 +179,7 @@ def execute(notebook: Notebook, parameters: dict[str, Any], output: Path) -> Non
     The kernel works in the notebook's own folder. Raises :class:`NotebookFailed`.
     """
     os.environ.update(home.stand_in())
-    _without_iri_syntax()
+    without_iri_syntax()
     from papermill.exceptions import PapermillExecutionError
 
     output.parent.mkdir(parents=True, exist_ok=True)

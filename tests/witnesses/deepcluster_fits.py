@@ -1,5 +1,6 @@
 """Fits of DeepCluster, and the crops that it sees."""
 
+import inspect
 import tempfile
 from pathlib import Path
 
@@ -155,7 +156,59 @@ def deep_cluster_loaded() -> dict[str, np.ndarray]:
     return found | errors_of(lambda **chosen: kind(3, **chosen).fit(images), cases)
 
 
+def feeding() -> dict[str, np.ndarray]:
+    """Crops of files, cut here and by workers that run ahead; two files cannot be read, the last batch is small."""
+    import torch
+    from PIL import Image
+
+    module, draw, seeded = home("Feed"), find("draw_uniforms"), find("seeded", "processes")
+    parts = [np.arange(0, 5), np.arange(5, 10), np.arange(10, 13)]
+    found: dict[str, np.ndarray] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for i, image in enumerate(pictures(13, 3, 40, 36)):
+            Image.fromarray(image.transpose(1, 2, 0)).save(Path(name) / f"{i:02d}.png")
+        for damaged in ("03.png", "11.png"):
+            (Path(name) / damaged).write_bytes(b"none")
+
+        def source():
+            return find("FolderImages")(find("ImageFolder")(name), 24)
+
+        drawn = [draw(len(part), seeded(0, i)) for i, part in enumerate(parts)]
+        for workers, uniforms in ((0, drawn.__getitem__), (2, drawn.__getitem__), (2, None)):
+            seen = source()
+            feed = module.Feed(seen, parts, torch.device("cpu"), uniforms, workers)
+            for i, (crops, kept) in enumerate(feed):
+                found |= {f"{workers} {uniforms is None} {i}": crops.numpy().copy(), f"{workers} {i} kept": kept}
+            found[f"{workers} unreadable"] = np.array(sorted(seen.unreadable))
+            found[f"{workers} waited"] = np.array(feed.seconds_waiting > 0)
+        found |= _in_a_worker(module, source(), parts, drawn)
+    return found
+
+
+def _in_a_worker(module, source, parts: list, drawn: list) -> dict[str, np.ndarray]:
+    """What a worker does with a batch, here; a revision whose workers send everything has no memory to write to."""
+    import torch
+
+    slots = torch.zeros((2, 5, 24, 24, 3), dtype=torch.uint8)
+    shares = "slots" in inspect.signature(module._Batches).parameters
+    asked = list(module._Wanted(parts, drawn.__getitem__))
+    found = {"asked": np.array([len(asked), len(module._Wanted(parts, None))])}
+    for name, memory in (("sent", None), ("shared", slots)):
+        batches = module._Batches(source, memory) if shares else module._Batches(source)
+        for i, one in enumerate(asked):
+            pixels, kept, missing = batches[one]
+            if shares and memory is not None:
+                pixels = memory[i % len(memory), : len(kept)].permute(0, 3, 1, 2)
+            found |= {
+                f"{name} {i}": pixels.numpy().copy(),
+                f"{name} {i} kept": kept,
+                f"{name} {i} missing": np.array(sorted(missing)),
+            }
+    return found
+
+
 WITNESSES = {
+    "feeding": feeding,
     "deep-cluster": deep_cluster,
     "deep-cluster-loaded": deep_cluster_loaded,
     "crops": crops,
