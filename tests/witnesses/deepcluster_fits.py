@@ -191,8 +191,10 @@ def _in_a_worker(module, source, parts: list, drawn: list) -> dict[str, np.ndarr
 
     slots = torch.zeros((2, 5, 24, 24, 3), dtype=torch.uint8)
     shares = "slots" in inspect.signature(module._Batches).parameters
+    on_gpu = module.Feed(source, parts, torch.device("cuda"), None, 2)
+    alone = not hasattr(on_gpu, "_slots") or on_gpu._slots() is None
     asked = list(module._Wanted(parts, drawn.__getitem__))
-    found = {"asked": np.array([len(asked), len(module._Wanted(parts, None))])}
+    found = {"asked": np.array([len(asked), len(module._Wanted(parts, None)), alone])}
     for name, memory in (("sent", None), ("shared", slots)):
         batches = module._Batches(source, memory) if shares else module._Batches(source)
         for i, one in enumerate(asked):
