@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from witnesses._data import blobs, digits, error_of
-from witnesses._find import find, home
+from witnesses._find import find, holding, home
 from witnesses._sets import plain, refusals, registered
 
 
@@ -67,9 +67,17 @@ def _result_folder() -> dict[str, np.ndarray]:
         for i, image in enumerate(digits((5, 5))[0]):
             Image.fromarray(image[0]).save(place / "in" / f"{i}.png")
         how = {"clusters": 2, "features": "pixels", "cache": place / "cache", "verbose": False}
-        made = cluster_folder(place / "in", **how)
+        calls = []
+        # the page's template is a file, which no revision has whose modules are held in memory
+        with holding(home("check_target", "images"), write=lambda *given: calls.append(given[2].name + str(given[3]))):
+            made = cluster_folder(place / "in", out=place / "out", folders="copy", **how)
         inside = error_of(cluster_folder, place / "in", out=place / "in" / "out", **how)
-    return {"labels of a folder": made.labels, "files": np.array(made.files), "inside": inside}
+    return {
+        "labels of a folder": made.labels,
+        "files": np.array(made.files),
+        "written": np.array(calls),
+        "inside": inside,
+    }
 
 
 WITNESSES = {"number-of-clusters": number_of_clusters, "methods-on-a-folder": methods}
