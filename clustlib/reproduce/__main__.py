@@ -199,4 +199,6 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     processes.end_on_signals()
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Python would restore the default as it ends, which kills
+    sys.exit(code)
