@@ -200,5 +200,5 @@ def main(argv: list[str] | None = None) -> int:
 if __name__ == "__main__":
     processes.end_on_signals()
     code = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Python would restore the default as it ends, which kills
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done; as it ends, Python would restore what kills
     sys.exit(code)
