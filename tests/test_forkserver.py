@@ -31,7 +31,7 @@ def ask(folder: Path, code: str, *arguments: str, **options) -> subprocess.Popen
     (folder / "asked.py").write_text(code, encoding="utf-8")
     command = forked.command([sys.executable, "-m", "asked", *arguments])
     assert command[1] == "-I"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
     return subprocess.Popen(command, cwd=folder, env={**os.environ, "ASKED": "yes"}, **pipes, **options)
 
 
@@ -103,7 +103,7 @@ def test_a_server_ends_with_whoever_started_it(tmp_path):
     (tmp_path / "asked.py").write_text("import os; print(os.getppid(), flush=True)", encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != forked.SOCKET}
     command = [sys.executable, "-c", code, str(tmp_path)]
-    starter = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment)
+    starter = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8", env=environment)
     server = int(starter.stdout.readline())
     assert alive(server)
     starter.kill()
