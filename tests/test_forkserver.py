@@ -116,6 +116,8 @@ def test_a_book_is_made_by_forked_jobs_and_kernels(served, tmp_path):
     lay_out(tmp_path)
     notebook = tmp_path / "notebooks/jule/table-01.ipynb"
     forked_here = "import sys\\nassert 'torch' in sys.modules and 'debugpy.server' not in sys.modules\\n"
-    notebook.write_text(notebook.read_text(encoding="utf-8").replace("import time", f"{forked_here}import time", 1))
+    notebook.write_text(
+        notebook.read_text(encoding="utf-8").replace("import time", f"{forked_here}import time", 1), encoding="utf-8"
+    )
     assert (done := make(tmp_path)).returncode == 0, done.stdout + done.stderr
     assert calls(tmp_path) == ["quick dashboard", "quick table-01", "quick table-02"]

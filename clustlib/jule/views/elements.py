@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     from clustlib.records import Runs
 
-PLAIN = {"default": "ours", "as-written": "as written", "as-released": "as released"}
+PLAIN = {
+    "default": "ours",
+    "as-written": "as written",
+    "as-released": "as released",
+    "small-kept": "ours, handfuls kept",
+}
 
 
 def name_of(variant: str) -> str:
