@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,6 +49,17 @@ def gone(pid: int) -> bool:
     return not alive(pid)
 
 
+def wait_until_told(asker: int) -> None:
+    """Until it knows that its process was forked, from when on it ignores SIGINT; before, it would start one itself."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{asker}/status").read_text(encoding="utf-8")
+        if int(status.partition("SigIgn:")[2].split()[0], 16) & 1 << (signal.SIGINT - 1):
+            return
+        time.sleep(0.02)
+    raise AssertionError("nobody told it")
+
+
 def test_a_forked_process_has_the_arguments_folder_environment_and_streams_of_its_asker(served, tmp_path):
     said, errors = ask(tmp_path, PRINTS, "a b", "ä").communicate("read")
     assert said == f"['a b', 'ä'] {tmp_path} yes read True\n", errors
@@ -89,6 +101,7 @@ def test_where_the_server_has_been_killed_processes_start_as_ever_and_its_own_ha
         start()
         asker = ask(tmp_path, "import os, time; print(os.getpid(), os.getppid(), flush=True); time.sleep(60)")
         pid, server = map(int, asker.stdout.readline().split())
+        wait_until_told(asker.pid)
         kill(server)
         assert gone(pid) and asker.wait(timeout=20) == 1
         assert ask(tmp_path, PRINTS).communicate("read")[0] == f"[] {tmp_path} yes read False\n"
