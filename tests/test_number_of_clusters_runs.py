@@ -98,7 +98,7 @@ def test_subsets_and_single_classes_of_digits(book):
 def test_noise_is_no_cluster():
     assert runs._count(np.array([-1, -1, 0, 1])) == 2
     assert runs._count(np.array([-1, -1])) == 1
-    assert runs._scored(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]))["accuracy"] == 1
+    assert runs.scored(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]))["accuracy"] == 1
 
 
 def test_held_out_sets_are_named_so():

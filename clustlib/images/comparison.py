@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from clustlib import datasets, metrics, records
+from clustlib import datasets, records
 from clustlib._validation import check_choice, check_integer, check_seed
 from clustlib.errors import PackageMissing, UsageError
 from clustlib.images.clusters import METHODS, cluster_folder
 from clustlib.images.folder import load_folder
+from clustlib.images.runs import FEATURES, part_of, scored
 from clustlib.images.systems import SYSTEMS
 from clustlib.published.tables import choose
 
@@ -51,8 +52,7 @@ def cluster_as_folder(
     ------
     PackageMissing : ClustPy is not installed, where a peer is asked for.
     """
-    images = datasets.load(dataset)
-    images = images if len(images) <= size else images.take(size, 0)
+    images = part_of(dataset, size)
     with tempfile.TemporaryDirectory() as place:
         folder, k = _written(images, Path(place) / "images"), images.n_classes if known else None
         if method in PEERS:
@@ -61,16 +61,7 @@ def cluster_as_folder(
             how: dict[str, Any] = {"features": features, "labels": "folders", "seed": seed, "device": device}
             made = cluster_folder(folder, clusters=k, method=method, cache=Path(place) / "cache", verbose=False, **how)
             labels, truth, spent = made.labels, np.unique(made.truth, return_inverse=True)[1], made.seconds  # type: ignore[call-overload]
-    found, classes = len(np.unique(labels)), images.n_classes
-    return {
-        "accuracy": metrics.accuracy(truth, labels),
-        "nmi_geometric": metrics.nmi(truth, labels, average="geometric"),
-        "found": found,
-        "classes": classes,
-        "error": float(np.log2(found / classes)),
-        "seconds_features": float(spent["features"]),
-        "seconds_clustering": float(spent["clustering"]),
-    }
+    return {**scored(truth, labels), **{f"seconds_{part}": float(spent[part]) for part in ("features", "clustering")}}
 
 
 def _written(images: datasets.ImageSet, folder: Path) -> Path:
@@ -112,7 +103,7 @@ def _check(
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, (*METHODS, *PEERS))
-    check_choice("features", features, ("cnn", "pixels"))
+    check_choice("features", features, FEATURES)
     check_integer("size", size, 20)
     check_seed(seed)
     if method in LEARNING and features == "cnn":

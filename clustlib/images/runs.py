@@ -37,9 +37,9 @@ def count_clusters(
     found, classes, error (log2 of found / classes), accuracy, nmi_geometric; and for the description length the arrays
     ``curve`` (nats, for 1, 2, ... clusters, at most 200) and ``alternatives``.
     """
-    images = _sample(dataset, size)
+    images = part_of(dataset, size)
     case = prepared(_rows(images, features, device), seed)
-    result = _scored(images.labels, RULES[method](case))
+    result = scored(images.labels, RULES[method](case))
     if method == "Description length":
         chosen = estimate(case.tree, case.neighbours)
         result["curve"] = chosen.description_length[:200]
@@ -61,7 +61,7 @@ def count_on_subsets(
     and its name.
     ``median_error``, ``mean_error`` (absolute, log2) and ``within_two`` (share within a factor of two) of ours.
     """
-    images = _sample(dataset, size)
+    images = part_of(dataset, size)
     rows, random = _rows(images, features, device), np.random.default_rng([seed, 23])
     drawn = [draw_classes(images.labels, random) for _ in range(draws)]
     scores = [_by_tree_rules(images.labels[i], prepared(rows[i], seed)) for i in drawn]
@@ -83,7 +83,7 @@ def count_one_class(
     -------
     An array for each rule, ``found``, a space and its name; ``one`` and ``at_most_two``, the shares of ours.
     """
-    images = _sample(dataset, size)
+    images = part_of(dataset, size)
     rows, classes = _rows(images, features, device), np.unique(images.labels)
     drawn = np.random.default_rng([seed, 29]).permutation(classes)[:10]
     cases = [prepared(rows[images.labels == label], seed) for label in drawn]
@@ -94,7 +94,7 @@ def count_one_class(
 
 def _by_tree_rules(truth: np.ndarray, case: Case) -> dict[str, Any]:
     """The number of classes, and the scores of the rules that cut the same tree, each with its rule's name."""
-    scores = {method: _scored(truth, RULES[method](case)) for method in OF_THE_TREE}
+    scores = {method: scored(truth, RULES[method](case)) for method in OF_THE_TREE}
     named = {f"{name} {method}": score[name] for method, score in scores.items() for name in SCORES}
     return {"classes": len(np.unique(truth)), **named}
 
@@ -123,7 +123,8 @@ def prepared(rows: np.ndarray, seed: int = 0) -> Case:
     return Case(rows, graph.indices, tree, seed)
 
 
-def _sample(dataset: str, size: int) -> datasets.ImageSet:
+def part_of(dataset: str, size: int) -> datasets.ImageSet:
+    """A registered set, or ``size`` images drawn from a larger one."""
     images = datasets.load(dataset)
     return images if len(images) <= size else images.take(size, 0)
 
@@ -146,7 +147,8 @@ def _count(labels: np.ndarray) -> int:
     return max(1, len(np.unique(labels[labels >= 0])))
 
 
-def _scored(truth: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def scored(truth: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """The clusters found, the classes, log2 of the one over the other, and the scores."""
     found, classes = _count(labels), len(np.unique(truth))
     numbered = np.unique(labels, return_inverse=True)[1]
     return {

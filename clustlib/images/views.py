@@ -157,11 +157,11 @@ def methods_verdict(frame: pd.DataFrame) -> str:
     alone = scores.eq(scores.max()).T
     wins = alone[alone.sum(axis=1) == 1].sum()
     sets = f"{len(alone)} set{'s' * (len(alone) > 1)}"
-    winner = "which" if wins.idxmax() == best else wins.idxmax()
+    also = "and is" if wins.idxmax() == best else f"and {wins.idxmax()} is"
     return (
-        f"With the number of clusters given, {best} has the best mean accuracy over {sets}; {winner} is best alone on"
+        f"With the number of clusters given, {best} has the best mean accuracy over {sets}, {also} best alone on"
         f" {wins.max()} of them."
-    ).replace("; which is", ", and is")
+    )
 
 
 def gain_over_kmeans(frame: pd.DataFrame) -> Figure:

@@ -186,5 +186,10 @@ def jule_loaded() -> dict[str, np.ndarray]:
     return found | errors_of(lambda k, **how: kind(k, **how).fit(images), cases)
 
 
-WITNESSES = {"jule": jule, "jule-released": jule_released, "jule-switches": jule_switches, "jule-kept": jule_kept}
-WITNESSES["jule-loaded"] = jule_loaded
+WITNESSES = {
+    "jule": jule,
+    "jule-released": jule_released,
+    "jule-switches": jule_switches,
+    "jule-kept": jule_kept,
+    "jule-loaded": jule_loaded,
+}
