@@ -302,6 +302,7 @@ def test_a_page_without_mathematics_loads_none_and_its_switches_have_names():
     assert "<script" not in page
     assert 'aria-label="primary sidebar"' in page and 'aria-label="pages of: JULE"' in page
     assert "mathjax" in tidy.tidied(head + '<div class="math notranslate">')
+    assert tidy.tidied(page) == page
 
 
 def test_the_download_is_the_source_notebook(book):

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from clustlib import _paths, additions, plots, published, report, results, timings
-from clustlib.reproduce import citing, exports, numbers, pages, tidy
+from clustlib.reproduce import citing, exports, kept, numbers, pages, tidy
 from clustlib.reproduce.api import api_page
 from clustlib.reproduce.records_page import records_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
@@ -232,27 +232,27 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def build() -> int:
-    """Build ``_build/html`` with Jupyter Book. Returns its exit code; its output goes to ``_build/log/html.log``."""
+    """Build ``_build/html`` with Jupyter Book; where texts alone changed since the last build, only their pages.
+
+    Returns its exit code; its output goes to ``_build/log/html.log``.
+    """
     print("> html book", flush=True)
-    log = _paths.build("log") / "html.log"
-    folder, root = _paths.build("site"), _paths.root()
-    gather(folder)
-    command = [
-        str(Path(sys.executable).with_name("jupyter-book")),
-        "build",
-        str(folder),
-        "--path-output",
-        str(root),
-        "--all",
-    ]
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
-    if done.returncode == 0:
-        tidy.tidy(_paths.build("html"))
+    log, html = _paths.build("log") / "html.log", _paths.build("html")
     log.parent.mkdir(parents=True, exist_ok=True)
+    folder, fresh = _paths.build("site"), _paths.build("site.new")
+    gather(fresh)
+    kept.take_over(fresh, folder)
+    frame = kept.frame(folder)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder)]
+    command += ["--path-output", str(_paths.root()), *([] if kept.begin(frame) else ["--all"])]
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
     log.write_text(done.stdout, encoding="utf-8")
-    if done.returncode == 0:
-        _forget_pages(folder, _paths.build("html"))
     warnings = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+    if done.returncode == 0:
+        tidy.tidy(html)
+        _forget_pages(folder, html)
+        if not warnings:  # else the next build shall say them again
+            kept.end(frame)
     print(*warnings, sep="\n")
     state = "<" if done.returncode == 0 else "!"
     print(f"{state} html book, {len(warnings)} warnings; its log is {log}", flush=True)

@@ -18,9 +18,9 @@ _MATHS = re.compile(
 _REFRESH = re.compile(r'http-equiv="Refresh" content="0; url=([^"]+)"', re.I)
 _VIEWPORT = re.compile(r'<meta name="viewport"[^>]*>')
 _SWITCH = re.compile(
-    r'(<input type="checkbox"\s+class="sidebar-toggle"\s+id="pst-(primary|secondary)-sidebar-checkbox")'
+    r'(<input type="checkbox"\s+class="sidebar-toggle"\s+id="pst-(primary|secondary)-sidebar-checkbox"(?! aria-label))'
 )
-_BUTTON = re.compile(r'(<button class="sidebar-toggle [^>]*?title="([^"]+)")')
+_BUTTON = re.compile(r'(<button class="sidebar-toggle [^>]*?title="([^"]+)"(?! aria-label))')
 _FOLDER = re.compile(r'(<a class="[^"]*reference internal[^"]*" href="[^"]*">)([^<]*)(</a><details[^>]*><summary)>')
 
 
@@ -39,7 +39,7 @@ def entry(start: str) -> str:
 
 
 def tidied(page: str) -> str:
-    """A page's HTML without needless scripts and with a name for each switch."""
+    """A page's HTML without needless scripts and with a name for each switch; a tidy page is left as it is."""
     page = _PRELOADED.sub("", _ICON_SCRIPT.sub("", page))
     if not re.search(r'class="[^"]*\bmath\b', page):
         page = _MATHS.sub("", page)
@@ -57,7 +57,9 @@ def tidy(html: Path) -> None:
     """Tidy every page under ``html``; each notebook's download becomes the one that readers run, without outputs."""
     for path in html.rglob("*.html"):
         if "_static" not in path.relative_to(html).parts:
-            path.write_text(tidied(path.read_text(encoding="utf-8")), encoding="utf-8")
+            page = path.read_text(encoding="utf-8")
+            if (better := tidied(page)) != page:  # one that was kept of an earlier build is tidy, and keeps its date
+                path.write_text(better, encoding="utf-8")
     index = html / "index.html"
     if index.is_file() and (start := _REFRESH.search(index.read_text(encoding="utf-8"))):
         index.write_text(entry(start[1]), encoding="utf-8")
