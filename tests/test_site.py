@@ -1,6 +1,7 @@
 """The HTML: built from the committed records, then looked at, by a parser and in a real browser."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from clustlib import published, report
-from clustlib.reproduce import equation_links, site
+from clustlib import _paths, published, report
+from clustlib.reproduce import equation_links, kept, site
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -198,3 +199,56 @@ def test_no_page_is_wider_than_the_screen(html, page, width):
     found = re.search(r"<title>width (\d+)</title>", dom)
     assert found, "the page did not load"
     assert int(found[1]) <= width
+
+
+# ---------------------------------------------------------------- what a new build may keep
+
+
+def _sources(folder: Path, text: str = "words", heading: str = "A page") -> Path:
+    cells = [{"cell_type": "markdown", "source": [f"# {heading}\n", text]}, {"cell_type": "code", "source": ["# no"]}]
+    for name, content in (
+        ("_config.yml", "title: test"),
+        ("book/one.md", f"# One\n\n(here)=\n{text}"),
+        ("notebooks/jule/two.ipynb", json.dumps({"cells": cells})),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
+    return folder
+
+
+def test_a_page_whose_text_changed_leaves_the_others_and_a_heading_none(tmp_path):
+    frame = kept.frame(_sources(tmp_path / "a"))
+    assert frame == kept.frame(_sources(tmp_path / "b", text="other words"))
+    assert frame != kept.frame(_sources(tmp_path / "c", heading="Another page"))
+    for name, content in (
+        ("_config.yml", "title: other"),
+        ("book/one.md", "# One\n\n(there)=\nwords"),
+        ("book/_static/book.css", "a {}"),
+        ("book/new.md", "no heading"),
+    ):
+        changed = _sources(tmp_path / "d") / name
+        changed.parent.mkdir(exist_ok=True)
+        changed.write_text(content, encoding="utf-8")
+        assert frame != kept.frame(tmp_path / "d"), name
+
+
+def test_files_that_are_the_same_keep_their_dates_and_those_that_are_gone_go(tmp_path):
+    old, fresh = _sources(tmp_path / "old"), _sources(tmp_path / "fresh", text="other words")
+    (old / "book/gone.md").write_text("", encoding="utf-8")
+    shutil.copy(old / "book/one.md", fresh / "book/one.md")
+    for file in ("book/one.md", "notebooks/jule/two.ipynb"):
+        os.utime(old / file, (0, 0))
+    kept.take_over(fresh, old)
+    assert (old / "book/one.md").stat().st_mtime == 0 < (old / "notebooks/jule/two.ipynb").stat().st_mtime
+    assert "other words" in (old / "notebooks/jule/two.ipynb").read_text(encoding="utf-8")
+    assert not (old / "book/gone.md").exists() and not fresh.exists()
+
+
+def test_a_build_that_did_not_end_is_made_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(_paths, "build", lambda *parts: tmp_path)
+    assert not kept.begin("frame")
+    kept.end("frame")
+    assert kept.begin("frame")
+    assert not kept.begin("frame")  # no end came
+    kept.end("frame")
+    assert not kept.begin("other")

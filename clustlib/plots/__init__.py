@@ -5,6 +5,7 @@ Figures are returned, never shown, and are no longer registered with pyplot: a n
 ends its cell, once, and nothing piles up in memory.
 """
 
+from clustlib.plots.described import svg
 from clustlib.plots.figures import dots, embedding, embedding_panels, image_grid, line, merge_choice, points, shares
 from clustlib.plots.looks import LOOKS, style
 from clustlib.plots.tables import comparison_table
@@ -23,5 +24,6 @@ __all__ = [
     "points",
     "shares",
     "style",
+    "svg",
     "verdict_bar",
 ]

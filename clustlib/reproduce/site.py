@@ -5,12 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import yaml
 
 from clustlib import _paths, additions, plots, published, report, results, timings
-from clustlib.reproduce import citing, exports, kept, numbers, pages, tidy
+from clustlib.reproduce import citing, exports, kept, numbers, pages, processes, tidy
 from clustlib.reproduce.api import api_page
 from clustlib.reproduce.records_page import records_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
@@ -122,7 +123,7 @@ def performance_page(folder: Path) -> str:
         for i, plot in enumerate(timing.plots):
             picture = f"{timing.name}-{i}.svg"
             figure = plots.line(plot.x, plot.curves, xlabel=plot.xlabel, ylabel=plot.ylabel, log=True)
-            figure.savefig(folder / picture)
+            (folder / picture).write_text(plots.svg(figure), encoding="utf-8")
             parts.append(f"![{plot.ylabel} against {plot.xlabel}](generated/{picture})")
     return "\n\n".join(parts or ["*Nothing has been timed yet.*"]) + "\n"
 
@@ -145,18 +146,35 @@ def shown_on() -> dict[tuple[str, str], str]:
 
 def gather(folder: Path) -> None:
     """Lay the book's sources out in ``folder`` as in the repository, with executed notebooks."""
-    root = _paths.root()
     shutil.rmtree(folder, ignore_errors=True)
     for relative in book_files():
-        _copy(root / relative, folder / relative)
+        _copy(_paths.root() / relative, folder / relative)
+    generated = folder / "book" / "generated"
+    generated.mkdir()
+    with ProcessPoolExecutor(1, initializer=processes.end_with_parent) as pool:  # which takes half of the time
+        of_code = pool.submit(_write_pages_of_code, generated)
+        _write_pages_of_results(folder, generated)
+        of_code.result()
+
+
+def _write_pages_of_code(generated: Path) -> None:
+    """The generated pages that no notebook's result goes into."""
+    (generated / "performance.md").write_text(performance_page(generated), encoding="utf-8")
+    (generated / "api.md").write_text(api_page(), encoding="utf-8")
+    (generated / "records.md").write_text(records_page(), encoding="utf-8")
+
+
+def _write_pages_of_results(folder: Path, generated: Path) -> None:
+    """The pages that notebooks' results go into: theirs, those that quote their numbers, tables and claims."""
+    root = _paths.root()
     config = folder / "_config.yml"
     config.write_text(with_repository(config.read_text(encoding="utf-8")), encoding="utf-8")
     verdicts = {paper: report.verdicts(paper, "paper") for paper in published.PAPERS}
     # html_extra_path copies what is in this folder to the top of the HTML
-    extra = folder / "book" / "generated" / "extra" / exports.FOLDER
+    extra = generated / "extra" / exports.FOLDER
     frame = exports.write(extra)
     done = {(result.paper, result.key): result for result in results.read("paper")}
-    for page in (folder / "book").rglob("*.md"):
+    for page in (folder / relative for relative in book_files() if relative.endswith(".md")):
         page.write_text(numbers.filled(page.read_text(encoding="utf-8"), done.values()), encoding="utf-8")
     for notebook in [*notebooks(), *reports()]:
         source = root / executed("paper", notebook)
@@ -173,7 +191,6 @@ def gather(folder: Path) -> None:
                 own = done.get((notebook.paper, notebook.key))
                 pages.page(content, notebook.name, own, verdicts.get(notebook.paper, []), extra)
             target.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-    generated = folder / "book" / "generated"
     (generated / "verdicts.md").write_text(overview_page(), encoding="utf-8")
     (generated / "citing.md").write_text(citing.page(), encoding="utf-8")
     for paper in published.PAPERS:
@@ -185,9 +202,6 @@ def gather(folder: Path) -> None:
     (generated / "fcn-choices.md").write_text(choices_page(), encoding="utf-8")
     (generated / "dbc-choices.md").write_text(dbc_choices_page(), encoding="utf-8")
     (generated / "dbc-starts.md").write_text(dbc_starts_page(), encoding="utf-8")
-    (generated / "performance.md").write_text(performance_page(generated), encoding="utf-8")
-    (generated / "api.md").write_text(api_page(), encoding="utf-8")
-    (generated / "records.md").write_text(records_page(), encoding="utf-8")
 
 
 def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str:
