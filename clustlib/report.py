@@ -153,12 +153,24 @@ def claims(profile: str, tested: bool = True) -> Styler:
     """The claims of every paper that our cells can test, or (``tested=False``) those that they cannot yet."""
     rows = [
         {"paper": paper, **claim_row(verdict, paper)}
-        for paper in published.PAPERS
-        for verdict in verdicts(paper, profile)
-        if (verdict.verdict != "not run") == tested
+        for paper, verdict in _every_verdict(profile)
+        if not verdict.claim.question and (verdict.verdict != "not run") == tested
     ]
     frame = pd.DataFrame(rows, columns=["paper", *CLAIM_COLUMNS])
     return styled(frame if tested else frame.drop(columns=["on our cells", "tests that hold"]), f"claims-{tested}")
+
+
+def questions(profile: str) -> Styler:
+    """What we asked and no paper did, with the answers: they count among no claims."""
+    asked = [(paper, verdict) for paper, verdict in _every_verdict(profile) if verdict.claim.question]
+    rows = [{"paper": paper, **claim_row(verdict, paper)} for paper, verdict in asked]
+    frame = pd.DataFrame(rows, columns=["paper", *CLAIM_COLUMNS]).drop(columns=CLAIM_COLUMNS[-1])
+    return styled(frame.rename(columns={CLAIM_COLUMNS[0]: "question"}), "questions")
+
+
+def _every_verdict(profile: str) -> list[tuple[str, Verdict]]:
+    """The papers' claims and our questions, each with its paper."""
+    return [(paper, verdict) for paper in published.PAPERS for verdict in verdicts(paper, profile)]
 
 
 def variants(profile: str) -> pd.DataFrame:
@@ -276,7 +288,14 @@ def verdict_words(counts: pd.Series) -> str:
 
 
 def claim_words(found: Sequence[Verdict]) -> str:
-    """How claims stand, as a sentence; empty where there is none."""
+    """How claims stand, as a sentence, and how many questions of ours stand beside them; empty where there is none."""
+    claimed = [verdict for verdict in found if not verdict.claim.question]
+    asked = _plural(len(found) - len(claimed), "question is", "questions are")
+    return " ".join(filter(None, [_claim_words(claimed), f"{asked} ours and no claim of the paper." if asked else ""]))
+
+
+def _claim_words(found: Sequence[Verdict]) -> str:
+    """How a paper's claims stand, as a sentence; empty where there is none."""
     if len(found) == 1:
         return {
             "holds": "Its claim holds.",

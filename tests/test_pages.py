@@ -105,7 +105,11 @@ def test_a_claim_counts_on_the_pages_of_its_tables():
 
 def test_claims_in_words():
     found = [published.evaluate(claim, {}, "jule") for claim in published.claims("jule")]
-    assert report.claim_words(found).startswith(f"Of {len(found)} claims: ") and report.claim_words([]) == ""
+    asked = [verdict for verdict in found if verdict.claim.question]
+    words = report.claim_words(found)
+    assert words.startswith(f"Of {len(found) - len(asked)} claims: ") and report.claim_words([]) == ""
+    assert words.endswith(f"{len(asked)} questions are ours and no claim of the paper.")
+    assert report.claim_words(asked[:1]) == "1 question is ours and no claim of the paper."
     assert report.claim_words([v for v in found if v.verdict == "not run"][:1]) == "Its claim could not be tested."
 
 
@@ -316,3 +320,9 @@ def test_the_download_is_the_source_notebook(book):
     assert "url=book/intro.html" in index and "<title>test</title>" in index and "favicon" in index
     assert (html / "_sources/notebooks/jule/table-01.ipynb").read_text(encoding="utf-8") == "source"
     assert _paths.build("html") == html
+
+
+def test_a_claim_that_says_it_is_our_question_is_counted_as_one():
+    claims = [claim for paper in published.PAPERS for claim in published.claims(paper)]
+    assert all(("our question" in claim.claim) == claim.question for claim in claims)
+    assert any(claim.question for claim in claims)

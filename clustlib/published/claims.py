@@ -29,6 +29,7 @@ class Claim:
     With ``ours=False`` cells of ours cannot test it, whatever their names. ``within`` is the difference up to which two
     sides count as equal: nothing is told where seeds differ by more.
     With ``all_datasets`` the claim is about all of ``datasets`` together, and not tested on some of them.
+    A ``question`` is ours: the paper does not raise it, and it counts among no claims.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Claim:
     all_datasets: bool = False
     ours: bool = True
     within: float = 0.0
+    question: bool = False
     in_paper: str | None = None
 
 

@@ -7,11 +7,14 @@ that :func:`frame` is a hash; where it is that of the last whole build, every pa
 import hashlib
 import json
 import os
+import pickle
 import re
 import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+
+from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 
 import clustlib
 from clustlib import _paths
@@ -74,3 +77,18 @@ def begin(now: str) -> bool:
 def end(now: str) -> None:
     """Say that the HTML is whole and was built under this frame."""
     _last().write_text(now, encoding="utf-8")
+
+
+def remember_index(app: Sphinx, exception: Exception | None) -> None:
+    """Save what Sphinx knows once more when all is written: index entries for the search come in that late.
+
+    Sphinx saves it when all is read, and with it the entries of no page; a build that keeps pages would lose theirs.
+    """
+    if exception is None:
+        _paths.write_atomically(Path(app.doctreedir, ENV_PICKLE_FILENAME), pickle.dumps(app.env))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Sphinx's entry point."""
+    app.connect("build-finished", remember_index)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
