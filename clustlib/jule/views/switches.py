@@ -6,7 +6,7 @@ import pandas as pd
 from clustlib import records
 from clustlib.jule.rows import JULE_VARIANTS, OURS
 
-DATASETS = ("usps", "umist", "mnist-test", "cmu-pie")
+DATASETS = ("usps", "usps-11000", "umist", "mnist-test", "cmu-pie")
 EPOCHS, PRECISION = 20, "bfloat16"  # of the tables' own fits
 _METRICS = ("nmi_geometric", "fit_seconds")
 
