@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from small_book import FINISH, PARAMETERS, write_notebook
 
@@ -147,3 +148,12 @@ def test_scores_and_constants_add_up_by_paper(book, monkeypatch):
     assert report.constants(found).data[CONSTANTS[0]].sum() == len(comparison)
     counts, words = report.paper_line("jule", "paper")
     assert counts[CONSTANTS[0]] == len(comparison) and "constants: " in words
+
+
+@pytest.mark.parametrize("left, narrow", [(0.9004, True), (0.9, False), (0.95, False)])
+def test_a_verdict_by_less_than_a_thousandth_says_so(left, narrow):
+    claim = published.Claim("a-beats-b", "A beats B", "Section 1", ["table-01"], holds_if="A >= B", metric="accuracy")
+    columns = {"dataset": "mnist", "method": ["A", "B"], "metric": "accuracy", "value": [left, 0.9], "seed": 0}
+    verdict = published.evaluate(claim, {"table-01": pd.DataFrame(columns)})
+    assert verdict.verdict == "holds" and verdict.narrow is narrow
+    assert verdict.said.startswith("holds (by less than 0.001)" if narrow else "holds on")

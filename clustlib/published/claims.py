@@ -15,6 +15,8 @@ _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
 _CIRCUMSTANCE = re.compile(r" \([^)]*\)")  # of "mnist (2-D)" or "ytf (10k)->lfw"
 _COMPARE = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
+NARROW = 0.001  # what no seed and no rounding of a table leaves standing
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -105,10 +107,17 @@ class Verdict:
     spread: float = 0.0  # of the seeds, where it is more than what decides, so that nothing is told
 
     @property
+    def narrow(self) -> bool:
+        """Whether the verdict would be another if the tests whose sides are within a thousandth came out otherwise."""
+        close = (self.rows["left"] - self.rows["right"]).abs().between(0, NARROW, inclusive="neither")
+        return self.verdict in ("holds", "fails", "partly") and _outcome(self.rows["holds"] ^ close) != self.verdict
+
+    @property
     def said(self) -> str:
         """The verdict with its coverage: "holds on 2 of the paper's 4 sets; 1 stand-in (ours only)"."""
         ours = "(ours only)" if self.readings == OURS and self.verdict != "not run" else ""
-        return " ".join(filter(None, (self.verdict, str(self.coverage), ours)))
+        narrow = f"(by less than {NARROW})" if self.narrow else ""
+        return " ".join(filter(None, (self.verdict, narrow, str(self.coverage), ours)))
 
     @property
     def numbers(self) -> str:
