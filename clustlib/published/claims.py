@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from clustlib.published.contents import contents
-from clustlib.published.readings import NAMES, OURS
+from clustlib.published.readings import NAMES, OURS, RELEASED, WRITTEN
 from clustlib.published.tables import table, tables
 
 _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
 _CIRCUMSTANCE = re.compile(r" \([^)]*\)")  # of "mnist (2-D)" or "ytf (10k)->lfw"
 _COMPARE = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
+AVERAGE = "average"  # what a table calls the mean over its data sets, which is none of them
 NARROW = 0.001  # what no seed and no rounding of a table leaves standing
 
 
@@ -94,6 +95,7 @@ class Verdict:
     independent.
 
     ``readings`` is "paper" where every cell is a reading of the paper's, "ours" where only cells of ours could test it.
+    ``released`` is the verdict on the rows as released, where these say otherwise than those as written.
     """
 
     claim: Claim
@@ -105,6 +107,7 @@ class Verdict:
     readings: str = "paper"
     coverage: Coverage = Coverage()
     spread: float = 0.0  # of the seeds, where it is more than what decides, so that nothing is told
+    released: "Verdict | None" = None
 
     @property
     def narrow(self) -> bool:
@@ -117,7 +120,8 @@ class Verdict:
         """The verdict with its coverage: "holds on 2 of the paper's 4 sets; 1 stand-in (ours only)"."""
         ours = "(ours only)" if self.readings == OURS and self.verdict != "not run" else ""
         narrow = f"(by less than {NARROW})" if self.narrow else ""
-        return " ".join(filter(None, (self.verdict, narrow, str(self.coverage), ours)))
+        released = f"; as released: {self.released.said}" if self.released else ""
+        return " ".join(filter(None, (self.verdict, narrow, str(self.coverage), ours))) + released
 
     @property
     def numbers(self) -> str:
@@ -183,6 +187,15 @@ def _preferred(cells: pd.DataFrame) -> pd.DataFrame:
         return cells
     rank = cells["reading"].map(NAMES.index)
     return cells[rank == rank.groupby([cells[name] for name in ("dataset", "method", "metric")]).transform("min")]
+
+
+def _released_first(cells: pd.DataFrame) -> pd.DataFrame:
+    """Without the cells as written that there are as released, too."""
+    if "reading" not in cells or cells.empty:
+        return cells
+    where = [cells[name] for name in ("dataset", "method", "metric")]
+    both = (cells["reading"] == RELEASED).groupby(where).transform("any")
+    return cells[~(both & (cells["reading"] == WRITTEN))]
 
 
 def _with_stand_ins(names: list[str]) -> list[str]:
@@ -309,7 +322,8 @@ def _all_there(claim: Claim, tests: pd.DataFrame) -> bool:
 def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str = "") -> Verdict:
     """Test a claim on cells: the paper's own, or ours.
 
-    Where cells have readings, those of the paper's come first; only where they allow no test at all are cells of ours
+    Where cells have readings, those of the paper's come first, as written before as released; where the rows as
+    released say otherwise, the verdict has theirs beside it. Only where they allow no test at all are cells of ours
     used beside them, and the verdict says so.
 
     Parameters
@@ -320,6 +334,11 @@ def evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str = "") -
     """
     theirs = {name: frame[frame["reading"] != OURS] if "reading" in frame else frame for name, frame in cells.items()}
     verdict = _evaluate(claim, theirs, paper)
+    released = {name: _released_first(frame) for name, frame in theirs.items()}
+    if any(len(released[name]) < len(frame) for name, frame in theirs.items()):
+        other = _evaluate(claim, released, paper)
+        if other.verdict != verdict.verdict:
+            return replace(verdict, released=other)
     any_of_ours = any(len(theirs[name]) < len(frame) for name, frame in cells.items())
     if verdict.verdict != "not run" or not claim.ours or not any_of_ours:
         return verdict
@@ -348,7 +367,7 @@ def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame]
     printed = _printed_sets(claim, paper)
     parts = _parts(claim, cells).values()
     by_network = {name for part in parts if "network" in part for name in part.loc[part["network"] != "", "dataset"]}
-    tested = dict.fromkeys(rows["dataset"])
+    tested = [name for name in dict.fromkeys(rows["dataset"]) if name != AVERAGE]
     theirs = printed or {
         _set(name) for key in (tables(paper) if paper else ()) for name in table(paper, key)["dataset"]
     }
@@ -369,4 +388,4 @@ def _printed_sets(claim: Claim, paper: str) -> set[str]:
     if not paper:
         return set()
     own = {name: table(paper, name) for name in set(claim.tables) & set(tables(paper))}
-    return {_set(dataset) for part in _parts(claim, own).values() for dataset in part["dataset"]}
+    return {_set(dataset) for part in _parts(claim, own).values() for dataset in part["dataset"]} - {AVERAGE}
