@@ -150,21 +150,22 @@ def test_scores_and_constants_add_up_by_paper(book, monkeypatch):
     assert counts[CONSTANTS[0]] == len(comparison) and "constants: " in words
 
 
+_A_BEATS_B = published.Claim("a-beats-b", "A beats B", "1", ["table-01"], "`A` >= `B`", "accuracy")
+
+
 @pytest.mark.parametrize("left, narrow", [(0.9004, True), (0.9, False), (0.95, False)])
 def test_a_verdict_by_less_than_a_thousandth_says_so(left, narrow):
-    claim = published.Claim("a-beats-b", "A beats B", "Section 1", ["table-01"], holds_if="`A` >= `B`", metric="accuracy")
     columns = {"dataset": "mnist", "method": ["A", "B"], "metric": "accuracy", "value": [left, 0.9], "seed": 0}
-    verdict = published.evaluate(claim, {"table-01": pd.DataFrame(columns)})
+    verdict = published.evaluate(_A_BEATS_B, {"table-01": pd.DataFrame(columns)})
     assert verdict.verdict == "holds" and verdict.narrow is narrow
     assert verdict.said.startswith("holds (by less than 0.001)" if narrow else "holds on")
 
 
 def _read(*rows: tuple[str, str, float], dataset: str = "mnist") -> published.Verdict:
     """The verdict on "A beats B" of rows (method, reading, value)."""
-    claim = published.Claim("a-beats-b", "A beats B", "Section 1", ["table-01"], holds_if="`A` >= `B`", metric="accuracy")
     cells = pd.DataFrame(rows, columns=["method", "reading", "value"])
     cells = cells.assign(dataset=dataset, metric="accuracy", seed=0, additions="", draws="network", network="")
-    return published.evaluate(claim, {"table-01": cells})
+    return published.evaluate(_A_BEATS_B, {"table-01": cells})
 
 
 def test_where_written_and_released_say_otherwise_both_stand():
