@@ -6,12 +6,13 @@ Whoever runs a notebook says where its outcome goes, and how it ended (:func:`cl
 JupyterLab, it leaves the book's results as they are.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ from clustlib.published.compare import VERDICTS, summary
 BAND = 0.02  # half-width of a regression band, in the metric's units, where a table's yml has no wider one
 
 PLACE = "CLUSTLIB_RESULT"  # the environment variable that names the file for a notebook's outcome
+Found = TypeVar("Found")
 OK, UNFINISHED = "ok", "unfinished"
 # the columns of cells that hold numbers, or null where nothing was measured
 NUMBERS = ("value", "seconds", "paper", "ours", "std", "difference")
@@ -134,12 +136,22 @@ def load(file: Path) -> Result:
 
 def read(profile: str, paper: str | None = None) -> list[Result]:
     """The results of every notebook that has run in a profile, in the order of paper and key."""
-    return [load(file) for file in _files(profile, paper)]
+    return _of_each(_files(profile, paper), load)
 
 
 def state(profile: str, paper: str | None = None) -> tuple[tuple[str, int, int], ...]:
     """What tells a profile's results from those of another time: each file's path, time of change and size."""
-    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in _files(profile, paper))
+    stats = _of_each(_files(profile, paper), lambda file: (file, file.stat()))
+    return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stats)
+
+
+def _of_each(files: list[Path], call: Callable[[Path], Found]) -> list[Found]:
+    """What ``call`` says of each file that is still there: another job may be making its result anew."""
+    found = []
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            found.append(call(file))
+    return found
 
 
 def _files(profile: str, paper: str | None) -> list[Path]:

@@ -494,3 +494,9 @@ def test_a_damaged_entry_is_one_line(book, text):
     with pytest.raises(UsageError, match=r"table-03\.yml") as raised:
         nb.profile_parameters(nb.find("jule/table-03"), "paper")
     assert "\n" not in str(raised.value)
+
+
+def test_a_result_that_another_job_takes_away_meanwhile_is_not_there(tmp_path, monkeypatch):
+    gone = tmp_path / "table-01.json"
+    monkeypatch.setattr(results, "_files", lambda profile, paper: [gone])
+    assert results.read("quick") == [] and results.state("quick") == ()
