@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from html import escape
 
@@ -11,6 +11,7 @@ from pandas.io.formats.style import Styler
 
 from clustlib import datasets, plots, published, records, results
 from clustlib.published import VERDICTS, Verdict, summary
+from clustlib.published.tables import AVERAGE
 from clustlib.records.freshness import STATES
 from clustlib.records.status import chains
 from clustlib.results import Result
@@ -151,26 +152,25 @@ def claims_table(paper: str, key: str, found: list[Verdict]) -> Styler:
 
 def claims(profile: str, tested: bool = True) -> Styler:
     """The claims of every paper that our cells can test, or (``tested=False``) those that they cannot yet."""
-    rows = [
-        {"paper": paper, **claim_row(verdict, paper)}
-        for paper, verdict in _every_verdict(profile)
-        if not verdict.claim.question and (verdict.verdict != "not run") == tested
-    ]
-    frame = pd.DataFrame(rows, columns=["paper", *CLAIM_COLUMNS])
+    frame = _rows(profile, lambda found: not found.claim.question and (found.verdict != "not run") == tested)
     return styled(frame if tested else frame.drop(columns=["on our cells", "tests that hold"]), f"claims-{tested}")
 
 
 def questions(profile: str) -> Styler:
     """What we asked and no paper did, with the answers: they count among no claims."""
-    asked = [(paper, verdict) for paper, verdict in _every_verdict(profile) if verdict.claim.question]
-    rows = [{"paper": paper, **claim_row(verdict, paper)} for paper, verdict in asked]
-    frame = pd.DataFrame(rows, columns=["paper", *CLAIM_COLUMNS]).drop(columns=CLAIM_COLUMNS[-1])
+    frame = _rows(profile, lambda found: found.claim.question).drop(columns=CLAIM_COLUMNS[-1])
     return styled(frame.rename(columns={CLAIM_COLUMNS[0]: "question"}), "questions")
 
 
-def _every_verdict(profile: str) -> list[tuple[str, Verdict]]:
-    """The papers' claims and our questions, each with its paper."""
-    return [(paper, verdict) for paper in published.PAPERS for verdict in verdicts(paper, profile)]
+def _rows(profile: str, wanted: Callable[[Verdict], bool]) -> pd.DataFrame:
+    """The wanted ones of every paper's verdicts, a row each."""
+    rows = [
+        {"paper": paper, **claim_row(verdict, paper)}
+        for paper in published.PAPERS
+        for verdict in verdicts(paper, profile)
+        if wanted(verdict)
+    ]
+    return pd.DataFrame(rows, columns=["paper", *CLAIM_COLUMNS])
 
 
 def variants(profile: str) -> pd.DataFrame:
@@ -346,7 +346,7 @@ def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[V
 
 def quotable(paper: str, cells: pd.DataFrame) -> str:
     """One sentence on the paper's own method that a reader can quote; ``cells`` are all of the paper's."""
-    theirs = cells["row"].isin(published.own_rows(paper)) & cells["paper"].notna() & (cells["dataset"] != "average")
+    theirs = cells["row"].isin(published.own_rows(paper)) & cells["paper"].notna() & (cells["dataset"] != AVERAGE)
     counts = summary(scores(cells[theirs]))
     name, printed = published.PAPERS[paper].partition(",")[0], sum(counts[list(_JUDGED)])
     judged = int(counts[["reproduced", "better", "below"]].sum())

@@ -8,7 +8,7 @@ import pandas as pd
 
 from clustlib.published.contents import TOLERANCE, Entry, entry
 from clustlib.published.readings import DAGGER, NAMES, OURS, RELEASED, WRITTEN, with_readings
-from clustlib.published.tables import table
+from clustlib.published.tables import AVERAGE, table
 
 SCORES = ("reproduced", "better", "below", "stand-in", "not run", "no paper value")
 CONSTANTS = ("as printed", "not as printed")  # checks of our transcription
@@ -237,7 +237,7 @@ def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, to
     network = "+".join(sorted({name for name in used["network"] if name}))
     judged = verdict(paper, ours, tolerance, stand_ins or network, metric)
     return {
-        **{"dataset": "average", "method": method, "metric": metric, "paper": paper, "ours": ours, "std": math.nan},
+        **{"dataset": AVERAGE, "method": method, "metric": metric, "paper": paper, "ours": ours, "std": math.nan},
         "n": len(used),
         "difference": ours - paper,
         "verdict": OURS if said == OURS else judged,

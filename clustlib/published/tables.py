@@ -14,6 +14,7 @@ PAPERS = {
     "jule": "Joint Unsupervised Learning (JULE), CVPR 2016",
     "deepcluster": "DeepCluster, ECCV 2018",
 }
+AVERAGE = "average"  # what a table calls the mean over its data sets, which is none of them
 COLUMNS = ["dataset", "method", "metric", "value", "note"]
 
 

@@ -4,6 +4,7 @@ A page shows more than its own file: the headings of others in its sidebar and i
 that :func:`frame` is a hash; where it is that of the last whole build, every page whose files did not change stands.
 """
 
+import filecmp
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 
 import clustlib
 from clustlib import _paths
+from clustlib.reproduce.pages import source_of
 
 # what other pages may name: headings, and targets of links
 _NAMED = re.compile(r"^(?:#+ .*|\([\w-]+\)=)$", re.M)
@@ -41,7 +43,7 @@ def _text(page: Path) -> str:
     text = page.read_text(encoding="utf-8")
     if page.suffix != ".ipynb":
         return text
-    return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
+    return "\n".join(source_of(cell) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
 
 
 def take_over(fresh: Path, folder: Path) -> None:
@@ -51,7 +53,7 @@ def take_over(fresh: Path, folder: Path) -> None:
         (folder / relative).unlink()
     for relative in wanted:
         source, target = fresh / relative, folder / relative
-        if not target.is_file() or target.read_bytes() != source.read_bytes():
+        if not target.is_file() or not filecmp.cmp(source, target, shallow=False):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(source, target)
     shutil.rmtree(fresh)
