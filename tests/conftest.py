@@ -33,6 +33,12 @@ def evidence():
 
 
 @pytest.fixture
+def committed(monkeypatch):
+    """The checkout as the working folder: its published tables, readings and records."""
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
 def book(tmp_path, monkeypatch):
     """An empty book in a temporary folder, with the working folder inside it: stores, results and all."""
     for name in ("notebooks", "book/records", "book/published"):

@@ -19,11 +19,6 @@ JUDGED = ("reproduced", "better", "below")
 SETTINGS = {"profile": "paper", "recompute": "never"}
 
 
-@pytest.fixture
-def committed(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
 def own_cells(table: str) -> tuple[records.Runs, "object"]:
     """The runs of JULE's own rows with every variant that has a record, and their comparison."""
     metric, stored_as = {"table-03": ("nmi", "nmi_geometric"), "table-10": ("accuracy", "accuracy")}[table]

@@ -88,6 +88,20 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "singletons-start": {"start": "singletons"},
     "damped-small-kept": {"dampening": 0.9, "small": "keep"},
     "all-released": ALL_RELEASED,
+    "gamma-1.5": {"gamma": 1.5},
+    "gamma-3": {"gamma": 3.0},
+    **{f"k-c-{k}": {"k_c": k, "negatives": "nearest", "n_negatives": k} for k in (2, 10, 20)},
+}
+# Section 4.1.2: K_c, of the merges and of the nearest negatives, and gamma were searched on MNIST-test
+SEARCHED = {
+    "gamma-1": "gamma = 1",
+    "gamma-1.5": "gamma = 1.5",
+    "default": "gamma = 2",
+    "gamma-3": "gamma = 3",
+    "k-c-2": "K_c = 2",
+    "nearest-negatives": "K_c = 5",
+    "k-c-10": "K_c = 10",
+    "k-c-20": "K_c = 20",
 }
 READINGS: dict[str, dict[str, Any]] = {"as-written": AS_WRITTEN, "as-released": AS_RELEASED}
 # the text with one element of the released code, and the released code with one of the text

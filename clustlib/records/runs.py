@@ -231,7 +231,7 @@ class Runs(list):
 
         ``metrics`` maps the table's metric names to the records': ``cells(nmi="nmi_geometric")``.
         Columns: dataset, method, metric, value, seed, seconds (``Record.run_seconds``), device, reason, variant (of the
-        run, or its network, where it has one).
+        run, of the fit that it rests on, or its network, where it has one).
         """
         import pandas as pd  # here, so that timings can be taken where there is none
 
@@ -240,7 +240,8 @@ class Runs(list):
     def _rows(self, metrics: dict[str, str]) -> Iterator[tuple]:
         for outcome in self:
             names = tuple(outcome.params.get(name) for name in ("dataset", "method"))
-            seed, variant = outcome.params.get("seed"), outcome.params.get("variant", outcome.params.get("cnn"))
+            seed = outcome.params.get("seed")
+            variant = next((outcome.params[name] for name in _VARIANTS if name in outcome.params), None)
             for metric, stored in metrics.items():
                 if isinstance(outcome, Missing):
                     yield (*names, metric, np.nan, seed, np.nan, None, outcome.reason, variant)
@@ -249,6 +250,7 @@ class Runs(list):
                     yield (*names, metric, value, seed, outcome.run_seconds, device, None, variant)
 
 
+_VARIANTS = ("reading", "variant", "cnn")  # settings that name the variant of a run, the first that it has
 CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]
 
 

@@ -89,6 +89,21 @@ def jule_runs() -> dict[str, np.ndarray]:
     return found
 
 
+def jule_readings() -> dict[str, np.ndarray]:
+    """What rests on JULE as released in place of ours."""
+    found: dict[str, np.ndarray] = {}
+    with registered():
+        how = {"epochs": 1, "device": "cpu", "reading": "as-released"}
+        found |= plain(find("cluster_learned")("digits", "K-means", **how), "learned")
+        found |= plain(find("stages")("digits", **how), "stages")
+        found |= plain(find("neighbour_purity")("digits", "learned", **how), "purity")
+        transfer = find("transfer", "jule_features", "jule")
+        for layer in ("data", "top-1"):
+            found |= plain(transfer("imagenette", layer, "digits", **how), f"transfer.{layer}")
+        found |= plain(find("low_dimensional")("parted", "OURS (PCA of 160-D)", 2, **how), "plane")
+    return found
+
+
 def jule_embeddings() -> dict[str, np.ndarray]:
     """Few dimensions by every method, with a test part and without."""
     found: dict[str, np.ndarray] = {}
@@ -392,6 +407,7 @@ def dbc_peers() -> dict[str, np.ndarray]:
 WITNESSES = {
     "classical-runs": classical_runs,
     "jule-runs": jule_runs,
+    "jule-readings": jule_readings,
     "jule-embeddings": jule_embeddings,
     "jule-patches": jule_patches,
     "face-verification": face_verification,

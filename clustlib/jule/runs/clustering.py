@@ -98,6 +98,19 @@ def train_jule(
     }
 
 
+def fit_of(dataset: str, seed: int, epochs: int, precision: str, reading: str, device: str) -> dict[str, np.ndarray]:
+    """The fit behind the tables' rows, by the name of its variant, as :func:`train_jule` keeps it."""
+    return records.artifact(
+        train_jule,
+        dataset=dataset,
+        seed=seed,
+        variant=reading,
+        epochs=epochs,
+        precision=precision,
+        device=device,
+    )
+
+
 def _column(history: list[dict[str, Any]], name: str) -> np.ndarray:
     return np.array([line.get(name, 0.0) for line in history], np.float64)
 
@@ -185,14 +198,15 @@ def cluster_learned(
     variant: str = "released",
     epochs: int = 20,
     precision: str = "float32",
+    reading: str = "default",
     device: str = "auto",
 ) -> dict[str, Any]:
     """A classical row on JULE's features instead of pixels: tables 4 and 11, section 4.1.4.
 
     Parameters as for :func:`clustlib.jule.runs.pixels.cluster_pixels`; ``seed`` is that of JULE's fit as well, and
-    ``epochs`` and ``precision`` are those of the fit.
+    ``epochs``, ``precision`` and ``reading`` (a name of ``clustlib.jule.rows.JULE_VARIANTS``) are those of the fit.
     """
-    fit = records.artifact(train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
+    fit = fit_of(dataset, seed, epochs, precision, reading, device)
     truth, features = datasets.load(dataset).labels, fit["embedding"]
     if method == "NMF-LP":  # wants no negative number; the paper does not say what it was given
         features = features - features.min()
@@ -202,18 +216,24 @@ def cluster_learned(
 
 
 def stages(
-    dataset: str, seed: int = 0, epochs: int = 20, precision: str = "float32", device: str = "auto"
+    dataset: str,
+    seed: int = 0,
+    epochs: int = 20,
+    precision: str = "float32",
+    reading: str = "default",
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Clusters and features at the beginning, in the middle and at the end of a fit: figure 1 and the talk's pictures.
 
-    The middle is what the last merging began with. Up to 5,000 images are kept, evenly spaced.
+    The middle is what the last merging began with. Up to 5,000 images are kept, evenly spaced. ``reading`` is the fit's
+    variant of JULE.
 
     Returns
     -------
     ``<stage>_n_clusters`` and ``<stage>_nmi``; ``<stage>_labels`` (n,), ``<stage>_components`` (n, 3) float16: the
     first three principal components; ``classes`` (n,).
     """
-    fit = records.artifact(train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device)
+    fit = fit_of(dataset, seed, epochs, precision, reading, device)
     merged = len(fit["n_clusters"]) - 1  # the last line is the final clustering
     at = dict(zip(STAGES, (0, max(0, merged - 2), merged - 1)))
     shown = np.linspace(0, len(fit["OURS-SF"]) - 1, min(_SHOWN, len(fit["OURS-SF"]))).astype(np.int64)
@@ -226,9 +246,10 @@ def stages(
     return result
 
 
-def check_fit(dataset: str, seed: int = 0, epochs: int = 20, **_: Any) -> None:
+def check_fit(dataset: str, seed: int = 0, epochs: int = 20, reading: str = "default", **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
+    choose("reading", reading, JULE_VARIANTS)
     check_seed(seed)
     check_integer("epochs", epochs, 1)
 
@@ -248,12 +269,15 @@ def _check_learned(dataset: str, method: str, variant: str = "released", **other
 def uses_fit(params: dict[str, Any]) -> list[str]:
     """The settings that the fit is called with."""
     asked = {name: params[name] for name in ("variant", "unrolling_rate", "n_neighbors", "epochs") if name in params}
+    if "reading" in params:
+        asked["variant"] = params["reading"]
     return [repr(settings(params["dataset"], **asked))]
 
 
 def _uses_learned(params: dict[str, Any]) -> list[str]:
     row = ROWS[params["method"]]
-    return [row.estimator, repr(row), repr(settings(params["dataset"], epochs=params["epochs"]))]
+    fit = settings(params["dataset"], params.get("reading", "default"), epochs=params["epochs"])
+    return [row.estimator, repr(row), repr(fit)]
 
 
 records.declare(train_jule, uses=uses_fit)

@@ -9,7 +9,7 @@ import numpy as np
 from clustlib import datasets, metrics, records
 from clustlib._validation import check_integer
 from clustlib.checkpoints import Checkpoint, checkpoint_of
-from clustlib.jule.runs.clustering import check_fit, fitted, seconds_of, settings, train_jule, uses_fit
+from clustlib.jule.runs.clustering import check_fit, fit_of, fitted, seconds_of, settings, train_jule, uses_fit
 from clustlib.published.tables import choose
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def low_dimensional(
     autoencoder_epochs: int = 30,
     autoencoder_width: int = 2000,
     nca_images: int = 5000,
+    reading: str = "default",
     device: str = "auto",
 ) -> dict[str, Any]:
     """An embedding in ``dimension`` numbers an image, and how well neighbours survive in it.
@@ -51,6 +52,7 @@ def low_dimensional(
     epochs, precision : of JULE's fit.
     autoencoder_epochs, autoencoder_width : of the auto-encoder's; w stands for hidden layers of w/4, w/4 and w units.
     nca_images : NCA compares all pairs, so it learns from a random part of this size at most.
+    reading : the variant of JULE behind "OURS (PCA of 160-D)"; the other ways from JULE to few dimensions are ours.
 
     Returns
     -------
@@ -63,7 +65,7 @@ def low_dimensional(
     module, name = _MADE_BY[method].split(":")
     embed = getattr(importlib.import_module(module), name)
     how = {"epochs": epochs, "precision": precision, "nca_images": nca_images, "device": device}
-    how |= {"autoencoder_epochs": autoencoder_epochs, "autoencoder_width": autoencoder_width}
+    how |= {"autoencoder_epochs": autoencoder_epochs, "autoencoder_width": autoencoder_width, "reading": reading}
     embedding, seconds = embed(images, learns, dimension, seed, how)
     if images.split is None:
         error = metrics.one_nn_error(embedding, images.labels)
@@ -207,7 +209,7 @@ def _ours_by_pca(
 ) -> tuple[np.ndarray, float]:
     from sklearn.decomposition import PCA
 
-    arrays = records.artifact(train_jule, dataset=images.name, seed=seed, **_fit(how))
+    arrays = fit_of(images.name, seed, how["epochs"], how["precision"], how["reading"], how["device"])
     model = PCA(dimension, svd_solver="covariance_eigh").fit(arrays["embedding"])
     return np.asarray(model.transform(arrays["embedding"]), np.float32), float(arrays["seconds"])
 
@@ -239,14 +241,19 @@ def embeddings(
     autoencoder_epochs: int,
     autoencoder_width: int,
     nca_images: int,
+    readings: list[str] | tuple[str, ...] = ("default",),
     **how: Any,
 ) -> records.Runs:
-    """The runs of figure 9 and tables 13 and 14, each with the settings that its method reads."""
+    """The runs of figure 9 and tables 13 and 14, each with the settings that its method reads.
+
+    ``readings`` are the variants of JULE behind "OURS (PCA of 160-D)".
+    """
     own: dict[str, dict[str, Any]] = {
         "NCA": {"nca_images": nca_images},
         "Autoencoder": {"autoencoder_epochs": autoencoder_epochs, "autoencoder_width": autoencoder_width},
         **{label: {"epochs": epochs, "precision": precision} for label in OURS},
     }
+    own[OURS[-1]]["reading"] = list(readings)
     runs = records.Runs()
     for method in methods:
         seeds = seed[:1] if method == "PCA" else seed
@@ -266,7 +273,9 @@ def _check(dataset: str, method: str, dimension: int = 2, **others: Any) -> None
 
 
 def _uses_narrow(params: dict[str, Any]) -> list[str]:
-    return uses_fit({"dataset": params["dataset"], "epochs": params.get("epochs", 20)})
+    return uses_fit(
+        {"epochs": 20, **{name: params[name] for name in ("dataset", "epochs", "reading") if name in params}}
+    )
 
 
 def _uses(params: dict[str, Any]) -> list[str]:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from clustlib import datasets, metrics, records
 from clustlib.errors import UsageError
-from clustlib.jule.rows import UNROLLING
-from clustlib.jule.runs.clustering import check_fit, joint_clustering, train_jule, uses_fit
+from clustlib.jule.rows import SEARCHED, UNROLLING
+from clustlib.jule.runs.clustering import check_fit, fit_of, joint_clustering, uses_fit
 from clustlib.metrics import scores
 from clustlib.published.tables import choose
 
@@ -18,20 +18,24 @@ LAYERS = ("data", "top(ip)", "top-1", "top-2")
 
 
 def neighbour_purity(
-    dataset: str, method: str, seed: int = 0, epochs: int = 20, precision: str = "float32", device: str = "auto"
+    dataset: str,
+    method: str,
+    seed: int = 0,
+    epochs: int = 20,
+    precision: str = "float32",
+    reading: str = "default",
+    device: str = "auto",
 ) -> dict[str, float]:
     """The mean share of the K nearest neighbours that are of the image's class, for each K of figure 8.
 
-    ``method`` is "raw" for unit-length pixels or "learned" for JULE's features; the others as for ``joint_clustering``.
+    ``method`` is "raw" for unit-length pixels or "learned" for JULE's features; ``reading`` is the variant of JULE that
+    learned them; the others as for ``joint_clustering``.
     """
     images = datasets.load(dataset)
     if method == "raw":
         features = images.pixels("l2")
     else:
-        fit = records.artifact(
-            train_jule, dataset=dataset, seed=seed, epochs=epochs, precision=precision, device=device
-        )
-        features = fit["embedding"]
+        features = fit_of(dataset, seed, epochs, precision, reading, device)["embedding"]
     neighbours = [k for k in NEIGHBOURS if k < len(images)]
     purity = metrics.knn_purity(features, images.labels, neighbours)
     return {f"knn_purity_{k}": float(value) for k, value in zip(neighbours, purity)}
@@ -44,12 +48,14 @@ def transfer(
     seed: int = 0,
     epochs: int = 20,
     precision: str = "float32",
+    reading: str = "default",
     device: str = "auto",
 ) -> dict[str, float]:
     """Cluster ``dataset`` by AC-GDL on a layer of the network that JULE trained on ``source`` (section 4.2.1).
 
     The images are resized, and their channels averaged or repeated, to what the network reads; the layer "data" is
-    the unit-length pixels of these. Activations of the lower layers are scaled to unit length too.
+    the unit-length pixels of these. Activations of the lower layers are scaled to unit length too. ``reading`` is the
+    variant of JULE that trained the network; with any but ours AC-GDL is that of tables 3 and 4, the released one.
 
     Returns
     -------
@@ -57,15 +63,16 @@ def transfer(
     """
     from clustlib.cluster import GraphLinkage
 
+    linkage: dict[str, Any] = {} if reading == "default" else {"variant": "released"}
     images, shape = datasets.load(dataset), datasets.load(source).shape
     resized = as_shaped(images.images, shape)
     if method == "data":
         features = resized.reshape(len(resized), -1)
     else:
-        fit = records.artifact(train_jule, dataset=source, seed=seed, epochs=epochs, precision=precision, device=device)
+        fit = fit_of(source, seed, epochs, precision, reading, device)
         features = layer_of(fit, resized, "top" if method == "top(ip)" else method, device)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    model = GraphLinkage(images.n_classes, device=device).fit(features / np.where(lengths == 0, 1, lengths))
+    model = GraphLinkage(images.n_classes, device=device, **linkage).fit(features / np.where(lengths == 0, 1, lengths))
     return scores(images.labels, model.labels_)
 
 
@@ -108,7 +115,8 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Figure 7 in cells: NMI of OURS-RC by eta (metric ``nmi_by_eta``, methods "eta=0.9") and by K_s (``nmi_by_K_s``).
 
-    Runs at the paper's eta and K_s are those of table 3. ``how`` goes to ``records.grid``.
+    Runs at the paper's eta and K_s are those of table 3. ``how`` goes to ``records.grid``; its ``variant`` lists
+    names of ``clustlib.jule.rows.JULE_VARIANTS``.
     """
     values = [("eta", "unrolling_rate", value) for value in unrolling_rates]
     values += [("K_s", "n_neighbors", value) for value in neighbours]
@@ -121,6 +129,24 @@ def sensitivity(
             cells = runs.cells(**{f"nmi_by_{letter}": "nmi_geometric"})
             frames.append(cells.assign(method=f"{letter}={value}", x=value))
     return pd.concat(frames, ignore_index=True)
+
+
+def purity_runs(dataset: list[str], seed: list[int], readings: list[str], **how: Any) -> records.Runs:
+    """The runs of figure 8: the pixels, then the features of each reading of JULE. ``how`` goes to ``records.grid``."""
+    raw, learned = SPACES
+    runs = records.grid(neighbour_purity, dataset=dataset, method=raw, seed=seed, **how)
+    runs += records.grid(neighbour_purity, dataset=dataset, method=learned, seed=seed, reading=readings, **how)
+    return runs
+
+
+def searched(dataset: list[str], variants: list[str], seed: list[int], **how: Any) -> pd.DataFrame:
+    """NMI and accuracy of OURS-RC for the values of K_c and gamma that the paper searched on MNIST-test, in cells.
+
+    ``variants`` are names of ``clustlib.jule.rows.SEARCHED``; the method of a cell is one, as "gamma = 1.5" has it.
+    """
+    runs = records.grid(joint_clustering, dataset=dataset, method="OURS-RC", variant=variants, seed=seed, **how)
+    cells = runs.cells(nmi_searched="nmi_geometric", accuracy_searched="accuracy")
+    return cells.assign(method=cells["variant"].map(SEARCHED))
 
 
 def _check_purity(dataset: str, method: str, **others: Any) -> None:

@@ -27,7 +27,8 @@ def name_of(variant: str) -> str:
     """A variant as the page calls it: "as written, with margin" for ``written-with-margin``."""
     if variant in PLAIN:
         return PLAIN[variant]
-    return f"as {variant.replace('-', ' ').replace(' ', ', ', 1)}"
+    base, _, element = variant.partition("-")
+    return f"as {base}, {element.replace('-', ' ')}" if base in ("written", "released") else variant
 
 
 def cells(runs: "Runs") -> pd.DataFrame:

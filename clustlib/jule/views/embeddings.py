@@ -8,6 +8,7 @@ import pandas as pd
 from clustlib import plots, records
 from clustlib.jule.runs.embeddings import BASELINES
 from clustlib.jule.views import stand_ins
+from clustlib.jule.views.elements import name_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,8 @@ def panels(runs: records.Runs) -> "Figure | str":
     """The plane by each method, first seed, coloured by class."""
     planes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for run in runs.records:
+        reading = run.params.get("reading", "default")
         title = f"{run.params['dataset']}: {run.params['method']}"
+        title += "" if reading == "default" else f", {name_of(reading)}"
         planes.setdefault(title, (run.arrays["points"], run.arrays["classes"]))
     return plots.embedding_panels(planes) if planes else f"not run: {runs.missing[0].reason}"

@@ -10,11 +10,11 @@ from clustlib.errors import DataMissing
 from clustlib.jule.rows import OURS
 from clustlib.jule.runs.clustering import STAGES, joint_clustering
 from clustlib.jule.runs.features import NEIGHBOURS
+from clustlib.jule.views.elements import name_of
+from clustlib.records.runs import CELL_COLUMNS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]
 
 
 def _loaded(names: list[str]) -> dict[str, datasets.ImageSet | str]:
@@ -38,7 +38,7 @@ def measured_datasets(names: list[str]) -> pd.DataFrame:
             _, height, width = images.shape
             facts = {"samples": len(images), "categories": images.n_classes, "height": height, "width": width}
         rows += [(name, "images", metric, value, 0, np.nan, None, why) for metric, value in facts.items()]
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    return pd.DataFrame(rows, columns=CELL_COLUMNS)
 
 
 def samples(names: list[str], shown: int) -> "Figure | None":
@@ -52,27 +52,33 @@ def samples(names: list[str], shown: int) -> "Figure | None":
 
 
 def stage_cells(runs: records.Runs) -> pd.DataFrame:
-    """Clusters and NMI of each stage of ``jule.stages``, in cells: the method is the stage."""
+    """Clusters and NMI of each stage of ``jule.stages``, in cells: the method is the stage, the variant the reading."""
     rows: list[tuple] = []
     for run in runs:
-        name, seed = run.params["dataset"], run.params["seed"]
+        name, seed, reading = run.params["dataset"], run.params["seed"], _reading(run)
         for stage in STAGES:
             for metric, stored in (("clusters", "n_clusters"), ("nmi", "nmi")):
                 if isinstance(run, records.Missing):
-                    rows.append((name, stage, metric, np.nan, seed, np.nan, None, run.reason))
+                    rows.append((name, stage, metric, np.nan, seed, np.nan, None, run.reason, reading))
                 else:
                     value = run.metrics[f"{stage}_{stored}"]
-                    rows.append((name, stage, metric, value, seed, run.seconds, run.provenance["device"], None))
-    return pd.DataFrame(rows, columns=_COLUMNS)
+                    device = run.provenance["device"]
+                    rows.append((name, stage, metric, value, seed, run.seconds, device, None, reading))
+    return pd.DataFrame(rows, columns=[*CELL_COLUMNS, "variant"])
+
+
+def _reading(run: "records.Record | records.Missing") -> str:
+    return run.params.get("reading", "default")
+
+
+def _named(run: records.Record) -> str:
+    """The data set of a run, and whose JULE it is where that is not ours."""
+    return run.params["dataset"] + ("" if _reading(run) == "default" else f", {name_of(_reading(run))}")
 
 
 def stage_metrics(runs: records.Runs) -> dict[str, float]:
     """What a regression check holds of the stages: the NMI of each."""
-    return {
-        f"{run.params['dataset']} | {stage} | nmi": run.metrics[f"{stage}_nmi"]
-        for run in runs.records
-        for stage in STAGES
-    }
+    return {f"{_named(run)} | {stage} | nmi": run.metrics[f"{stage}_nmi"] for run in runs.records for stage in STAGES}
 
 
 def draw_stage(runs: records.Runs, stage: str) -> "Figure | str":
@@ -82,7 +88,7 @@ def draw_stage(runs: records.Runs, stage: str) -> "Figure | str":
     run = runs.records[0]
     points, labels = run.arrays[f"{stage}_components"].astype(np.float32), run.arrays[f"{stage}_labels"]
     n_clusters, nmi = int(run.metrics[f"{stage}_n_clusters"]), run.metrics[f"{stage}_nmi"]
-    title = f"{run.params['dataset']}, {stage}: {n_clusters:,} clusters, NMI {nmi:.3f}"
+    title = f"{_named(run)}, {stage}: {n_clusters:,} clusters, NMI {nmi:.3f}"
     few = n_clusters <= 50  # more names than that cannot be read
     return plots.embedding(points, labels if few else run.arrays["classes"], title + ("" if few else " (classes)"))
 
@@ -95,7 +101,7 @@ def stage_panels(runs: records.Runs) -> "Figure | str":
     for run in runs.records:
         for stage in STAGES:
             points = run.arrays[f"{stage}_components"][:, :2].astype(np.float32)
-            title = f"{run.params['dataset']}: {int(run.metrics[f'{stage}_n_clusters']):,}"
+            title = f"{_named(run)}: {int(run.metrics[f'{stage}_n_clusters']):,}"
             panels[title] = (points, run.arrays[f"{stage}_labels"])
     return plots.embedding_panels(panels, columns=len(STAGES))
 
@@ -111,9 +117,14 @@ def purity_curves(cells: pd.DataFrame) -> tuple[list[int], dict[str, list[float]
     """Means over the seeds as curves: the K, and for each data set and kind of feature the shares."""
     cells = cells.dropna(subset=["value"])
     x = [k for k in NEIGHBOURS if f"knn_purity_{k}" in set(cells["metric"])]
-    means = cells.groupby(["dataset", "method", "metric"], sort=False)["value"].mean()
-    pairs = cells[["dataset", "method"]].drop_duplicates().itertuples(index=False)
+    cells = cells.assign(kind=[f"{kind}{_of(variant)}" for kind, variant in zip(cells["method"], cells["variant"])])
+    means = cells.groupby(["dataset", "kind", "metric"], sort=False)["value"].mean()
+    pairs = cells[["dataset", "kind"]].drop_duplicates().itertuples(index=False)
     return x, {f"{name}, {kind}": [means[name, kind, f"knn_purity_{k}"] for k in x] for name, kind in pairs}
+
+
+def _of(variant: str | None) -> str:
+    return "" if variant in (None, "default") else f", {name_of(variant)}"
 
 
 def transfer_cells(runs: records.Runs) -> pd.DataFrame:
@@ -137,6 +148,11 @@ def target_cells(sources: list[str], targets: list[str], seeds: list[int], **how
 
 
 def curves(cells: pd.DataFrame, metric: str) -> tuple[list[float], dict[str, list[float]]]:
-    """Means over the seeds of one metric as curves: the common x, and for each data set what has been measured."""
-    wide = cells[cells["metric"] == metric].pivot_table(index="x", columns="dataset", values="value", dropna=False)
+    """Means over the seeds of one metric as curves: the common x, and for each data set what has been measured.
+
+    A data set has a curve for every reading of JULE.
+    """
+    shown = cells[cells["metric"] == metric]
+    shown = shown.assign(line=[f"{name}{_of(variant)}" for name, variant in zip(shown["dataset"], shown["variant"])])
+    wide = shown.pivot_table(index="x", columns="line", values="value", dropna=False, sort=False).sort_index()
     return list(wide.index), {str(name): list(wide[name]) for name in wide if wide[name].notna().any()}
