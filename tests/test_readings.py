@@ -76,6 +76,34 @@ def test_what_an_addition_is_worth_is_read_from_records(committed):
     assert additions.worth("dbc", published.additions("dbc")["clustpy"]) == "not measured alone"
 
 
+def test_a_papers_row_by_reading_and_its_mean_over_the_sets_that_all_lines_have(book):
+    run = {"row": "DBC", "metric": "accuracy", "table": "t", "paper": 0.9, "stand_in": "", "reading": "as written"}
+    lines = [
+        {"dataset": "a", "ours": 0.5},
+        {"dataset": "a", "ours": 0.7, "reading": "ours"},
+        {"dataset": "b", "ours": 0.3, "stand_in": "b2"},
+        {"dataset": "b", "ours": 0.4, "reading": "ours", "stand_in": "b2"},
+        {"dataset": "c", "ours": 0.2},
+        {"dataset": "d", "ours": float("nan")},
+        {"dataset": "a", "ours": 0.1, "metric": "nmi"},
+        {"dataset": "e", "ours": 0.1, "paper": float("nan")},
+    ]
+    cells = pd.DataFrame([{**run, **line} for line in lines])
+    shown = published.by_reading(cells, ["t"], "DBC", "accuracy")
+    assert list(shown.index) == ["printed", "as written", "ours \N{DAGGER}"]
+    assert list(shown.columns) == ["a", "b (stand-in)", "c"]
+    assert shown.loc["as written"].tolist() == [0.5, 0.3, 0.2] and shown.loc["printed"].tolist() == [0.9] * 3
+    assert site.headline_page("dbc") == "*Not run yet.*\n"
+
+
+@pytest.mark.parametrize("paper", ["jule", "dbc"])
+def test_the_headline_names_a_row_of_its_tables(committed, paper):
+    named = published.headline(paper)
+    for name in named["tables"]:
+        table = published.table(paper, name)
+        assert ((table["method"] == named["row"]) & (table["metric"] == named["metric"])).any()
+
+
 def test_a_table_is_added_by_a_csv_a_yml_and_a_notebook(book, capsys):
     """In a copy of a paper's folder: nothing else is touched, and its page, claim, band and profile are there."""
     shutil.copytree(ROOT / "book/published/dbc", book / "book/published/dbc")

@@ -6,9 +6,27 @@ goes with the table: its title and notebook, the claims that rest on it, the par
 """
 
 from clustlib.published.claims import Claim, Verdict, claims, evaluate
-from clustlib.published.compare import COLUMNS, CONSTANTS, SCORES, VERDICTS, as_cells, averages, compare, summary
+from clustlib.published.compare import (
+    COLUMNS,
+    CONSTANTS,
+    SCORES,
+    VERDICTS,
+    as_cells,
+    averages,
+    by_reading,
+    compare,
+    summary,
+)
 from clustlib.published.contents import Entry, bands, contents, entry, full_scale, profile, shown_by
-from clustlib.published.readings import OURS, additions, own_rows, reading, readings, with_readings
+from clustlib.published.readings import (
+    OURS,
+    additions,
+    headline,
+    own_rows,
+    reading,
+    readings,
+    with_readings,
+)
 from clustlib.published.tables import PAPERS, table, tables
 
 __all__ = [
@@ -25,12 +43,14 @@ __all__ = [
     "as_cells",
     "averages",
     "bands",
+    "by_reading",
     "claims",
     "compare",
     "contents",
     "entry",
     "evaluate",
     "full_scale",
+    "headline",
     "own_rows",
     "profile",
     "reading",

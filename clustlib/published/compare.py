@@ -196,6 +196,24 @@ class _Found:
         return self.reasons.get(key[1]) or _why_no_run(key[0], told)
 
 
+def by_reading(cells: pd.DataFrame, tables: Iterable[str], row: str, metric: str) -> pd.DataFrame:
+    """One row of a paper's tables by reading: lines "printed", "as written", "as released" and "ours", a column a set.
+
+    ``cells`` are as :func:`compare` gives them, with the column table; readings that were not run have no line, and a
+    set that stands in for another says so.
+    """
+    of_row = cells["table"].isin(list(tables)) & (cells["row"] == row) & (cells["metric"] == metric)
+    cells = cells[of_row & cells["paper"].notna() & (cells["dataset"] != AVERAGE)]
+    run = cells.dropna(subset=["ours"])
+    wide = run.pivot_table(index="reading", columns="dataset", values="ours", sort=False)
+    printed = cells.drop_duplicates("dataset").set_index("dataset")["paper"].rename("printed")
+    wide = pd.concat([printed.to_frame().T, wide])[list(wide.columns)]
+    wide = wide.loc[[name for name in ("printed", *NAMES) if name in wide.index]]
+    stand_ins = {str(cell.dataset) for cell in run.itertuples() if cell.stand_in}
+    named = {name: f"{name} (stand-in)" for name in stand_ins}
+    return wide.rename(columns=named, index={OURS: f"{OURS} {DAGGER}"})
+
+
 def _why_no_run(dataset: str, reason: str | None) -> str:
     """Why a cell is empty: what a run said, unless the data set itself has to be asked for."""
     from clustlib import datasets

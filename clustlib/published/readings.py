@@ -90,6 +90,14 @@ def own_rows(paper: str) -> list[str]:
     return list(_declared(paper).get("own") or ())
 
 
+def headline(paper: str) -> dict[str, Any]:
+    """The row that a paper is known by, for its index page: tables, row and metric; empty where none is named."""
+    named: dict[str, Any] = _declared(paper).get("headline") or {}
+    if named and set(named) != {"tables", "row", "metric"}:
+        raise UsageError(f"{paper}/{READINGS}.yml: a headline has tables, a row and a metric, got {', '.join(named)}")
+    return named
+
+
 def readings(paper: str) -> list[Reading]:
     """The declared readings of a paper's rows; the first that covers a row is its own."""
     return [_reading(paper, line) for line in _declared(paper).get("rows") or ()]

@@ -1,6 +1,7 @@
 """The HTML: gather pages and executed notebooks in one folder, write the generated pages, build."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from clustlib import _paths, additions, plots, published, report, results, timings
@@ -54,6 +56,24 @@ def additions_page(paper: str) -> str:
         f"\nDid labels choose anything of the rows {reading}? {labels}\n" for labels, reading in told.items()
     )
     return _markdown(list(shown.columns), shown.to_numpy().tolist()) + said
+
+
+def headline_page(paper: str) -> str:
+    """A paper's own row by reading as a Markdown table: printed, as written, as released, ours; a column a data set.
+
+    The last column is the mean over the sets on which every line has a number.
+    """
+    done = [result.comparison for result in results.read("paper", paper) if len(result.comparison)]
+    shown = published.by_reading(pd.concat(done, ignore_index=True), **published.headline(paper)) if done else None
+    if shown is None or shown.empty:
+        return "*Not run yet.*\n"
+    rows = [[name, *("not run" if math.isnan(v) else f"{v:.3f}" for v in values)] for name, values in shown.T.items()]
+    header, common = ["", *shown], shown.dropna(axis=1)
+    if len(common.columns):
+        every = len(common.columns) == len(shown.columns)
+        header.append("mean of all" if every else f"mean of {', '.join(common)}")
+        rows = [[*row, f"{mean:.3f}"] for row, mean in zip(rows, common.mean(axis=1))]
+    return _markdown(header, rows)
 
 
 def claims_page(paper: str, found: list[published.Verdict]) -> str:
@@ -196,6 +216,8 @@ def _write_pages_of_results(folder: Path, generated: Path) -> None:
     for paper in published.PAPERS:
         (generated / f"{paper}-contents.md").write_text(contents_page(paper), encoding="utf-8")
         (generated / f"{paper}-additions.md").write_text(additions_page(paper), encoding="utf-8")
+        if published.headline(paper):
+            (generated / f"{paper}-headline.md").write_text(headline_page(paper), encoding="utf-8")
         (generated / f"{paper}-claims.md").write_text(claims_page(paper, verdicts[paper]), encoding="utf-8")
     (generated / "jule-variants.md").write_text(variants_page(), encoding="utf-8")
     (generated / "jule-switches.md").write_text(switches_page(), encoding="utf-8")
