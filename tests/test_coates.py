@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from clustlib import jule, records
+from clustlib import datasets, jule, records
 from clustlib.errors import UsageError
 from clustlib.jule.estimator import PatchJULE
 from clustlib.jule.network import PatchNet
@@ -232,9 +232,44 @@ class TestClassify:
         cells = pd.concat([measured, pd.DataFrame([{**cell, "seed": 0, "seconds": 1.0, "device": "cpu"}])])
         found = jule.views.patches.compare(cells.reset_index(drop=True)).set_index(["dataset", "method"])
         assert found.loc[("cifar-10 (5k)", "K-means"), "verdict"] == "stand-in"
-        assert "50,000" in found.loc[("cifar-10 (10k)", "K-means"), "reason"]
+        assert "cifar-10-train" in found.loc[("cifar-10 (10k)", "K-means"), "reason"]
 
-    @pytest.mark.parametrize("bad", [{"method": "conv3"}, {"n_codes": 1}, {"sizes": "5k"}, {"epochs": 0}, {"seed": -1}])
+    def test_a_set_to_learn_from_leaves_the_whole_other_to_be_tested(self, monkeypatch):
+        digits = datasets.load("digits")
+        sets = {"digits": digits, "usps": digits.take(300, 0)}
+        monkeypatch.setattr(datasets, "load", sets.__getitem__)
+        learn, labels, test, test_labels = jule.runs.patches.parts("digits", "usps")
+        assert len(learn) == len(labels) == 300 and np.array_equal(test, digits.images)
+        assert np.array_equal(test_labels, digits.labels)
+        assert sorted(labels) == sorted(sets["usps"].labels) and not np.array_equal(learn, sets["usps"].images)
+        assert "accuracy_150" in jule.runs.patches.classify("digits", "K-means", train="usps", **SMALL)
+
+    def test_learned_from_the_training_part_the_cells_are_the_papers_columns(self):
+        run = {"dataset": "cifar-10", "train": "cifar-10-train", "seed": 0, "sizes": "5000 50000", "method": "conv1"}
+        runs = [Missing({**run, "reading": reading}, "no record yet") for reading in ("default", "as-released")]
+        cells = jule.views.patches.cells_of(Runs(runs))
+        assert set(cells["dataset"]) == {"cifar-10 (5k)", "cifar-10 (50k)"}
+        assert list(cells["variant"]) == ["default"] * 2 + ["as-released"] * 2
+
+    def test_another_reading_is_another_network(self, book, monkeypatch):
+        monkeypatch.setattr(records.artifacts, "folder", lambda: book / "artifacts")
+        small = {name: SMALL[name] for name in ("n_patches", "n_clusters", "epochs")}
+        train, name = jule.runs.patches.train_patches, "weights:conv1.weight"
+        weights = [train("digits", reading=reading, **small)[name] for reading in ("default", "as-released")]
+        assert not np.array_equal(*weights)
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"method": "conv3"},
+            {"n_codes": 1},
+            {"sizes": "5k"},
+            {"epochs": 0},
+            {"seed": -1},
+            {"train": "x"},
+            {"reading": "x"},
+        ],
+    )
     def test_bad_parameters_are_refused_before_work(self, bad):
         with pytest.raises(UsageError):
             jule.runs.patches.classify.check(**{"dataset": "digits", "method": "conv1", **bad})

@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from witnesses._data import rng
+from witnesses._data import errors_of, rng
 from witnesses._find import find, holding, home
 from witnesses._sets import plain, refusals, registered
 
@@ -149,6 +149,7 @@ def jule_patches() -> dict[str, np.ndarray]:
             found |= plain(run("digits", method, **how), method)
         found |= plain(run("parted", "conv2", batch_norm=False, **how), "parted")
         found["parts"] = np.concatenate([p.ravel() for p in find("parts", "patches")("parted")])
+        found |= errors_of(run, {"too few": (("digits", "K-means"), {**how, "sizes": "9999"})})
         bad = [
             {"dataset": "x"},
             {"method": "x"},
@@ -195,7 +196,6 @@ def jule_patches() -> dict[str, np.ndarray]:
     rows[:, 0] += y
     found["weights"] = svm(torch.from_numpy(rows), torch.from_numpy(y), 3.0, 20).numpy()
     found["accuracy"] = np.array([accuracy(rows, y, rows[::2] + 0.3, y[::2], C=c) for c in (0.1, 100.0)])
-    from witnesses._data import errors_of
 
     found |= errors_of(patches, {str(a): ((images, *a), {}) for a in ((0, 3), (1, 8), (1, 7), (1, 0))})
     small = Codebook(6, 2, whitening, white[:1])
@@ -205,11 +205,19 @@ def jule_patches() -> dict[str, np.ndarray]:
     return found | errors_of(accuracy, {"C": ((rows, y, rows, y), {"C": 0}), "classes": ((rows, y * 0, rows, y), {})})
 
 
+def jule_patches_learned_elsewhere() -> dict[str, np.ndarray]:
+    """A codebook by JULE as released on the images of another set."""
+    with registered():
+        how = {"sizes": "6 14 99", "n_patches": 40, "n_codes": 5, "n_clusters": 3, "epochs": 1, "device": "cpu"}
+        run = find("classify", "patches")
+        return plain(run("digits", "conv2", train="parted", reading="as-released", **how), "elsewhere")
+
+
 def face_verification() -> dict[str, np.ndarray]:
     """Networks by clusters and by labels, pairs in folds, thresholds where similarities are equal."""
     import torch
 
-    from witnesses._data import digits, errors_of, weights_of
+    from witnesses._data import digits, weights_of
 
     found: dict[str, np.ndarray] = {}
     with registered():
@@ -410,6 +418,7 @@ WITNESSES = {
     "jule-readings": jule_readings,
     "jule-embeddings": jule_embeddings,
     "jule-patches": jule_patches,
+    "jule-patches-learned-elsewhere": jule_patches_learned_elsewhere,
     "face-verification": face_verification,
     "dbc-runs": dbc_runs,
     "dbc-peers": dbc_peers,

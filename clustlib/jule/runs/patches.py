@@ -8,6 +8,7 @@ from clustlib import datasets, records
 from clustlib._validation import check_integer
 from clustlib.checkpoints import checkpoint_of
 from clustlib.errors import UsageError
+from clustlib.jule.rows import JULE_VARIANTS
 from clustlib.jule.runs.clustering import check_fit, seconds_of, weights_of
 from clustlib.published.tables import choose
 
@@ -28,11 +29,14 @@ def train_patches(
     epochs: int = 20,
     batch_norm: bool = True,
     precision: str = "float32",
+    train: str = "",
+    reading: str = "default",
     device: str = "auto",
 ) -> dict[str, np.ndarray]:
     """JULE on whitened patches of the training images, as arrays for the cache.
 
-    The section does not say how far the patches are merged; ``n_clusters`` is the number of codes by default.
+    The section does not say how far the patches are merged; ``n_clusters`` is the number of codes by default. ``train``
+    and ``reading`` are as for :func:`classify`.
 
     Returns
     -------
@@ -43,26 +47,33 @@ def train_patches(
     from clustlib.jule.estimator import PatchJULE
     from clustlib.transfer.coates import random_patches, whiten_patches
 
-    learn, *_ = parts(dataset)
+    learn, *_ = parts(dataset, train)
     patches = random_patches(learn, n_patches, PATCH, seed)
     white = whiten_patches(patches)[1].numpy().reshape(patches.shape)
     chosen: dict[str, Any] = {"epochs": epochs, "precision": precision, "network": {"batch_norm": batch_norm}}
-    chosen["scaled"] = False  # whitened
+    chosen |= {"scaled": False, **JULE_VARIANTS[reading]}  # whitened
     model = PatchJULE(n_clusters, random_state=seed, device=device, checkpoint=checkpoint, **chosen).fit(white)
     loss = np.array(model.history_[-2]["loss"])
     return {**weights_of(model.network_), "seconds": seconds_of(model), "loss": loss}
 
 
-def parts(dataset: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training images and labels, test images and labels: the official parts, else halves; in an order drawn once."""
+def parts(dataset: str, train: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training images and labels, test images and labels: the official parts, else halves; in an order drawn once.
+
+    Where a set ``train`` is named, all of it is learned from and all of the other is tested.
+    """
     images = datasets.load(dataset)
-    order = np.random.default_rng(0).permutation(len(images))
+    source = datasets.load(train) if train else images
+    order = np.random.default_rng(0).permutation(len(source))
+    learn, test = (order, np.arange(len(images))) if train else _parted(images, order)
+    return source.images[learn], source.labels[learn], images.images[test], images.labels[test]
+
+
+def _parted(images: datasets.ImageSet, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if images.split is None:
-        learn, test = order[: len(order) // 2], order[len(order) // 2 :]
-    else:
-        tests = images.split[order] == "test"
-        learn, test = order[~tests], order[tests]
-    return images.images[learn], images.labels[learn], images.images[test], images.labels[test]
+        return order[: len(order) // 2], order[len(order) // 2 :]
+    tests = images.split[order] == "test"
+    return order[~tests], order[tests]
 
 
 def classify(
@@ -76,6 +87,8 @@ def classify(
     epochs: int = 20,
     batch_norm: bool = True,
     precision: str = "float32",
+    train: str = "",
+    reading: str = "default",
     device: str = "auto",
 ) -> dict[str, float]:
     """A linear SVM on codes of patches, with a codebook by K-means on what ``method`` makes of a patch.
@@ -88,6 +101,8 @@ def classify(
     sizes : numbers of training images. Those that the set does not have are left out.
     n_patches, n_codes : 40,000 and 1,600 in the paper. n_clusters, epochs, batch_norm, precision : of
         JULE, see :func:`train_patches` and :class:`clustlib.jule.network.PatchNet`.
+    train : the set to learn from, where it is not part of ``dataset``, all of which is then tested.
+    reading : the variant of JULE, a name of ``clustlib.jule.rows.JULE_VARIANTS``.
 
     Returns
     -------
@@ -96,13 +111,14 @@ def classify(
     from clustlib import _device
     from clustlib.transfer.coates import image_features, standardised_svm_accuracy
 
-    learn, labels, test, test_labels = parts(dataset)
+    learn, labels, test, test_labels = parts(dataset, train)
     wanted = [size for size in map(int, sizes.split()) if size <= len(learn)]
     if not wanted:
-        raise UsageError(f"{dataset} has {len(learn):,} training images, fewer than any of {sizes}")
+        raise UsageError(f"{train or dataset} has {len(learn):,} training images, fewer than any of {sizes}")
     fit = None
     if method != "K-means":
-        run = {"n_patches": n_patches, "n_clusters": n_clusters, "epochs": epochs, "batch_norm": batch_norm}
+        run: dict[str, Any] = {"n_patches": n_patches, "n_clusters": n_clusters, "epochs": epochs}
+        run |= {"batch_norm": batch_norm, "train": train, "reading": reading}
         fit = records.artifact(train_patches, dataset=dataset, seed=seed, precision=precision, device=device, **run)
     where = _device.resolve(device)
     codebook = _codebook(learn, method, fit, seed, n_patches, n_codes, where)
@@ -114,6 +130,18 @@ def classify(
     }
     trained = {} if fit is None else {"loss": float(fit["loss"]), "training_seconds": float(fit["seconds"])}
     return {**scores, **trained}
+
+
+def table_rows(methods: list[str], readings: list[str], **how: Any) -> records.Runs:
+    """The rows of table 8: the patches themselves once, the layers of a network for each reading of JULE.
+
+    ``how`` goes to ``records.grid``.
+    """
+    runs = records.Runs()
+    for method in methods:
+        own: dict[str, Any] = {} if method == "K-means" else {"reading": readings}
+        runs += records.grid(classify, method=method, **own, **how)
+    return runs
 
 
 def _codebook(
@@ -166,12 +194,21 @@ def _representation(fit: dict[str, np.ndarray], method: str, patches: Any, where
 
 
 def _check(dataset: str, method: str, **others: Any) -> None:
-    check_fit(dataset, **{name: others[name] for name in ("seed", "epochs") if name in others})
+    check_fit(dataset, **{name: others[name] for name in ("seed", "epochs", "reading") if name in others})
     choose("method", method, METHODS)
+    if others.get("train"):
+        choose("train", others["train"], datasets.names())
     for name in ("n_patches", "n_codes", "n_clusters"):
         check_integer(name, others.get(name, 2), 2)
     if not all(size.isdecimal() and int(size) > 0 for size in others.get("sizes", "1").split()):
         raise UsageError(f'sizes must be numbers of images such as "5000 10000", got {others["sizes"]!r}')
 
 
-records.declare(classify, check=_check)
+def _uses(params: dict[str, Any]) -> list[str]:
+    """What the reading that is asked for changes; records of ours are older than the choice."""
+    reading = params.get("reading", "default")
+    return [] if reading == "default" else [repr(JULE_VARIANTS[reading])]
+
+
+records.declare(train_patches, uses=_uses)
+records.declare(classify, check=_check, uses=_uses)

@@ -14,25 +14,28 @@ SIZES = (5_000, 10_000, 25_000, 50_000)  # training images of table 8
 def cells_of(runs: records.Runs) -> pd.DataFrame:
     """Cells of table 8: one a run and number of training images; the data set of a cell is "cifar-10 (5k)".
 
-    CIFAR-10's registered set is its test part, so that its halves are a stand-in and say so.
+    CIFAR-10's registered set is its test part: learned from the training part it fills the table's own columns, and its
+    halves are a stand-in and say so.
     """
     rows: list[tuple] = []
     for run in runs:
-        name = {"cifar-10": "halves of cifar-10's test part"}.get(run.params["dataset"], run.params["dataset"])
+        name, reading = run.params["dataset"], run.params.get("reading", "default")
+        if name == "cifar-10" and not run.params.get("train"):
+            name = "halves of cifar-10's test part"
         for size in map(int, run.params["sizes"].split()):
             where = (f"{name} ({_short(size)})", run.params["method"], "accuracy")
             if isinstance(run, records.Missing):
-                rows.append((*where, np.nan, run.params["seed"], np.nan, None, run.reason))
+                rows.append((*where, np.nan, run.params["seed"], np.nan, None, run.reason, reading))
             elif f"accuracy_{size}" in run.metrics:
                 value, device = run.metrics[f"accuracy_{size}"], run.provenance["device"]
-                rows.append((*where, value, run.params["seed"], run.seconds, device, None))
-    return pd.DataFrame(rows, columns=CELL_COLUMNS)
+                rows.append((*where, value, run.params["seed"], run.seconds, device, None, reading))
+    return pd.DataFrame(rows, columns=[*CELL_COLUMNS, "variant"])
 
 
 def compare(cells: pd.DataFrame) -> pd.DataFrame:
     """Our cells beside table 8; a half of CIFAR-10's test part fills the column of as many training images."""
     columns = {f"halves of cifar-10's test part ({_short(size)})": f"cifar-10 ({_short(size)})" for size in SIZES}
-    reasons = dict.fromkeys(METHODS, "needs CIFAR-10's 50,000 train images")
+    reasons = dict.fromkeys(METHODS, "needs cifar-10-train: see the page on data sets")
     return stand_ins.compare(cells, "jule", "table-08", columns, reasons)
 
 
