@@ -6,7 +6,17 @@ goes with the table: its title and notebook, the claims that rest on it, the par
 """
 
 from clustlib.published.claims import Claim, Verdict, claims, evaluate
-from clustlib.published.compare import COLUMNS, CONSTANTS, SCORES, VERDICTS, as_cells, averages, compare, summary
+from clustlib.published.compare import (
+    COLUMNS,
+    CONSTANTS,
+    SCORES,
+    VERDICTS,
+    as_cells,
+    averages,
+    compare,
+    second_readings,
+    summary,
+)
 from clustlib.published.contents import Entry, bands, contents, entry, full_scale, profile, shown_by
 from clustlib.published.readings import OURS, additions, own_rows, reading, readings, with_readings
 from clustlib.published.tables import PAPERS, table, tables
@@ -35,6 +45,7 @@ __all__ = [
     "profile",
     "reading",
     "readings",
+    "second_readings",
     "shown_by",
     "summary",
     "table",
