@@ -132,7 +132,8 @@ def claim_row(verdict: Verdict, paper: str = "") -> dict[str, str]:
     claim = verdict.claim
     ours = f"{SYMBOLS[verdict.verdict]}{verdict.said.removeprefix(verdict.verdict)}"
     known = verdict.p_value == verdict.p_value
-    numbers = verdict.numbers + (f"; over {verdict.runs} {verdict.drawn} p = {verdict.p_value:.2g}" if known else "")
+    sure = f"; over {verdict.runs} {verdict.drawn} p = {verdict.p_value:.2g}" if known else ""
+    numbers = verdict.numbers + ("; one run" if verdict.runs == 1 and not known else sure)
     own = SYMBOLS[claim.in_paper] if claim.in_paper else ""
     where = f"{escape(claim.where)}: {_evidence(claim, paper)}" if paper else claim.where
     return dict(zip(CLAIM_COLUMNS, (claim.claim, where, ours, numbers, own)))

@@ -348,6 +348,14 @@ def test_seeds_give_a_paired_test():
     assert math.isnan(evaluate(claim(), {"t": TABLE}).p_value)
 
 
+def test_a_verdict_on_one_run_says_so():
+    one_seed = TABLE[TABLE["dataset"] == "mnist"].assign(seed=0)
+    found = evaluate(claim(), {"t": one_seed})
+    assert found.runs == 1 and report.claim_row(found)["tests that hold"].endswith("; one run")
+    fixed = evaluate(claim(), {"t": one_seed.assign(draws="nothing")})
+    assert fixed.runs == 0 and "one run" not in report.claim_row(fixed)["tests that hold"]
+
+
 def test_methods_named_beside_each_other_are_compared_on_the_seeds_that_both_have():
     three = cells(("mnist", "A", 0.8, 0), ("mnist", "A", 0.5, 1), ("mnist", "A", 0.5, 2), ("mnist", "C", 0.7, 0))
     by_name = evaluate(claim(holds_if="`A` > `C`", subject=[]), {"t": three})
