@@ -202,9 +202,10 @@ def test_bibtex_of_the_book():
 
 
 def test_the_papers_are_cited_alike_everywhere():
-    """The year and the first author of ``CITATION.cff`` are those of the bibliography, and the title of the index is."""
+    """Year, first author and pages in ``CITATION.cff`` are those of the bibliography."""
     bibliography = (ROOT / "book/references.bib").read_text(encoding="utf-8")
-    entries = {title.lower(): block for block in bibliography.split("\n@") for title in re.findall(r"title += \{(.+)\}", block)}
+    titled = ((block, re.findall(r"title += \{(.+)\}", block)) for block in bibliography.split("\n@"))
+    entries = {title.lower(): block for block, titles in titled for title in titles}
     for paper in citing.citation()["references"]:
         block = entries[paper["title"].lower()]
         assert f"{{{paper['year']}}}" in block and paper["authors"][0]["family-names"] in block
