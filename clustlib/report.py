@@ -17,7 +17,9 @@ from clustlib.records.status import chains
 from clustlib.results import Result
 
 CLAIM_COLUMNS = ["claim", "where", "on our cells", "tests that hold", "on the paper's own cells"]
+_NO_COUNTS = pd.Series(0, index=list(VERDICTS))
 _JUDGED = published.SCORES[:-1]  # "no paper value" is no verdict on the paper
+_DECIDED = ("reproduced", "better", "below")  # what could have come out otherwise
 SYMBOLS = {"holds": "✔ holds", "partly": "◐ partly", "fails": "✘ fails", "not run": "– not run"}
 
 
@@ -26,10 +28,13 @@ def styled(frame: pd.DataFrame, name: str) -> Styler:
     return frame.style.hide(axis="index").set_uuid(name).format(precision=3, na_rep="")
 
 
-def verdict_counts(found: list[Result]) -> pd.DataFrame:
-    """Scores by verdict, one row a table (index ``paper/table``); a notebook that failed has no cells."""
+def verdict_counts(found: list[Result], again: bool = False) -> pd.DataFrame:
+    """Scores by verdict, one row a table (index ``paper/table``); a notebook that failed has no cells.
+
+    ``again`` counts the second readings of scores, as :func:`clustlib.published.summary` does.
+    """
     cells = scores(all_cells(found))
-    rows = {f"{paper}/{table}": summary(part) for (paper, table), part in cells.groupby(["paper_key", "table"])}
+    rows = {f"{paper}/{table}": summary(part, again) for (paper, table), part in cells.groupby(["paper_key", "table"])}
     return pd.DataFrame(rows, index=list(VERDICTS)).T.astype(int).reindex(columns=[*published.SCORES, published.OURS])
 
 
@@ -41,9 +46,11 @@ def scores(cells: pd.DataFrame) -> pd.DataFrame:
 def verdict_table(found: list[Result]) -> Styler:
     """Scores by verdict as people read them: a line a table, linked to its page, and the sum of each paper.
 
-    The columns of the verdicts add up to "published"; cells that the paper does not have and lines of ours stand apart.
+    The columns of the verdicts add up to "published"; second readings, numbers that the paper does not have and lines
+    of ours stand apart.
     """
     counts = verdict_counts(found)
+    counts["again"] = verdict_counts(found, again=True).sum(axis=1)
     pages = {f"{r.paper}/{table}": r for r in found if len(r.comparison) for table in r.comparison["table"].unique()}
     rows = []
     for paper in published.PAPERS:
@@ -59,7 +66,8 @@ def verdict_table(found: list[Result]) -> Styler:
 def _added_up(counts: pd.Series) -> dict[str, int]:
     judged = [name for name in published.SCORES if name != "no paper value"]
     by_verdict = {name: int(counts[name]) for name in judged}
-    extra = {"not in the paper": int(counts["no paper value"]), "ours \N{DAGGER}": int(counts[published.OURS])}
+    named = {"as released, too": "again", "not in the paper": "no paper value", "ours \N{DAGGER}": published.OURS}
+    extra = {head: int(counts[name]) for head, name in named.items()}
     return {"published": sum(by_verdict.values()), **by_verdict, **extra}
 
 
@@ -124,7 +132,8 @@ def claim_row(verdict: Verdict, paper: str = "") -> dict[str, str]:
     claim = verdict.claim
     ours = f"{SYMBOLS[verdict.verdict]}{verdict.said.removeprefix(verdict.verdict)}"
     known = verdict.p_value == verdict.p_value
-    numbers = verdict.numbers + (f"; over {verdict.runs} {verdict.drawn} p = {verdict.p_value:.2g}" if known else "")
+    sure = f"; over {verdict.runs} {verdict.drawn} p = {verdict.p_value:.2g}" if known else ""
+    numbers = verdict.numbers + ("; one run" if verdict.runs == 1 and not known else sure)
     own = SYMBOLS[claim.in_paper] if claim.in_paper else ""
     where = f"{escape(claim.where)}: {_evidence(claim, paper)}" if paper else claim.where
     return dict(zip(CLAIM_COLUMNS, (claim.claim, where, ours, numbers, own)))
@@ -264,20 +273,17 @@ def verdict_key() -> str:
     return f'<p class="verdict-key">{" &ensp; ".join(entries)}</p>'
 
 
-def verdict_words(counts: pd.Series) -> str:
-    """Counts by verdict as a sentence; empty where there is no cell.
+def verdict_words(counts: pd.Series, again: pd.Series | None = None) -> str:
+    """Counts by verdict as a sentence; empty where there is no cell. ``again`` are those of second readings.
 
     What could have come out otherwise stands first; stand-ins and cells without a measurement prove nothing.
     """
     counted = {name: int(counts.get(name, 0)) for name in VERDICTS}
     printed = sum(counted[name] for name in _JUDGED)
-    own = [f"{counted[name]} {name}" for name in ("reproduced", "better", "below") if counted[name]]
-    rest = [
-        _plural(counted["stand-in"], "on a stand-in", "on stand-ins"),
-        _plural(counted["not run"], "not run", "not run"),
-    ]
-    said = "; ".join(filter(None, [", ".join(own), ", ".join(filter(None, rest))]))
+    said = _scores_in_words(counts)
     sentences = [f"Of {_plural(printed, 'published score', 'published scores')}: {said}." if printed else ""]
+    if again is not None and again.sum():
+        sentences.append(f"Run as released, too: {_scores_in_words(again)}.")
     if counted[published.OURS]:
         sentences.append(f"{_plural(counted[published.OURS], 'number is', 'numbers are')} of ours (\N{DAGGER}).")
     checked = sum(counted[name] for name in published.CONSTANTS)
@@ -285,6 +291,16 @@ def verdict_words(counts: pd.Series) -> str:
         agree = counted[published.CONSTANTS[0]]
         sentences.append(f"Of {_plural(checked, 'constant', 'constants')}: {agree} as printed.")
     return " ".join(filter(None, sentences))
+
+
+def _scores_in_words(counts: pd.Series) -> str:
+    counted = {name: int(counts.get(name, 0)) for name in _JUDGED}
+    own = [f"{counted[name]} {name}" for name in _DECIDED if counted[name]]
+    rest = [
+        _plural(counted["stand-in"], "on a stand-in", "on stand-ins"),
+        _plural(counted["not run"], "not run", "not run"),
+    ]
+    return "; ".join(filter(None, [", ".join(own), ", ".join(filter(None, rest))]))
 
 
 def claim_words(found: Sequence[Verdict]) -> str:
@@ -336,9 +352,9 @@ def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[V
     found : the verdicts on the paper's claims; those that rest on ``key`` count
     finding : a sentence or two in Markdown, before the counts
     """
-    counts = summary(comparison) if len(comparison) else pd.Series(0, index=list(VERDICTS))
+    counts, again = (summary(comparison, again) if len(comparison) else _NO_COUNTS for again in (False, True))
     claims_here = [verdict for verdict in found if key in verdict.claim.tables]
-    words = " ".join(filter(None, [verdict_words(counts), claim_words(claims_here)]))
+    words = " ".join(filter(None, [verdict_words(counts, again), claim_words(claims_here)]))
     body = [finding, f"{verdict_strip(counts)}\n\n{words}".strip()]
     shown = "\n\n".join(filter(None, body)) or "This page has a result that no cell of a published table holds."
     return f":::{{admonition}} Result\n:class: result-box result-{paper}\n\n{shown}\n:::\n"
@@ -347,17 +363,19 @@ def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[V
 def quotable(paper: str, cells: pd.DataFrame) -> str:
     """One sentence on the paper's own method that a reader can quote; ``cells`` are all of the paper's."""
     theirs = cells["row"].isin(published.own_rows(paper)) & cells["paper"].notna() & (cells["dataset"] != AVERAGE)
-    counts = summary(scores(cells[theirs]))
+    counts, again = (summary(scores(cells[theirs]), again) for again in (False, True))
     name, printed = published.PAPERS[paper].partition(",")[0], sum(counts[list(_JUDGED)])
-    judged = int(counts[["reproduced", "better", "below"]].sum())
+    judged, twice = (int(some[list(_DECIDED)].sum()) for some in (counts, again))
     beside = f"{counts['stand-in']} on stand-ins" if counts["stand-in"] else ""
     added = f"{counts[published.OURS]} with additions of ours" if counts[published.OURS] else ""
     rest = " and ".join(filter(None, (beside, added)))
     start = f"{name}: of the {printed} scores of its own method"
     if judged:
-        words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("reproduced", "better", "below"))
+        words, once_more = (", ".join(f"{some[name]} {name}" for name in _DECIDED) for some in (counts, again))
+        beside = f"; {twice} of them as released, too: {once_more}" if twice else ""
         more = f"; {rest} prove nothing of it" if rest else ""
-        return f"{start} {judged} were run as written or released: {words}{more}."
+        how = "as written" if twice else "as written or released"
+        return f"{start} {judged} were run {how}: {words}{beside}{more}."
     more = f"; {rest} prove nothing of it" if rest else ""
     return f"{start} none has been run as written or released, on the paper's data and network{more}."
 
@@ -368,7 +386,7 @@ def paper_line(paper: str, profile: str) -> tuple[pd.Series, str]:
     counts = summary(cells)
     if not len(cells):
         return counts, "Nothing has been run yet."
-    words = filter(None, [verdict_words(counts), claim_words(verdicts(paper, profile))])
+    words = filter(None, [verdict_words(counts, summary(cells, again=True)), claim_words(verdicts(paper, profile))])
     return counts, " ".join([quotable(paper, cells), *words])
 
 

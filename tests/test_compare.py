@@ -199,10 +199,25 @@ def test_constants_are_counted_apart_from_scores(paper, book):
     found = published.compare(cells(("mnist", "A", 0.5, 0), ("mnist", "B", 0.6, 0)), paper, "table-99")
     counts = published.summary(found)
     assert counts["as printed"] == 1 and counts["reproduced"] == 1
-    assert counts.sum() == len(found) - 1  # a constant that was not measured is no score that was not run
+    assert counts.sum() == len(found) - 2  # neither a constant that was not measured nor a dash is a score not run
     off = published.compare(cells(("mnist", "A", 0.9, 0)), paper, "table-99")
     assert published.summary(off)["not as printed"] == 1 and published.summary(off)["better"] == 0
     assert len(report.scores(found)) == 2
+
+
+def test_a_score_counts_once_however_many_readings_were_run(paper):
+    measured = pd.concat([as_("text", ("mnist", "A", 0.1, 0)), as_("released", ("mnist", "A", 0.51, 0))])
+    found = published.compare(measured, paper, "table-99")
+    first, again = published.summary(found), published.summary(found, again=True)
+    assert first[list(published.SCORES[:-1])].sum() == 3 and (first["below"], again["reproduced"]) == (1, 1)
+    assert again.sum() == published.second_readings(found).sum() == 1
+    assert report.verdict_words(first, again).endswith(" Run as released, too: 1 reproduced.")
+
+
+def test_a_dash_of_the_papers_is_no_published_score(paper):
+    found = published.compare(cells(("mnist", "A", 0.5, 0)), paper, "table-99")
+    assert one(found, "usps-11000", "B")["verdict"] == "not run"
+    assert published.summary(found)["not run"] == len(found) - 2
 
 
 def test_averages_of_ours_run_over_the_sets_of_the_papers_rows(paper):
@@ -331,6 +346,14 @@ def test_seeds_give_a_paired_test():
     assert found.p_value == pytest.approx(ttest_1samp(gains, 0, alternative="greater").pvalue)
     assert len(found.rows) == 1
     assert math.isnan(evaluate(claim(), {"t": TABLE}).p_value)
+
+
+def test_a_verdict_on_one_run_says_so():
+    one_seed = TABLE[TABLE["dataset"] == "mnist"].assign(seed=0)
+    found = evaluate(claim(), {"t": one_seed})
+    assert found.runs == 1 and report.claim_row(found)["tests that hold"].endswith("; one run")
+    fixed = evaluate(claim(), {"t": one_seed.assign(draws="nothing")})
+    assert fixed.runs == 0 and "one run" not in report.claim_row(fixed)["tests that hold"]
 
 
 def test_methods_named_beside_each_other_are_compared_on_the_seeds_that_both_have():

@@ -69,3 +69,12 @@ def test_what_we_learnt_is_short_and_types_no_number(path):
     assert len(words) <= 120
     for sentence in re.split(r"(?<=[.!?:])\s+", " ".join(words)):
         assert len(sentence.split()) <= 32, sentence
+
+
+BOTH = [path for path in NOTEBOOKS if re.search(r"optional=[^)]*as_written", path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("path", BOTH, ids=lambda path: path.stem)
+def test_a_page_with_both_readings_tells_the_papers_first(path):
+    text = re.sub("by the text alone", "as written", learnt(path).lower())
+    assert 0 <= text.find("as written") < text.find("our version") % len(text)

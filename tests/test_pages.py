@@ -201,6 +201,18 @@ def test_bibtex_of_the_book():
     assert "Doe, A." in citing.bibtex({**person, "version": 1, "doi": "10.1/x"})
 
 
+def test_the_papers_are_cited_alike_everywhere():
+    """Year, first author and pages in ``CITATION.cff`` are those of the bibliography."""
+    bibliography = (ROOT / "book/references.bib").read_text(encoding="utf-8")
+    titled = ((block, re.findall(r"title += \{(.+)\}", block)) for block in bibliography.split("\n@"))
+    entries = {title.lower(): block for block, titles in titled for title in titles}
+    for paper in citing.citation()["references"]:
+        block = entries[paper["title"].lower()]
+        assert f"{{{paper['year']}}}" in block and paper["authors"][0]["family-names"] in block
+        assert f"pages     = {{{paper.get('start')}--{paper.get('end')}}}" in block.replace("pages   =", "pages     =")
+    assert "WACV 2018" in published.PAPERS["fcn"]
+
+
 def test_citation_zenodo_and_package_agree():
     cited, zenodo = citing.citation(), json.loads((ROOT / ".zenodo.json").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

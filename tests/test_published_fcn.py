@@ -219,3 +219,12 @@ def test_claims() -> None:
 def test_page() -> None:
     check_page("fcn")
     check_equations("fcn", [str(n) for n in range(1, 9)])
+
+
+@pytest.mark.parametrize("name", ["searches", "encoding", "networks"])
+def test_a_page_hands_on_every_metric_that_its_claims_are_tested_on(name: str) -> None:
+    text = (BOOK.parent / f"notebooks/fcn/{name}.ipynb").read_text(encoding="utf-8")
+    asked = [claim.get("metric", []) for claim in claimed("fcn") if name in claim["tables"]]
+    metrics = [name for some in asked for name in ([some] if isinstance(some, str) else some)]
+    only_nmi = 'startswith(\\"nmi\\")' in text and "optional=" not in text
+    assert not only_nmi or all(metric.startswith("nmi") for metric in metrics)

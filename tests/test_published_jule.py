@@ -436,3 +436,19 @@ def test_claims_on_figures_evaluate_on_made_up_cells(monkeypatch, tmp_path):
         "insensitive-to-neighbours": "holds",
         "learned-neighbours-purer": "partly",
     }
+
+
+def test_table_1_is_complete_without_the_images():
+    from clustlib import jule, published
+
+    found = jule.views.figures.measured_datasets(["frgc", "ytf"])
+    compared = published.compare(found, "jule", "table-01")
+    own = compared[compared["dataset"].isin(["frgc", "ytf"])]
+    assert len(own) == 8 and set(own["verdict"]) == {"as printed"}
+
+
+def test_a_count_of_clusters_is_neither_better_nor_below():
+    for entry in listed("jule"):
+        path = PUBLISHED / f"{entry['key']}.csv"
+        if path.is_file() and set((cells := pd.read_csv(path))["metric"]) == {"clusters"}:
+            assert set(cells["method"]) == set(entry["constants"]), entry["key"]

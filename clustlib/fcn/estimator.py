@@ -83,7 +83,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
 
     References
     ----------
-    Gui et al., "Factorized convolutional networks: unsupervised fine-tuning for image clustering", ICCVW 2017.
+    Gui et al., "Factorized convolutional networks: unsupervised fine-tuning for image clustering", WACV 2018.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

@@ -15,6 +15,7 @@ from clustlib.published.compare import (
     averages,
     by_reading,
     compare,
+    second_readings,
     summary,
 )
 from clustlib.published.contents import Entry, bands, contents, entry, full_scale, profile, shown_by
@@ -55,6 +56,7 @@ __all__ = [
     "profile",
     "reading",
     "readings",
+    "second_readings",
     "shown_by",
     "summary",
     "table",

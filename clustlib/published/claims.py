@@ -294,9 +294,17 @@ def _outcome(holds: pd.Series) -> str:
 
 
 def _paired_test(per_seed: pd.DataFrame) -> tuple[float, int, str]:
-    """One-sided paired t-test that the gain is positive, over what was drawn anew; NaN below two different gains."""
+    """One-sided paired t-test that the gain is positive, over what was drawn anew; NaN below two different gains.
+
+    One run of a row that a seed draws anew is counted as one.
+    """
     nothing = (float("nan"), 0, "runs")
-    if per_seed.empty or per_seed["seed"].nunique() < 2:
+    if per_seed.empty:
+        return nothing
+    drawn = per_seed.loc[per_seed["anew"] & (per_seed["dataset"] != AVERAGE), ["dataset", "seed"]].drop_duplicates()
+    if len(drawn) == 1:
+        return (float("nan"), 1, "runs")
+    if per_seed["seed"].nunique() < 2:
         return nothing
     anew = bool(per_seed["anew"].any())
     gains = per_seed.groupby(["dataset", "seed"] if anew else "dataset")["gain"].mean()

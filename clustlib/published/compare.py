@@ -285,11 +285,20 @@ def as_cells(comparison: pd.DataFrame) -> pd.DataFrame:
     return cells.dropna(subset=["value"]).drop(columns=["paper", "ours", "std", "difference", "verdict", "row"])
 
 
-def summary(comparison: pd.DataFrame) -> pd.Series:
-    """How many cells of a comparison have each verdict, in the order of ``VERDICTS``.
+def second_readings(comparison: pd.DataFrame) -> pd.Series:
+    """Which lines of a comparison are a second reading of a score whose verdict stands in the line above (bool)."""
+    return comparison["method"] == comparison["row"] + " (" + comparison["reading"] + ")"
 
-    Constants are counted as printed or not, and nowhere else: what stands beside "reproduced" are scores.
+
+def summary(comparison: pd.DataFrame, again: bool = False) -> pd.Series:
+    """How many published scores of a comparison have each verdict, in the order of ``VERDICTS``.
+
+    A score counts once, by the paper's first reading of it that was run; ``again`` counts the second readings instead.
+    A dash of the paper's that nobody measured is no score. Constants are counted as printed or not, and nowhere else:
+    what stands beside "reproduced" are scores.
     """
-    constant = comparison.get("constant", pd.Series(False, comparison.index)).astype(bool)
-    counts = comparison.loc[~constant | comparison["verdict"].isin(CONSTANTS), "verdict"].value_counts()
+    constant = comparison["constant"].astype(bool)
+    counted = ~constant | comparison["verdict"].isin(CONSTANTS)
+    dash = (comparison["verdict"] == "not run") & comparison["paper"].isna()
+    counts = comparison.loc[counted & ~dash & (second_readings(comparison) == again), "verdict"].value_counts()
     return counts.reindex(VERDICTS, fill_value=0).astype(int)

@@ -9,7 +9,7 @@ from clustlib import _paths
 from clustlib.errors import UsageError
 
 PAPERS = {
-    "fcn": "Factorized Convolutional Networks (GSNMF-FCN), ICCV Workshops 2017",
+    "fcn": "Factorized Convolutional Networks (GSNMF-FCN), WACV 2018",
     "dbc": "Discriminatively Boosted Image Clustering (DBC), 2017",
     "jule": "Joint Unsupervised Learning (JULE), CVPR 2016",
     "deepcluster": "DeepCluster, ECCV 2018",

@@ -44,8 +44,9 @@ def _state(result: results.Result | None, key: str) -> str:
     own = own[own["table"] == key] if len(own) else own
     if not len(own):
         return "made"
-    counts = published.summary(own)
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    counts, again = published.summary(own), int(published.summary(own, again=True).sum())
+    said = [f"{count} {name}" for name, count in counts.items() if count]
+    return ", ".join([*said, *([f"{again} as released, too"] if again else [])])
 
 
 def additions_page(paper: str) -> str:

@@ -29,16 +29,27 @@ def _loaded(names: list[str]) -> dict[str, datasets.ImageSet | str]:
 
 
 def measured_datasets(names: list[str]) -> pd.DataFrame:
-    """Table 1 from the files, in cells: samples, categories, height and width of each set that is here."""
+    """Table 1 in cells: samples, categories, height and width of each set.
+
+    They are counted from the files where a set is here, and else those of its description, to which every load is held.
+    """
     rows = []
     for name, images in _loaded(names).items():
-        facts: dict[str, float] = dict.fromkeys(("samples", "categories", "height", "width"), np.nan)
-        why = images if isinstance(images, str) else None
-        if not isinstance(images, str):
-            _, height, width = images.shape
-            facts = {"samples": len(images), "categories": images.n_classes, "height": height, "width": width}
-        rows += [(name, "images", metric, value, 0, np.nan, None, why) for metric, value in facts.items()]
+        facts = _described(name) if isinstance(images, str) else _counted(images)
+        rows += [(name, "images", metric, value, 0, np.nan, None, None) for metric, value in facts.items()]
     return pd.DataFrame(rows, columns=CELL_COLUMNS)
+
+
+def _counted(images: datasets.ImageSet) -> dict[str, float]:
+    _, height, width = images.shape
+    return {"samples": len(images), "categories": images.n_classes, "height": height, "width": width}
+
+
+def _described(name: str) -> dict[str, float]:
+    known = datasets.info(name)
+    _, height, width = known.shape or (np.nan, np.nan, np.nan)
+    counts = (known.n_samples or np.nan, known.n_classes or np.nan, height, width)
+    return dict(zip(("samples", "categories", "height", "width"), counts))
 
 
 def samples(names: list[str], shown: int) -> "Figure | None":

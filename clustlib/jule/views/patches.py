@@ -41,8 +41,3 @@ def compare(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _short(size: int) -> str:
     return f"{size // 1000}k" if size % 1000 == 0 else str(size)
-
-
-def of_the_paper(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells that the claims are about: all but the linear layer's, which the section only mentions."""
-    return cells[cells["method"] != "ip"]
