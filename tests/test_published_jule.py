@@ -417,7 +417,9 @@ def test_claims_on_figures_evaluate_on_made_up_cells(monkeypatch, tmp_path):
     (tmp_path / "fig-07.csv").write_text(
         "dataset,method,metric,value,note\n"
         "usps,eta=0.2,nmi_by_eta,0.80,\nusps,eta=0.9,nmi_by_eta,0.90,\n"
-        "usps,K_s=10,nmi_by_K_s,0.88,\nusps,K_s=20,nmi_by_K_s,0.90,\n",
+        "usps,K_s=10,nmi_by_K_s,0.88,\nusps,K_s=20,nmi_by_K_s,0.90,\n"
+        + "".join(f"mnist-test,gamma = {g},nmi_searched,{v},\n" for g, v in ((1, 0.8), (1.5, 0.9), (2, 0.9), (3, 0.7)))
+        + "".join(f"mnist-test,K_c = {k},nmi_searched,{v},\n" for k, v in ((2, 0.8), (5, 0.7), (10, 0.6), (20, 0.9))),
         encoding="utf-8",
     )
     (tmp_path / "fig-08.csv").write_text(
@@ -434,6 +436,8 @@ def test_claims_on_figures_evaluate_on_made_up_cells(monkeypatch, tmp_path):
         "local-criterion-picks-e": "holds",
         "insensitive-to-unrolling-rate": "fails",
         "insensitive-to-neighbours": "holds",
+        "gamma-is-best-at-2": "holds",
+        "k-c-is-best-at-5": "partly",
         "learned-neighbours-purer": "partly",
     }
 
