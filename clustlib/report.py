@@ -380,14 +380,14 @@ def quotable(paper: str, cells: pd.DataFrame) -> str:
     return f"{start} none has been run as written or released, on the paper's data and network{more}."
 
 
-def paper_line(paper: str, profile: str) -> tuple[pd.Series, str]:
-    """A paper's cells by verdict, and sentences on them and on its claims, the one to quote first."""
+def paper_line(paper: str, profile: str) -> tuple[pd.Series, str, str]:
+    """A paper's cells by verdict, the sentence on it to quote, and the counts of all its cells and claims in words."""
     cells = all_cells(results.read(profile, paper))
     counts = summary(cells)
     if not len(cells):
-        return counts, "Nothing has been run yet."
+        return counts, "Nothing has been run yet.", ""
     words = filter(None, [verdict_words(counts, summary(cells, again=True)), claim_words(verdicts(paper, profile))])
-    return counts, " ".join([quotable(paper, cells), *words])
+    return counts, quotable(paper, cells), " ".join(words)
 
 
 class Overview:
@@ -397,18 +397,22 @@ class Overview:
         self.lines = {paper: paper_line(paper, profile) for paper in published.PAPERS}
 
     def _repr_html_(self) -> str:
-        rows = [f"<p><b>{escape(published.PAPERS[p])}.</b> {words}</p>{strip}" for p, words, strip in self._parts()]
+        parts = self._parts()
+        rows = [
+            f"<p><b>{escape(published.PAPERS[p])}.</b> {line} {words}</p>{strip}" for p, line, words, strip in parts
+        ]
         return "\n".join(rows)
 
-    def markdown(self, link: str) -> str:
-        """The same as Markdown; ``link`` is a page's address with ``{paper}`` in it."""
-        parts = self._parts()
-        return "\n\n".join(
-            f"**[{published.PAPERS[p]}]({link.format(paper=p)}).** {words}\n\n{strip}" for p, words, strip in parts
-        )
+    def markdown(self, link: str, counts: bool = True) -> str:
+        """The same as Markdown; ``link`` is a page's address with ``{paper}`` in it; ``counts`` tells them, too."""
+        said = [
+            (f"**[{published.PAPERS[p]}]({link.format(paper=p)}).** {line} {words if counts else ''}".rstrip(), strip)
+            for p, line, words, strip in self._parts()
+        ]
+        return "\n\n".join(f"{words}\n\n{strip}" for words, strip in said)
 
-    def _parts(self) -> list[tuple[str, str, str]]:
-        return [(paper, words, verdict_strip(counts)) for paper, (counts, words) in self.lines.items()]
+    def _parts(self) -> list[tuple[str, str, str, str]]:
+        return [(paper, line, words, verdict_strip(counts)) for paper, (counts, line, words) in self.lines.items()]
 
 
 def overview(profile: str) -> Overview:

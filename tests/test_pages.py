@@ -184,6 +184,43 @@ def test_commits_are_those_of_the_cells_records(result):
     assert exports.cells([own], "paper")["commit"].iloc[2] == ""  # not run
 
 
+def test_each_reading_has_its_own_seeds_and_commits():
+    from clustlib import records
+
+    store, variants = records.open_store("paper"), {"as-written": "as written", "as-released": "as released"}
+    stem = "OURS-RC/mnist-test/joint-clustering.precision-bfloat16.variant-"
+    keys = [f"{stem}{name}.seed-{seed}" for name in variants for seed in (0, 1)[: 1 + (name == "as-written")]]
+    made = {key: store.read(key) for key in keys}
+    cell = {
+        "dataset": "mnist-test",
+        "method": "OURS-RC",
+        "metric": "nmi",
+        "seconds": 1.0,
+        "device": "x",
+        "reason": None,
+    }
+    rows = [
+        {**cell, "value": r.metrics["nmi_geometric"], "seed": r.params["seed"], "variant": r.params["variant"]}
+        for r in made.values()
+    ]
+    compared = published.compare(pd.DataFrame(rows), "jule", "table-03").assign(table="table-03")
+    own = results.Result("jule", "table-03", comparison=compared, measured=pd.DataFrame(rows), records=keys)
+    lines = exports.cells([own], "paper").query("n > 0").set_index("reading")
+    assert lines["seeds"].to_dict() == {"as written": "0 1", "as released": "0"}
+    for name, reading in variants.items():
+        commits = {record.provenance["commit"] for key, record in made.items() if name in key}
+        assert lines["commit"][reading] == " ".join(sorted(commits))
+
+
+def test_the_index_has_one_sentence_a_paper(monkeypatch, comparison):
+    cells = comparison.assign(paper_key="jule")
+    monkeypatch.setattr(report, "all_cells", lambda found: cells)
+    monkeypatch.setattr(report, "verdicts", lambda paper, profile: [])
+    whole, short = (report.overview("paper").markdown("{paper}", counts=counts) for counts in (True, False))
+    assert "published scores" in whole and "published scores" not in short
+    assert all(published.PAPERS[paper] in short for paper in published.PAPERS)
+
+
 def test_latex_holds_both_numbers_and_escapes_names(comparison):
     text = exports.latex(comparison)
     assert r"0.510 $\pm$ 0.003 (0.500)" in text and "-- (0.400)" in text

@@ -1,10 +1,12 @@
 """The numbers out of the page: every cell as CSV, each table as CSV and LaTeX."""
 
+import math
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 
-from clustlib import _paths, datasets, records, report, results
+from clustlib import _paths, datasets, published, records, report, results
 from clustlib.results import Result
 
 # where the files lie in the HTML, and in the folder that it is built from
@@ -46,11 +48,13 @@ def cells(found: list[Result], profile: str) -> pd.DataFrame:
 
 def _with_origin(result: Result, made: list[records.Record]) -> pd.DataFrame:
     every = report.all_cells([result])
-    frame, seeds = every.reindex(columns=COLUMNS), _seeds(result.measured)
+    frame, runs = every.reindex(columns=COLUMNS), _runs(result)
     used = [measured_on(*names) for names in zip(frame["dataset"], frame["stand_in"].fillna(""))]
-    frame["seeds"] = [seeds.get(name, "") for name in zip(used, every["row"], frame["metric"])]
-    origins = zip(used, every["row"], frame["n"])
-    frame["commit"] = [_commits(made, dataset, row) if n else "" for dataset, row, n in origins]
+    lines = list(zip(used, every["row"], frame["metric"], frame["reading"]))
+    values = [runs.get(line, set()) for line in lines]
+    frame["seeds"] = [" ".join(str(seed) for seed in sorted({seed for seed, _ in own})) for own in values]
+    of_cells = zip(lines, values, frame["n"])
+    frame["commit"] = [_commits(made, *line[:2], own) if n else "" for line, own, n in of_cells]
     return frame
 
 
@@ -61,19 +65,27 @@ def measured_on(dataset: str, stand_in: str) -> str:
     return name if name and all(part in known for part in name.split("->")) else dataset
 
 
-def _seeds(measured: pd.DataFrame) -> dict[tuple, str]:
-    """The seeds of each measured cell, by data set, method and metric."""
+def _runs(result: Result) -> dict[tuple, set[tuple[int, float]]]:
+    """Seed and value of each run behind a line, by data set, method, metric and reading."""
+    measured = result.measured
     if not {"seed", "value"} <= set(measured.columns):
         return {}
-    known = measured.dropna(subset=["value", "seed"])
-    groups = known.groupby(["dataset", "method", "metric"])["seed"]
-    return {name: " ".join(str(int(seed)) for seed in sorted(set(group))) for name, group in groups}
+    known = measured.assign(table=measured.get("table", result.key)).dropna(subset=["value", "seed"])
+    parts = [published.with_readings(part, result.paper, str(name)) for name, part in known.groupby("table")]
+    groups = pd.concat(parts).groupby(["dataset", "method", "metric", "reading"]) if parts else ()
+    return {name: set(zip(cells["seed"].astype(int), cells["value"])) for name, cells in groups}
 
 
-def _commits(made: list[records.Record], dataset: str, method: str) -> str:
-    """The commits of the records of a data set and method; of all the page's where their names do not tell."""
-    own = [r for r in made if r.params.get("dataset") == dataset and r.params.get("method") == method]
-    return " ".join(sorted({record.provenance["commit"] for record in own or made}))
+def _commits(made: list[records.Record], dataset: str, method: str, runs: Collection[tuple[int, float]]) -> str:
+    """The commits of the records of a data set and method, of those that hold a value of ``runs`` where these tell.
+
+    Of all the page's records where no name tells.
+    """
+    of_dataset = [r for r in made if r.params.get("dataset") == dataset] or made
+    own = [r for r in of_dataset if r.params.get("method") == method] or of_dataset
+    values = [value for _, value in runs]
+    told = [r for r in own if any(math.isclose(held, value) for held in r.metrics.values() for value in values)]
+    return " ".join(sorted({record.provenance["commit"] for record in told or own}))
 
 
 def latex(table: pd.DataFrame) -> str:

@@ -150,8 +150,8 @@ def performance_page(folder: Path) -> str:
 
 
 def overview_page() -> str:
-    """The papers in four lines, for the index."""
-    return f"{report.verdict_key()}\n\n{report.overview('paper').markdown('{paper}/index')}\n"
+    """The papers in a sentence each, for the index."""
+    return f"{report.verdict_key()}\n\n{report.overview('paper').markdown('{paper}/index', counts=False)}\n"
 
 
 def shown_on() -> dict[tuple[str, str], str]:
