@@ -9,7 +9,16 @@ class OneLine(Exception):
 
 
 class UsageError(OneLine, ValueError):
-    """A parameter that cannot be right: unknown name, wrong range, misspelt."""
+    """A parameter that cannot be right: unknown name, wrong range, misspelt; said in 200 letters at most.
+
+    What was given may be of any length and on any number of lines: of a longer message the middle is left out.
+    """
+
+    def __init__(self, said: object = "") -> None:
+        from clustlib._arrays import LONGEST  # which imports this module
+
+        line = " ".join(str(said).splitlines())
+        super().__init__(line if len(line) <= LONGEST else f"{line[:140]} ... {line[-50:]}")
 
 
 class DataMissing(OneLine, FileNotFoundError):

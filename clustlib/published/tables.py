@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from clustlib import _paths
+from clustlib._arrays import shown
 from clustlib.errors import UsageError
 
 PAPERS = {
@@ -21,10 +22,10 @@ COLUMNS = ["dataset", "method", "metric", "value", "note"]
 def choose(kind: str, name: str, known: Iterable[str]) -> str:
     """``name`` if it is known, else a :class:`UsageError` that lists what is close."""
     known = list(known)
-    if name in known:
+    if isinstance(name, str) and name in known:
         return name
-    close = difflib.get_close_matches(name, known, n=3) or known
-    raise UsageError(f"unknown {kind} {name!r}; did you mean {', '.join(close)}?")
+    close = difflib.get_close_matches(str(name), known, n=3) or known
+    raise UsageError(f"unknown {kind} {shown(name)}; did you mean {', '.join(close)}?")
 
 
 def tables(paper: str) -> list[str]:
