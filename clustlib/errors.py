@@ -1,5 +1,11 @@
 """Errors that are part of the product: one clear line, in a terminal and in a notebook."""
 
+import sys
+from collections.abc import Callable
+
+LONGEST = 200  # letters of a message; clustlib._arrays, which every record ran through, has its own
+INTERRUPTED = "interrupted; run the same command again to go on from here"
+
 
 class OneLine(Exception):
     """An error that a notebook shows as one line instead of a traceback."""
@@ -15,8 +21,6 @@ class UsageError(OneLine, ValueError):
     """
 
     def __init__(self, said: object = "") -> None:
-        from clustlib._arrays import LONGEST  # which imports this module
-
         line = " ".join(str(said).splitlines())
         super().__init__(line if len(line) <= LONGEST else f"{line[:140]} ... {line[-50:]}")
 
@@ -39,3 +43,29 @@ class DataCorrupt(OneLine, OSError):
 
 class RecordCorrupt(OneLine, OSError):
     """A record that is half-written or was edited by hand."""
+
+
+def line_of(error: OneLine | OSError) -> str:
+    """The line that says an error of the user's or the system's.
+
+    Raises
+    ------
+    OSError : the error itself, where the system has no words for it.
+    """
+    if isinstance(error, OneLine):
+        return f"{type(error).__name__}: {error}"
+    if error.errno is None:
+        raise error
+    return f"{type(error).__name__}: {error.strerror}{f': {error.filename}' * bool(error.filename)}"
+
+
+def ended(command: Callable[[], int]) -> int:
+    """The exit code of a command: its own; 2 and one line for an error that has one; 130 and one for an interrupt."""
+    try:
+        return command()
+    except (OneLine, OSError) as error:
+        print(line_of(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130

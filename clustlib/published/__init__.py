@@ -9,7 +9,7 @@ from clustlib.published.claims import Claim, Verdict, claims, evaluate
 from clustlib.published.compare import COLUMNS, CONSTANTS, SCORES, VERDICTS, as_cells, averages, compare, summary
 from clustlib.published.contents import Entry, bands, contents, entry, full_scale, profile, shown_by
 from clustlib.published.readings import OURS, additions, own_rows, reading, readings, with_readings
-from clustlib.published.tables import PAPERS, table, tables
+from clustlib.published.tables import PAPERS, chosen, table, tables
 
 __all__ = [
     "COLUMNS",
@@ -25,6 +25,7 @@ __all__ = [
     "as_cells",
     "averages",
     "bands",
+    "chosen",
     "claims",
     "compare",
     "contents",

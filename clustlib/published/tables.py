@@ -1,7 +1,8 @@
 """Reading the published tables."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -26,6 +27,16 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
         return name
     close = difflib.get_close_matches(str(name), known, n=3) or known
     raise UsageError(f"unknown {kind} {shown(name)}; did you mean {', '.join(close)}?")
+
+
+def chosen(parameter: str, names: str | Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``known`` that ``names`` lists, all for "all"; none and unknown ones are a :class:`UsageError`."""
+    listed = [names] if isinstance(names, str) else list(names)
+    if not listed:
+        raise UsageError(f"{parameter} is empty: nothing to run")
+    for name in listed:
+        choose(f"name among {parameter}", name, ["all", *known])
+    return {name: value for name, value in known.items() if "all" in listed or name in listed}
 
 
 def tables(paper: str) -> list[str]:

@@ -49,6 +49,8 @@ def by_method(
     UsageError : what names no folder, a method that does not exist, one training for rows that differ in how they were
         trained.
     """
+    for method in methods:
+        choose("method", method, SETTINGS)
     if weights is None:
         yield methods, None
         return
