@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clustlib.errors import OneLine, UsageError
+from clustlib.errors import INTERRUPTED, OneLine, UsageError, line_of
 
 SKIPPED = 3
 _EXITS = "exit codes: 0 done; 3 done, and some files were skipped; 2 a wrong parameter or no images; 130 interrupted"
@@ -141,13 +141,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return asked.call(asked)
     except OneLine as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(line_of(error), file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(line_of(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on from here", file=sys.stderr)
+        print(INTERRUPTED, file=sys.stderr)
         return 130
 
 

@@ -5,6 +5,8 @@ import os
 from functools import cache
 from pathlib import Path
 
+from clustlib.errors import DataMissing
+
 
 def _is_book(folder: Path) -> bool:
     return (folder / "_config.yml").is_file() and (folder / "notebooks").is_dir()
@@ -19,11 +21,11 @@ def root() -> Path:
     """The book's root folder (the one with ``_config.yml`` and ``notebooks/``).
 
     Looked for upwards from the working folder, then beside this package. Raises
-    ``FileNotFoundError`` where neither is inside a checkout of the book.
+    ``DataMissing`` where neither is inside a checkout of the book.
     """
     found = _root_from(Path.cwd()) or _root_from(Path(__file__).resolve().parent)
     if found is None:
-        raise FileNotFoundError("not inside a checkout of the book: no folder with _config.yml and notebooks/")
+        raise DataMissing("not inside a checkout of the book: no folder with _config.yml and notebooks/")
     return found
 
 

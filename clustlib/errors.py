@@ -1,5 +1,11 @@
 """Errors that are part of the product: one clear line, in a terminal and in a notebook."""
 
+import sys
+from collections.abc import Callable
+
+LONGEST = 200  # letters of a message; clustlib._arrays, which every record ran through, has its own
+INTERRUPTED = "interrupted; run the same command again to go on from here"
+
 
 class OneLine(Exception):
     """An error that a notebook shows as one line instead of a traceback."""
@@ -9,7 +15,14 @@ class OneLine(Exception):
 
 
 class UsageError(OneLine, ValueError):
-    """A parameter that cannot be right: unknown name, wrong range, misspelt."""
+    """A parameter that cannot be right: unknown name, wrong range, misspelt; said in 200 letters at most.
+
+    What was given may be of any length and on any number of lines: of a longer message the middle is left out.
+    """
+
+    def __init__(self, said: object = "") -> None:
+        line = " ".join(str(said).splitlines())
+        super().__init__(line if len(line) <= LONGEST else f"{line[:140]} ... {line[-50:]}")
 
 
 class DataMissing(OneLine, FileNotFoundError):
@@ -30,3 +43,29 @@ class DataCorrupt(OneLine, OSError):
 
 class RecordCorrupt(OneLine, OSError):
     """A record that is half-written or was edited by hand."""
+
+
+def line_of(error: OneLine | OSError) -> str:
+    """The line that says an error of the user's or the system's.
+
+    Raises
+    ------
+    OSError : the error itself, where the system has no words for it.
+    """
+    if isinstance(error, OneLine):
+        return f"{type(error).__name__}: {error}"
+    if error.errno is None:
+        raise error
+    return f"{type(error).__name__}: {error.strerror}{f': {error.filename}' * bool(error.filename)}"
+
+
+def ended(command: Callable[[], int]) -> int:
+    """The exit code of a command: its own; 2 and one line for an error that has one; 130 and one for an interrupt."""
+    try:
+        return command()
+    except (OneLine, OSError) as error:
+        print(line_of(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130

@@ -459,3 +459,12 @@ def test_the_closest_test_is_named():
         evaluate(claim(), {"t": TABLE}).numbers
         == "1 of 2 hold; closest is usps nmi: A 0.600 (more than the best other, 0.650, asked)"
     )
+
+
+def test_chosen_among_known_names():
+    known = {"one": 1, "two": 2}
+    assert published.chosen("choices", "all", known) == published.chosen("choices", ["all"], known) == known
+    assert published.chosen("choices", ["two"], known) == published.chosen("choices", "two", known) == {"two": 2}
+    for names, said in (([], "choices is empty"), (["tow"], "unknown name among choices 'tow'; did you mean two")):
+        with pytest.raises(UsageError, match=said):
+            published.chosen("choices", names, known)

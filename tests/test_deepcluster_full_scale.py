@@ -149,6 +149,20 @@ def test_weights_that_do_not_fit_are_one_line(data, monkeypatch):
     assert found == [(["Random"], "a"), (["DeepCluster"], "a")]
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (7, "weights takes a folder, or {method: folder}; got 7"),
+        (["a"], "weights takes a folder"),
+        ({"DeepCluster": 3}, "weights takes a folder"),
+        ({"Deepcluster": "run"}, "unknown method of weights 'Deepcluster'; did you mean DeepCluster"),
+    ],
+)
+def test_weights_that_name_no_folder_are_one_line(weights, said):
+    with pytest.raises(UsageError, match=said):
+        list(own_training.by_method(weights, ["DeepCluster"]))
+
+
 def test_other_weights_are_another_run(data):
     both = [own_training.uses(str(data / name)) for name in ("run", "vgg")]
     assert both[0] != both[1] and own_training.uses(None) == own_training.uses(str(data / "nowhere")) == []

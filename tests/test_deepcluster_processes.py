@@ -15,6 +15,7 @@ from PIL import Image
 from clustlib import DeepCluster
 from clustlib.deepcluster import train as train_deepcluster
 from clustlib.deepcluster.feeding import Feed
+from clustlib.errors import INTERRUPTED
 from clustlib.networks.crops import FolderImages, draw_uniforms, image_source
 from clustlib.networks.processes import seeded
 
@@ -256,13 +257,31 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("options", "said"),
-        [(("--clusters", "10000"), "more than the 25 samples"), (("--lr", "0"), "learning_rate")],
+        [
+            (("--clusters", "10000"), "more than the 25 samples"),
+            (("--lr", "0"), "learning_rate"),
+            (("--snapshots", "-1"), "--snapshots must be an integer from 0 on, got -1"),
+            (("--minutes", "nan"), "--minutes must be positive and finite"),
+            (("--minutes", "1e30"), "--minutes must be positive and finite"),
+            (("--out", "images/a/000.png/run"), "Not a directory: 'images/a/000.png"),
+        ],
     )
-    def test_what_cannot_be_is_one_line(self, images, capsys, options, said):
+    def test_what_cannot_be_is_one_line(self, images, capsys, monkeypatch, options, said):
+        monkeypatch.chdir(images)
         with pytest.raises(SystemExit) as end:
-            self.run(images, "--epochs", "1", *options)
+            self.run(images, "--clusters", "2", "--epochs", "1", *options)
         error = capsys.readouterr().err.strip()
         assert end.value.code == 1 and said in error and "\n" not in error
+
+    def test_an_interrupt_is_one_line(self, images, capsys, monkeypatch):
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(DeepCluster, "fit", interrupted)
+        with pytest.raises(SystemExit) as end:
+            self.run(images)
+        assert end.value.code == 130
+        assert capsys.readouterr().err.splitlines() == [INTERRUPTED]
 
 
 def test_an_array_has_no_files():

@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import adjusted_mutual_info_score
 from test_deepcluster import assert_same, digits, model
 
-from clustlib import deepcluster, metrics
+from clustlib import deepcluster, metrics, records
+from clustlib.errors import UsageError
 
 
 def test_clusters_and_head_live_until_the_next_clustering(monkeypatch):
@@ -120,9 +121,36 @@ def test_all_images_are_taken_where_all_are_asked_for():
 
 def test_a_setting_by_data_set_says_which_set_it_lacks():
     from clustlib.deepcluster.runs.transfer import grids, probe
-    from clustlib.errors import UsageError
 
     with pytest.raises(UsageError, match="n_images is given by data set and has none for digits"):
         grids(probe, ["digits"], None, {"n_images": {"umist": 5}}, "Random", profile="quick", recompute="never")
     with pytest.raises(UsageError, match="trained_on is given by data set and has none for digits"):
         grids(probe, ["digits"], {"umist": "umist"}, {}, "Random", profile="quick", recompute="never")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("resolution", 0), ("levels", 0), ("resolution", -5), ("steps", 0), ("n_filters", 0), ("probe_epochs", 0)],
+)
+def test_what_cannot_be_run_is_named_before_any_work(name, value):
+    run = deepcluster.runs.transfer.retrieve if name in ("resolution", "levels") else deepcluster.runs.transfer.probe
+    run = deepcluster.runs.transfer.filter_images if name in ("steps", "n_filters") else run
+    with pytest.raises(UsageError, match=f"{name} must be an integer from 1 on"):
+        records.grid(run, dataset="digits", method="Random", **{name: value}, profile="quick", recompute="never")
+
+
+def test_rows_that_do_not_exist_are_one_line():
+    transfer = deepcluster.runs.transfer
+    with pytest.raises(UsageError, match="unknown method 'RandomVGG'; did you mean Random"):
+        transfer.grids(transfer.probe, ["digits"], None, {}, "RandomVGG", profile="quick", recompute="never")
+    with pytest.raises(UsageError, match="batch_size must be an integer from 2 on, got 0"):
+        transfer.grids(transfer.probe, ["digits"], None, {"batch_size": 0}, "Labels", profile="quick", recompute="all")
+    with pytest.raises(UsageError, match="steps is given by task and has none for detection"):
+        transfer.given_for("detection", "steps", {"classification": 1}, by="task")
+
+
+def test_made_up_clusters_have_zipf_s_sizes():
+    sizes = np.bincount(deepcluster.views.made_up_clusters(4))
+    np.testing.assert_allclose(sizes / sizes[0], [1, 1 / 2, 1 / 3, 1 / 4], atol=0.02)
+    with pytest.raises(UsageError, match="skew must be an integer from 1 on, got 0"):
+        deepcluster.views.made_up_clusters(0)

@@ -30,6 +30,12 @@ from clustlib.reproduce.settings import split, typed
         ("[]", ["digits"], []),
         ("{usps: mnist}", {"digits": "digits"}, {"usps": "mnist"}),
         ("{usps: 100, mnist: 1.5}", {}, {"usps": 100, "mnist": 1.5}),
+        ("{DeepCluster: run, DeepCluster VGG-16: 2024}", None, {"DeepCluster": "run", "DeepCluster VGG-16": 2024}),
+        ("[0, b]", None, [0, "b"]),
+        ("run", None, "run"),
+        ("2012", None, 2012),
+        ("'2012'", None, "2012"),
+        ("'[a] b'", None, "[a] b"),
     ],
 )
 def test_the_default_says_the_type(text, default, value):
@@ -61,6 +67,8 @@ def test_the_default_says_the_type(text, default, value):
         ("[-1e999]", [0.5]),
         ("{a: 1}", [0]),
         ("[1]", {"a": 1}),
+        ("[1", None),
+        ("{a: !local b}", None),
     ],
 )
 def test_what_is_no_such_value_is_one_line(text, default):
@@ -70,7 +78,7 @@ def test_what_is_no_such_value_is_one_line(text, default):
     assert "\n" not in str(error.value)
 
 
-@given(text=st.text(), default=st.sampled_from([True, 5, 2.0, "all", [0], [0.1], ["a"], {}, {"a": 1}]))
+@given(text=st.text(), default=st.sampled_from([True, 5, 2.0, "all", [0], [0.1], ["a"], {}, {"a": 1}, None]))
 def test_any_text_is_a_value_or_one_line(text, default):
     try:
         typed("name", text, default)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from clustlib import cluster, kernels, metrics
+from clustlib import cluster, datasets, kernels, metrics
 from clustlib._images import check_images
 from clustlib._validation import check_choice, check_features, check_integer, check_number
 from clustlib.errors import UsageError
+from clustlib.published.tables import choose
 
 ESTIMATORS = [getattr(cluster, name) for name in cluster.__all__ if name != "AverageLinkage"]
 
@@ -231,3 +232,22 @@ def test_a_function_s_argument_that_cannot_be_right_is_named_in_one_line(call, n
     with pytest.raises(UsageError) as caught:
         call()
     assert name in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) <= 200
+
+
+@pytest.mark.parametrize("name", ["nonsense", "x" * 500, "a\nb" * 90, None, 3])
+@pytest.mark.parametrize(
+    "call",
+    [datasets.load, datasets.info, datasets.folder, lambda name: choose("data set", name, datasets.names())],
+)
+def test_an_unknown_name_is_one_line_whatever_its_length(call, name):
+    with pytest.raises(UsageError, match="unknown data set") as error:
+        call(name)
+    assert len(str(error.value)) <= 200
+    assert "\n" not in str(error.value)
+
+
+def test_a_message_keeps_its_beginning_and_its_end():
+    assert str(UsageError("short: it stays")) == "short: it stays"
+    said = str(UsageError(f"seed {'9' * 1000} is wrong"))
+    assert said.startswith("seed 999") and said.endswith("is wrong")
+    assert len(said) <= 200

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from clustlib.datasets import available, fetch, info, names
 from clustlib.datasets.description import DatasetInfo
-from clustlib.errors import OneLine
+from clustlib.errors import OneLine, ended, line_of
 
 _HEADS = ("name", "images", "classes", "size", "here", "how to get it", "stands in for")
 
@@ -86,15 +86,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if bool(asked.names) == (asked.command == "list"):
         parser.error(f"{asked.command} takes {'no name' if asked.command == 'list' else 'at least one name'}")
-    if asked.command == "list":
+    return ended(lambda: _answered(asked.command, asked.names))
+
+
+def _answered(command: str, names: Sequence[str]) -> int:
+    """Print what is asked for; 1 where a set could not be had."""
+    if command == "list":
         print(_table())
-        return 0
     failed = 0
-    for name in asked.names:
+    for name in names:
         try:
-            print(_told(name) if asked.command == "info" else _fetched(name))
+            print(_told(name) if command == "info" else _fetched(name))
         except OneLine as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            print(line_of(error), file=sys.stderr)
             failed = 1
     return failed
 

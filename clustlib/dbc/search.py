@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from clustlib import records
+from clustlib import published, records
 from clustlib.dbc.choices import TRIALS
 from clustlib.dbc.runs.written import METHODS, as_written
 
@@ -21,7 +21,7 @@ def run(
 
     ``lengths`` are parameters that hold where a trial does not say its own; ``how`` goes to the grid.
     """
-    wanted = {name: settings for name, settings in TRIALS.items() if "all" in names or name in names}
+    wanted = published.chosen("trials", list(names), TRIALS)
     return {
         name: records.grid(as_written, method=list(methods), **{**lengths, **settings}, **how)
         for name, settings in wanted.items()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from clustlib.errors import OneLine
+from clustlib.errors import INTERRUPTED, OneLine, line_of
 
 _FAILED = "clustlib says why it ends"
 
@@ -19,8 +19,8 @@ _FAILED = "clustlib says why it ends"
 def joined(device: str, minutes: float = 30.0) -> Iterator[str]:
     """Join the other processes where there are some; gives the device of this one.
 
-    An error ends this process with exit code 1 and one line. Of several processes the first to fail speaks, the others
-    end in silence: they only see that it is gone.
+    An error ends this process with exit code 1 and one line, an interrupt with 130. Of several processes the first to
+    fail speaks, the others end in silence: they only see that it is gone.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def joined(device: str, minutes: float = 30.0) -> Iterator[str]:
     minutes : how long one process waits for another.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        with _one_line(lambda: True):
+        with one_line():
             yield device
         return
     gpu = torch.cuda.is_available() and device != "cpu"
@@ -38,7 +38,7 @@ def joined(device: str, minutes: float = 30.0) -> Iterator[str]:
     wait = timedelta(minutes=minutes)
     store, rank, world = next(dist.rendezvous("env://", timeout=wait))
     store.set_timeout(wait)
-    with _one_line(lambda: store.add(_FAILED, 1) == 1):
+    with one_line(lambda: store.add(_FAILED, 1) == 1):
         # a store of its own below: the keys of the processes' talk are not ours
         dist.init_process_group(
             "nccl" if gpu else "gloo", store=dist.PrefixStore("fit", store), rank=rank, world_size=world, timeout=wait
@@ -48,11 +48,16 @@ def joined(device: str, minutes: float = 30.0) -> Iterator[str]:
 
 
 @contextmanager
-def _one_line(is_first: Callable[[], Any]) -> Iterator[None]:
+def one_line(is_first: Callable[[], Any] = lambda: True) -> Iterator[None]:
+    """End this process with one line on an error that has one, or an interrupt; said only where it ``is_first``."""
     try:
         yield
     except OneLine as error:
         _end(str(error), is_first)
+    except OSError as error:
+        _end(line_of(error), is_first)
+    except KeyboardInterrupt:
+        _end(INTERRUPTED, is_first, 130)
     except RuntimeError as error:
         if not _lost_another(error):
             raise
@@ -67,7 +72,7 @@ def _lost_another(error: RuntimeError) -> bool:
     return shared and (isinstance(error, dist.DistError) or "gloo" in str(error))
 
 
-def _end(said: str, is_first: Callable[[], Any]) -> None:
+def _end(said: str, is_first: Callable[[], Any], code: int = 1) -> None:
     try:
         speaks = is_first()
     except RuntimeError:  # the store is gone with the process that kept it
@@ -75,5 +80,5 @@ def _end(said: str, is_first: Callable[[], Any]) -> None:
     if speaks:
         print(said, file=sys.stderr, flush=True)
     if dist.is_available() and dist.is_initialized():
-        os._exit(1)  # leaving in the usual way would wait for the others
-    raise SystemExit(1)
+        os._exit(code)  # leaving in the usual way would wait for the others
+    raise SystemExit(code)

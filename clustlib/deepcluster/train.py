@@ -20,8 +20,11 @@ from typing import Any
 import numpy as np
 
 from clustlib import _paths
+from clustlib._validation import check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.deepcluster.estimator import DeepCluster
+
+A_WEEK = 7 * 24 * 60  # minutes
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,9 +57,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     """Join the other processes where there are some, train, and write what came of it."""
-    from clustlib.deepcluster.joining import joined
+    from clustlib.deepcluster.joining import joined, one_line
 
     chosen = parser().parse_args(argv)
+    with one_line():
+        check_integer("--snapshots", chosen.snapshots, 0)
+        check_number("--minutes", chosen.minutes, most=A_WEEK)
     with joined(chosen.device, chosen.minutes) as device:
         _train(chosen, device)
 
@@ -65,6 +71,7 @@ def _train(chosen: argparse.Namespace, device: str) -> None:
     from clustlib.networks.processes import Processes
 
     images, is_first = ImageFolder(chosen.folder), Processes().rank == 0
+    chosen.out.mkdir(parents=True, exist_ok=True)  # before any work is done
     model = DeepCluster(
         chosen.clusters,
         network=chosen.network,

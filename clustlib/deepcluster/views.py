@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from clustlib._validation import check_integer
 from clustlib.records import Runs
 
 KINDS = {"NMI": "nmi", "by chance": "chance", "adjusted for chance": "adjusted"}
@@ -59,3 +60,10 @@ def chosen(table: pd.DataFrame, reported: str) -> dict[str, float]:
 def choices(table: pd.DataFrame, datasets: Sequence[str]) -> pd.DataFrame:
     """:func:`chosen` for each data set: a row a set."""
     return pd.DataFrame([{"reported on": name, **chosen(table, name)} for name in datasets])
+
+
+def made_up_clusters(n_clusters: int, n_images: int = 20_000) -> np.ndarray:
+    """Clusters (n_images,) int64 whose sizes are in proportion to 1, 1/2, 1/3, ... (Zipf's law)."""
+    check_integer("skew", n_clusters, 1)
+    sizes = 1 / np.arange(1, n_clusters + 1)
+    return np.random.default_rng(0).choice(n_clusters, n_images, p=sizes / sizes.sum())

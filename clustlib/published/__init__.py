@@ -19,16 +19,8 @@ from clustlib.published.compare import (
     summary,
 )
 from clustlib.published.contents import Entry, bands, contents, entry, full_scale, profile, shown_by
-from clustlib.published.readings import (
-    OURS,
-    additions,
-    headline,
-    own_rows,
-    reading,
-    readings,
-    with_readings,
-)
-from clustlib.published.tables import PAPERS, table, tables
+from clustlib.published.readings import OURS, additions, headline, own_rows, reading, readings, with_readings
+from clustlib.published.tables import PAPERS, chosen, table, tables
 
 __all__ = [
     "COLUMNS",
@@ -45,6 +37,7 @@ __all__ = [
     "averages",
     "bands",
     "by_reading",
+    "chosen",
     "claims",
     "compare",
     "contents",

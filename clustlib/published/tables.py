@@ -1,11 +1,13 @@
 """Reading the published tables."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from clustlib import _paths
+from clustlib._arrays import shown
 from clustlib.errors import UsageError
 
 PAPERS = {
@@ -21,10 +23,20 @@ COLUMNS = ["dataset", "method", "metric", "value", "note"]
 def choose(kind: str, name: str, known: Iterable[str]) -> str:
     """``name`` if it is known, else a :class:`UsageError` that lists what is close."""
     known = list(known)
-    if name in known:
+    if isinstance(name, str) and name in known:
         return name
-    close = difflib.get_close_matches(name, known, n=3) or known
-    raise UsageError(f"unknown {kind} {name!r}; did you mean {', '.join(close)}?")
+    close = difflib.get_close_matches(str(name), known, n=3) or known
+    raise UsageError(f"unknown {kind} {shown(name)}; did you mean {', '.join(close)}?")
+
+
+def chosen(parameter: str, names: str | Sequence[str], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``known`` that ``names`` lists, all for "all"; none and unknown ones are a :class:`UsageError`."""
+    listed = [names] if isinstance(names, str) else list(names)
+    if not listed:
+        raise UsageError(f"{parameter} is empty: nothing to run")
+    for name in listed:
+        choose(f"name among {parameter}", name, ["all", *known])
+    return {name: value for name, value in known.items() if "all" in listed or name in listed}
 
 
 def tables(paper: str) -> list[str]:

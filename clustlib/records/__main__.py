@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from clustlib.errors import OneLine, UsageError
+from clustlib.errors import UsageError, ended
 
 if TYPE_CHECKING:
     from clustlib.records.carry import Outcome
@@ -87,11 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     again.add_argument("--anew", action="store_true", help="also what the last audit under these versions has")
     again.set_defaults(call=audit)
     arguments = top.parse_args(argv)
-    try:
-        return arguments.call(arguments)
-    except OneLine as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
+    return ended(lambda: arguments.call(arguments))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clustlib.errors import OneLine
+from clustlib.errors import OneLine, line_of
 from clustlib.reproduce import processes
 
 # the rest is imported where it is used, and takes a second: until then, too, an interrupt is one line
@@ -181,15 +181,8 @@ def main(argv: list[str] | None = None) -> int:
         _speak_in_any_locale()
         arguments = parser().parse_args(argv)
         return arguments.call(arguments)
-    except OneLine as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno is None:
-            raise
-        print(
-            f"{type(error).__name__}: {error.strerror}{f': {error.filename}' * bool(error.filename)}", file=sys.stderr
-        )
+    except (OneLine, OSError) as error:
+        print(line_of(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         _end_all()

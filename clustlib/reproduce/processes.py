@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from types import FrameType
 
+from clustlib.errors import INTERRUPTED
+
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-INTERRUPTED = "interrupted; run the same command again to go on from here"
 PATIENCE = 4  # seconds for an interrupted process to end by itself
 LONGEST = 10  # seconds of trying; a process that waits for a dead disk cannot be killed
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h

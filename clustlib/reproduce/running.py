@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clustlib import _paths, results
-from clustlib.errors import OneLine
+from clustlib.errors import LONGEST, OneLine
 from clustlib.records.store import lock
 from clustlib.reproduce import forked, home, workflow
 from clustlib.reproduce.notebook import Notebook, checked, profile_parameters, source
@@ -26,7 +26,6 @@ _KERNEL_STARTS = (
 )
 _QUIET = ("--IPKernelApp.log_level=CRITICAL",)  # that its end came by a signal is no news
 _MOST_NUMBERS = 10  # that are printed
-_LONGEST_LINE = 200  # characters of an error
 _LONGEST_NAME = 80  # characters of a folder named after parameters
 
 
@@ -40,7 +39,7 @@ class NotebookFailed(OneLine, RuntimeError):
 
 def _line(name: str, message: object) -> str:
     """An error as one line."""
-    return f"{name}: {message}".splitlines()[0][:_LONGEST_LINE]
+    return f"{name}: {message}".splitlines()[0][:LONGEST]
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,16 @@ def split(pairs: list[str]) -> dict[str, str]:
 def typed(name: str, text: str, default: Any) -> Any:
     """``text`` as a value like ``default``. Raises :class:`UsageError` that names the parameter.
 
-    A text's parameter takes a list, too, where one is written, since ``"all"`` is the default of many lists.
+    A text's parameter takes a list, too, where one is written, since ``"all"`` is the default of many lists. Where the
+    default is None, anything is taken for what it looks like; what stands in quotes is text.
     """
     try:
         if isinstance(default, str):
             return _value(_node(text), [""]) if text.startswith("[") else _unquoted(text)
-        if isinstance(default, (list, tuple, dict)):
+        if isinstance(default, (list, tuple, dict)) or (default is None and text.startswith(("[", "{"))):
             return _value(_node(text), default)
-        return _scalar(_unquoted(text), default)
+        quoted = _unquoted(text)
+        return quoted if default is None and quoted != text else _scalar(quoted, default)
     except (yaml.YAMLError, ValueError, RecursionError):
         kind = next((words for known, words in _KINDS.items() if isinstance(default, known)), "a value")
         raise UsageError(f"{name} takes {kind}{_example(default)}; got {text[:60]!r}") from None

@@ -6,8 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from clustlib._arrays import shown
 from clustlib.deepcluster.runs.training import SETTINGS
 from clustlib.errors import DataMissing, UsageError
+from clustlib.published.tables import choose
 
 MODEL = "model.clustlib"
 
@@ -44,11 +46,15 @@ def by_method(
 
     Raises
     ------
-    UsageError : one training for rows that differ in how they were trained.
+    UsageError : what names no folder, a method that does not exist, one training for rows that differ in how they were
+        trained.
     """
+    for method in methods:
+        choose("method", method, SETTINGS)
     if weights is None:
         yield methods, None
         return
+    _check_names(weights)
     clustered = [method for method in methods if SETTINGS[method].training == "clusters"]
     if isinstance(weights, str):
         if len(clustered) > 1:
@@ -58,6 +64,15 @@ def by_method(
     for method in methods:
         if theirs := weights.get(method, weights.get(method.replace("Random", "DeepCluster"))):
             yield [method], theirs
+
+
+def _check_names(weights: Any) -> None:
+    by_name = weights if isinstance(weights, Mapping) else {}
+    for each in by_name.values() if isinstance(weights, Mapping) else [weights]:
+        if not isinstance(each, str):
+            raise UsageError(f"weights takes a folder, or {{method: folder}}; got {shown(each)}")
+    for name in by_name:
+        choose("method of weights", name, SETTINGS)
 
 
 def check(weights: str | None, method: str) -> None:

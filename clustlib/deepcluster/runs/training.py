@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clustlib import datasets, metrics, records
-from clustlib._validation import check_seed
+from clustlib._validation import check_integer, check_seed
 from clustlib.checkpoints import checkpoint_of
 from clustlib.errors import UsageError
 from clustlib.published.tables import choose
@@ -324,13 +324,14 @@ def _labels(dataset: str, method: str, n_images: int) -> np.ndarray:
     return labels[pool(labels, n_images, SETTINGS[method].draw)]
 
 
-def check(dataset: str, method: str, seed: int = 0, n_images: int = 2500, **_: Any) -> None:
+def check(dataset: str, method: str, seed: int = 0, n_images: int = 2500, batch_size: int = 64, **_: Any) -> None:
     """Refuse what cannot be right before any work is done."""
     choose("data set", dataset, datasets.names())
     choose("method", method, SETTINGS)
     check_seed(seed)
     if n_images < 20:
         raise UsageError(f"n_images must be at least 20, got {n_images}")
+    check_integer("batch_size", batch_size, 2)
 
 
 def check_clusters(dataset: str, method: str, **params: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, records
+from clustlib._validation import check_integer
 from clustlib.deepcluster.runs import buildings, own_training, training
 from clustlib.deepcluster.runs.training import SETTINGS, enlarged
 from clustlib.errors import DataCorrupt, UsageError
@@ -77,8 +78,8 @@ def grids(
     """
     methods, runs = [method] if isinstance(method, str) else list(method), records.Runs()
     for dataset in named:
-        source = _of(dataset, "trained_on", trained_on)
-        own = {name: _of(source or dataset, name, value) for name, value in settings.items()}
+        source = given_for(dataset, "trained_on", trained_on)
+        own = {name: given_for(source or dataset, name, value) for name, value in settings.items()}
         own |= {} if source is None else {"trained_on": source}
         for some, theirs in own_training.by_method(weights, methods):
             given = {} if theirs is None else {"weights": theirs}
@@ -86,13 +87,18 @@ def grids(
     return runs
 
 
-def _of(dataset: str, name: str, value: Any) -> Any:
-    """A setting of a data set: its own where the setting is given by data set."""
+def given_for(key: str, name: str, value: Any, by: str = "data set") -> Any:
+    """A parameter's value for a data set (or what ``by`` says): its own where there is one for each.
+
+    Raises
+    ------
+    UsageError : there is one for each, and none for ``key``.
+    """
     if not isinstance(value, Mapping):
         return value
-    if dataset not in value:
-        raise UsageError(f"{name} is given by data set and has none for {dataset}: set it to one value for all")
-    return value[dataset]
+    if key not in value:
+        raise UsageError(f"{name} is given by {by} and has none for {key}: set it to one value for all")
+    return value[key]
 
 
 def rows(weights: Any = None) -> dict[str, str]:
@@ -307,7 +313,10 @@ def _check(dataset: str, method: str, seed: int = 0, **params: Any) -> None:
     for name in ("trained_on", "whitened_on"):
         if name in params:
             choose("data set", params[name], datasets.names())
-    training.check(dataset, method, seed, params.get("n_images", 2500))
+    for name in ("resolution", "levels", "n_filters", "steps", "probe_epochs", "n_labelled", "n_tested"):
+        if name in params:
+            check_integer(name, params[name], 1)
+    training.check(dataset, method, seed, **{n: params[n] for n in ("n_images", "batch_size") if n in params})
     own_training.check(params.get("weights"), method)
 
 

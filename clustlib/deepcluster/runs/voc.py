@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, records
+from clustlib._validation import check_integer
 from clustlib.deepcluster.runs import own_training, training
 from clustlib.deepcluster.runs.transfer import split, trained, uses
 from clustlib.errors import DataMissing, UsageError
@@ -137,7 +138,8 @@ def _check(dataset: str, method: str, task: str = "classification", layers: str 
     choose("setting", layers, LAYERS)
     if dataset not in YEARS and task != "classification":
         raise UsageError(f"{task} needs VOC, got {dataset!r}")
-    training.check(dataset, method, params.get("seed", 0), params.get("n_images", 2500))
+    training.check(dataset, method, **params)
+    check_integer("steps", params.get("steps", 80_000), 1)
     own_training.check(params.get("weights"), method)
 
 

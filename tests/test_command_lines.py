@@ -1,0 +1,50 @@
+"""Every command ends an error of the system and an interrupt with one line, whichever command it is."""
+
+from importlib import import_module
+
+import pytest
+
+from clustlib import _paths, errors
+
+COMMANDS = {
+    "clustlib.records": [["status"], ["audit"], ["carry", "--from", "HEAD"]],
+    "clustlib.reproduce": [["run", "jule/table-01-datasets"], ["book"], ["html"], ["bands"], ["colab", "there"]],
+}
+
+
+@pytest.mark.parametrize(("module", "asked"), [(name, asked) for name, all_ in COMMANDS.items() for asked in all_])
+def test_outside_a_checkout(module, asked, monkeypatch, capsys):
+    monkeypatch.setattr(_paths, "_root_from", lambda start: None)
+    assert import_module(f"{module}.__main__").main(asked) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("DataMissing: not inside a checkout of the book")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, errors.INTERRUPTED),
+        (OSError(28, "No space left on device", "there"), 2, "OSError: No space left on device: there"),
+        (errors.UsageError("seed is wrong"), 2, "UsageError: seed is wrong"),
+    ],
+)
+def test_a_command_that_is_ended(raised, code, said, monkeypatch, capsys):
+    from clustlib.records import __main__ as records
+    from clustlib.records import status
+
+    def ends() -> None:
+        raise raised
+
+    monkeypatch.setattr(status, "by_function", ends)
+    assert records.main(["status"]) == code
+    assert capsys.readouterr().err.splitlines() == [said]
+
+
+def test_a_list_of_sets_that_cannot_be_read(monkeypatch, capsys):
+    from clustlib.datasets import __main__ as datasets
+
+    def refused() -> None:
+        raise PermissionError(13, "Permission denied", "data")
+
+    monkeypatch.setattr(datasets, "available", refused)
+    assert datasets.main(["list"]) == 2
+    assert capsys.readouterr().err.splitlines() == ["PermissionError: Permission denied: data"]
