@@ -287,7 +287,9 @@ def as_cells(comparison: pd.DataFrame) -> pd.DataFrame:
 
 def second_readings(comparison: pd.DataFrame) -> pd.Series:
     """Which lines of a comparison are a second reading of a score whose verdict stands in the line above (bool)."""
-    return comparison["method"] == comparison["row"] + " (" + comparison["reading"] + ")"
+    named = zip(comparison["method"], comparison["reading"])
+    again = [bool(reading) and str(method).endswith(f" ({reading})") for method, reading in named]
+    return pd.Series(again, index=comparison.index, dtype=bool)
 
 
 def summary(comparison: pd.DataFrame, again: bool = False) -> pd.Series:
@@ -297,7 +299,7 @@ def summary(comparison: pd.DataFrame, again: bool = False) -> pd.Series:
     A dash of the paper's that nobody measured is no score. Constants are counted as printed or not, and nowhere else:
     what stands beside "reproduced" are scores.
     """
-    constant = comparison["constant"].astype(bool)
+    constant = comparison.get("constant", pd.Series(False, comparison.index)).astype(bool)
     counted = ~constant | comparison["verdict"].isin(CONSTANTS)
     dash = (comparison["verdict"] == "not run") & comparison["paper"].isna()
     counts = comparison.loc[counted & ~dash & (second_readings(comparison) == again), "verdict"].value_counts()
