@@ -169,7 +169,7 @@ def test_scores_and_constants_add_up_by_paper(book, monkeypatch):
     assert set(comparison["verdict"]) == {CONSTANTS[0]}
     assert report.verdict_counts(found).to_numpy().sum() == 0
     assert report.constants(found).data[CONSTANTS[0]].sum() == len(comparison)
-    counts, words = report.paper_line("jule", "paper")
+    counts, _, words = report.paper_line("jule", "paper")
     assert counts[CONSTANTS[0]] == len(comparison) and "constants: " in words
 
 
