@@ -88,6 +88,10 @@ def test_figures_keep_readings_apart():
         [1],
         {"digits, learned": [0.5], "digits, learned, as released": [0.7]},
     )
+    older = cells.assign(variant=[None, "as-released"]).astype({"variant": object})
+    for missing in (None, np.nan):
+        older.loc[0, "variant"] = missing
+        assert list(jule.views.figures.purity_curves(older)[1]) == ["digits, learned", "digits, learned, as released"]
     by_eta = cells.assign(metric="nmi_by_eta", x=0.9)
     assert jule.views.figures.curves(by_eta, "nmi_by_eta") == ([0.9], {"digits": [0.5], "digits, as released": [0.7]})
 

@@ -134,8 +134,9 @@ def purity_curves(cells: pd.DataFrame) -> tuple[list[int], dict[str, list[float]
     return x, {f"{name}, {kind}": [means[name, kind, f"knn_purity_{k}"] for k in x] for name, kind in pairs}
 
 
-def _of(variant: str | None) -> str:
-    return "" if variant in (None, "default") else f", {name_of(variant)}"
+def _of(variant: str | float | None) -> str:
+    """Whose JULE, where that is not ours; records from before there was a choice have no reading (None or NaN)."""
+    return f", {name_of(variant)}" if isinstance(variant, str) and variant != "default" else ""
 
 
 def transfer_cells(runs: records.Runs) -> pd.DataFrame:
