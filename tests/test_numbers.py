@@ -13,6 +13,7 @@ from clustlib.results import Result
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
+PAGES = [*NOTEBOOKS, *sorted((ROOT / "book").rglob("*.md")), ROOT / "README.md"]
 
 
 def result(value: float) -> Result:
@@ -78,3 +79,14 @@ BOTH = [path for path in NOTEBOOKS if re.search(r"optional=[^)]*as_written", pat
 def test_a_page_with_both_readings_tells_the_papers_first(path):
     text = re.sub("by the text alone", "as written", learnt(path).lower())
     assert 0 <= text.find("as written") < text.find("our version") % len(text)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_a_page_refers_to_is_there(path, monkeypatch):
+    """Records and published cells, as they lie in the checkout; cells of results are there only after a build."""
+    monkeypatch.chdir(ROOT)
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    for reference in (match[0] for match in numbers.REFERENCE.finditer(text) if match[1] != "ours"):
+        assert numbers.filled(reference, []), reference
