@@ -1,6 +1,7 @@
 """A folder in, clusters out: odd files, resumption, result folders, another number of clusters, new images."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -303,14 +304,51 @@ class TestAssign:
 
         cluster_folder(photos, features="pixels", out=tmp_path / "out")
         np.savez(tmp_path / "evil.npz", labels=np.array([Evil()], object))
+        model = tmp_path / "out" / "model"
         for name, content in (
             ("network.pt", pickle.dumps(Evil())),
             ("arrays.npz", (tmp_path / "evil.npz").read_bytes()),
         ):
-            (tmp_path / "out" / "model" / name).write_bytes(content)
-            with pytest.raises(DataCorrupt):
+            (model / name).write_bytes(content)
+            parts = {file.name: file.read_bytes() for file in model.iterdir() if file.name != "SHA256SUMS"}
+            lines = [f"{hashlib.sha256(parts[part]).hexdigest()}  {part}\n" for part in sorted(parts)]
+            (model / "SHA256SUMS").write_text("".join(lines), encoding="ascii")
+            with pytest.raises(DataCorrupt, match=r"cannot be read: (Unpickling|Value)Error"):
                 assign(tmp_path / "out", photos)
         assert not (tmp_path / "evil").exists()
+
+    def test_a_changed_byte_is_refused_and_another_s_part_too(self, photos, tmp_path):
+        for seed in (0, 1):
+            cluster_folder(photos, method="jule", clusters=2, size=16, seed=seed, out=tmp_path / f"out{seed}")
+        model, rng = tmp_path / "out0" / "model", np.random.default_rng(0)
+        files = {file.name: file.read_bytes() for file in model.iterdir()}
+        assert set(files) == {"SHA256SUMS", "arrays.npz", "model.json", "network.pt"}
+        whole = assign(tmp_path / "out0", photos).labels
+        changed = []
+        for name, content in files.items():
+            for at in rng.integers(len(content), size=8):
+                flipped = bytearray(content)
+                flipped[at] ^= 1 << rng.integers(8)
+                changed.append((name, bytes(flipped)))
+            if name != "SHA256SUMS":
+                changed.append((name, (tmp_path / "out1" / "model" / name).read_bytes()))
+        for name, content in changed:
+            (model / name).write_bytes(content)
+            with pytest.raises(DataCorrupt, match=r"out0.model cannot be read: .*run cluster again") as error:
+                assign(tmp_path / "out0", photos)
+            assert "\n" not in str(error.value)
+            (model / name).write_bytes(files[name])
+        (model / "Thumbs.db").write_bytes(b"of another program")
+        assert np.array_equal(assign(tmp_path / "out0", photos).labels, whole)
+        (model / "SHA256SUMS").unlink()
+        with pytest.raises(DataCorrupt, match="has no SHA256SUMS"):
+            assign(tmp_path / "out0", photos)
+
+    @pytest.mark.parametrize("k", [0, -1])
+    def test_a_cut_into_no_clusters_names_them(self, photos, tmp_path, capsys, k):
+        cluster_folder(photos, features="pixels", out=tmp_path / "out")
+        assert main(["cut", str(tmp_path / "out"), "--clusters", str(k)]) == 2
+        assert capsys.readouterr().err.splitlines() == [f"UsageError: clusters must be an integer from 1 on, got {k}"]
 
 
 class TestCache:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._validation import check_integer
 from clustlib.errors import UsageError
 from clustlib.images.choice import Choice
 from clustlib.images.grouping import Standing, by_size, standing
@@ -67,7 +68,8 @@ class Outcome:
         ------
         UsageError : more clusters than the tree has leaves.
         """
-        if not 1 <= n_clusters <= self.tree.n_leaves:
+        check_integer("clusters", n_clusters, 1)
+        if n_clusters > self.tree.n_leaves:
             more = "" if self.exact else f"; for more, run cluster again with --clusters {n_clusters}"
             raise UsageError(f"this result can be cut into 1 to {self.tree.n_leaves} clusters, not {n_clusters}{more}")
         labels = by_size(self.tree.labels(n_clusters))

@@ -5,6 +5,7 @@ The folder appears whole or not at all: it is written beside its place and then 
 
 import csv
 import glob
+import hashlib
 import io
 import json
 import os
@@ -24,7 +25,8 @@ from clustlib.images.outcome import Outcome
 from clustlib.images.page import page
 from clustlib.kernels import KnnGraph, MergeTree
 
-FORMAT = 1
+FORMAT = 2
+PARTS, SUMS = ("arrays.npz", "model.json", "network.pt"), "SHA256SUMS"
 
 
 def written(outcome: Outcome, target: Path) -> Iterator[tuple[str, bytes]]:
@@ -32,14 +34,20 @@ def written(outcome: Outcome, target: Path) -> Iterator[tuple[str, bytes]]:
     yield "clusters.csv", _table(outcome)
     yield "index.html", page(outcome, target.name).encode("utf-8", "replace")
     yield "run.json", _json(_run(outcome))
-    yield "model/model.json", _json(_model(outcome))
-    yield "model/arrays.npz", _npz(_arrays(outcome))
+    parts = {"model.json": _json(_model(outcome)), "arrays.npz": _npz(_arrays(outcome))}
     if outcome.weights is not None:
         import torch
 
         buffer = io.BytesIO()
         torch.save(outcome.weights, buffer)
-        yield "model/network.pt", buffer.getvalue()
+        parts["network.pt"] = buffer.getvalue()
+    for name, content in {**parts, SUMS: _sums(parts)}.items():
+        yield f"model/{name}", content
+
+
+def _sums(parts: dict[str, bytes]) -> bytes:
+    """What ``sha256sum -c`` compares: a changed byte of one part, or a part of another result, is told."""
+    return "".join(f"{hashlib.sha256(parts[name]).hexdigest()}  {name}\n" for name in sorted(parts)).encode()
 
 
 def write(outcome: Outcome, target: Path, source: Path | None = None, folders: str | None = None) -> None:
@@ -229,17 +237,29 @@ def read(folder: Path) -> Outcome:
         raise DataCorrupt(f"{folder / 'model'} cannot be read: {why}") from None
 
 
+def _compared(folder: Path) -> dict[str, bytes]:
+    """The content of a model's files by name, which is that of their sums; files that have none are not read."""
+    if not (folder / SUMS).is_file():
+        raise ValueError(f"it has no {SUMS}: it is not whole, or of an older version; run cluster again")
+    sums = (folder / SUMS).read_bytes()
+    parts = {name: (folder / name).read_bytes() for name in PARTS if f"  {name}\n".encode() in sums}
+    if sums != _sums(parts):
+        raise ValueError(f"its files are not those of {SUMS}; run cluster again")
+    return parts
+
+
 def _read(folder: Path) -> Outcome:
-    model = json.loads((folder / "model.json").read_text(encoding="ascii"))
+    parts = _compared(folder)
+    model = json.loads(parts["model.json"])
     if model.pop("format") != FORMAT:
         raise ValueError("it was written by another version")
-    with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+    with np.load(io.BytesIO(parts["arrays.npz"]), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     weights = None
-    if (folder / "network.pt").is_file():
+    if "network.pt" in parts:
         import torch
 
-        weights = torch.load(folder / "network.pt", map_location="cpu", weights_only=True)
+        weights = torch.load(io.BytesIO(parts["network.pt"]), map_location="cpu", weights_only=True)
     labels, rows = arrays["labels"].astype(np.int64), arrays["rows"].astype(np.float32)
     graph = KnnGraph(arrays["neighbours"], arrays["weights"].astype(np.float64), float(arrays["sigma2"]))
     if not len(model["files"]) == len(labels) == len(rows) == len(graph.indices):
