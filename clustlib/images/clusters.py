@@ -80,12 +80,37 @@ def cluster_folder(
     ------
     DataMissing : no such folder, or no image in it. UsageError : a parameter that cannot be right.
     """
+    if folders is not None:
+        check_choice("folders", folders, ("link", "copy"))
+    how: dict[str, Any] = {"clusters": clusters, "method": method, "features": features, "size": size, "seed": seed}
+    how |= {"labels": labels, "neighbor_method": neighbor_method, "device": device, "cache": cache, "verbose": verbose}
+    if out is None:
+        return outcome_of(folder, **how)
+    result_folder.check_target(Path(out), Path(folder))
+    outcome = outcome_of(folder, **how)
+    result_folder.write(outcome, Path(out), Path(folder), folders)
+    return outcome
+
+
+def outcome_of(
+    folder: str | Path,
+    *,
+    clusters: int | None,
+    method: str,
+    features: str | None,
+    size: int | None,
+    labels: str | None,
+    neighbor_method: str,
+    seed: int,
+    device: str,
+    cache: str | Path | None,
+    verbose: bool,
+) -> Outcome:
+    """What :func:`cluster_folder` finds, and no folder of it; the parameters are those."""
     clock = time.perf_counter()
     folder = Path(folder)
-    features = _check(clusters, method, features, size, labels, seed, folders)
+    features = _check(clusters, method, features, size, labels, seed)
     check_choice("neighbor_method", neighbor_method, ("auto", "exact", "approximate"))
-    if out is not None:
-        result_folder.check_target(Path(out), folder)
     side = size or (64 if method in _LEARNS else 32)
     with Store(cache) as store:
         seen = _seen(folder, features, side, device, store, verbose)
@@ -101,10 +126,7 @@ def cluster_folder(
     outcome = replace(outcome, name=folder.resolve().name, settings=settings, truth=truth)
     outcome = replace(outcome, **_told(outcome, seen, seed))
     spent |= {"clustering": time.perf_counter() - clock - spent["features"]}
-    outcome = replace(outcome, seconds={**spent, "all": time.perf_counter() - clock})
-    if out is not None:
-        result_folder.write(outcome, Path(out), folder, folders)
-    return outcome
+    return replace(outcome, seconds={**spent, "all": time.perf_counter() - clock})
 
 
 def assign(result: str | Path, folder: str | Path, *, cache: str | Path | None = None, verbose: bool = True) -> Any:
@@ -145,13 +167,12 @@ def embedder(known: Outcome) -> Callable[[np.ndarray], np.ndarray]:
     return lambda vectors: embed(shaped(vectors, side, channels))
 
 
-def _check(clusters: Any, method: Any, features: Any, size: Any, labels: Any, seed: Any, folders: Any) -> str:
+def _check(clusters: Any, method: Any, features: Any, size: Any, labels: Any, seed: Any) -> str:
     """The kind of features to take, if every choice is one that there is."""
     for name, value, known in (
         ("method", method, METHODS),
         ("features", features, (None, "cnn", "pixels")),
         ("labels", labels, (None, "folders")),
-        ("folders", folders, (None, "link", "copy")),
     ):
         if value not in known:
             raise UsageError(f"{name} must be one of {', '.join(str(k) for k in known if k)}, got {value!r}")

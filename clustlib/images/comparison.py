@@ -14,7 +14,7 @@ import numpy as np
 from clustlib import datasets, records
 from clustlib._validation import check_choice, check_integer, check_seed
 from clustlib.errors import PackageMissing, UsageError
-from clustlib.images.clusters import METHODS, cluster_folder
+from clustlib.images.clusters import METHODS, outcome_of
 from clustlib.images.folder import load_folder
 from clustlib.images.runs import FEATURES, part_of, scored
 from clustlib.images.systems import SYSTEMS
@@ -59,7 +59,8 @@ def cluster_as_folder(
             labels, truth, spent = _by_peer(folder, method, images.n_classes, seed, device)
         else:
             how: dict[str, Any] = {"features": features, "labels": "folders", "seed": seed, "device": device}
-            made = cluster_folder(folder, clusters=k, method=method, cache=Path(place) / "cache", verbose=False, **how)
+            how |= {"clusters": k, "method": method, "size": None, "neighbor_method": "auto"}
+            made = outcome_of(folder, cache=Path(place) / "cache", verbose=False, **how)
             labels, truth, spent = made.labels, np.unique(made.truth, return_inverse=True)[1], made.seconds  # type: ignore[call-overload]
     return {**scored(truth, labels), **{f"seconds_{part}": float(spent[part]) for part in ("features", "clustering")}}
 

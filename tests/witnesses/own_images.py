@@ -72,11 +72,14 @@ def _result_folder() -> dict[str, np.ndarray]:
         with holding(home("check_target", "images"), write=lambda *given: calls.append(given[2].name + str(given[3]))):
             made = cluster_folder(place / "in", out=place / "out", folders="copy", **how)
         inside = error_of(cluster_folder, place / "in", out=place / "in" / "out", **how)
+        too_many = error_of(cluster_folder, place / "in", **{**how, "clusters": 99})
     return {
+        "cut": made.cut(3).labels,
         "labels of a folder": made.labels,
         "files": np.array(made.files),
         "written": np.array(calls),
         "inside": inside,
+        "too many": too_many,
     }
 
 
