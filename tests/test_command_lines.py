@@ -48,3 +48,21 @@ def test_a_list_of_sets_that_cannot_be_read(monkeypatch, capsys):
     monkeypatch.setattr(datasets, "available", refused)
     assert datasets.main(["list"]) == 2
     assert capsys.readouterr().err.splitlines() == ["PermissionError: Permission denied: data"]
+
+
+def test_what_a_page_cannot_show_is_named():
+    from clustlib import fcn, jule, records
+
+    how = {"profile": "quick", "recompute": "never"}
+    with pytest.raises(errors.UsageError, match="datasets is empty"):
+        jule.runs.features.sensitivity([], [0.5], [10], [0], **how)
+    with pytest.raises(errors.UsageError, match="values of eta and K_s are empty"):
+        jule.runs.features.sensitivity(["digits"], [], [], [0], **how)
+    narrow = {"epochs": 1, "precision": "float32", "autoencoder_epochs": 1, "autoencoder_width": 4, "nca_images": 9}
+    with pytest.raises(errors.UsageError, match="methods is empty"):
+        jule.runs.embeddings.embeddings(["digits"], [], [2], [0], **narrow, **how)
+    for sizes in ("nonsense", "", "200", "200 -4", "7 7"):
+        with pytest.raises(errors.UsageError, match="sizes_N takes two whole numbers or more"):
+            records.grid(fcn.runs.cost.time_updates, dataset="digits", sizes_N=sizes, **how)
+    with pytest.raises(errors.UsageError, match="y takes 2 finite numbers, one for each of a, b"):
+        jule.views.figures.placed("ab", [0.0, 1.0], [0.0])

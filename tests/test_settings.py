@@ -78,6 +78,18 @@ def test_what_is_no_such_value_is_one_line(text, default):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "default"), [("[0, 1, 0]", [0]), ("[umist, umist]", ["digits"]), ("[a, b, a]", "all"), ("[7, 7]", None)]
+)
+def test_what_stands_in_a_list_twice_is_named(text, default):
+    with pytest.raises(UsageError, match=r"names has .* twice"):
+        typed("names", text, default)
+
+
+def test_numbers_may_stand_in_a_list_twice():
+    assert typed("x", "[0, 0.0, 4]", [0.5]) == [0.0, 0.0, 4.0]
+
+
 @given(text=st.text(), default=st.sampled_from([True, 5, 2.0, "all", [0], [0.1], ["a"], {}, {"a": 1}, None]))
 def test_any_text_is_a_value_or_one_line(text, default):
     try:

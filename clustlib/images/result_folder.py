@@ -264,6 +264,8 @@ def _read(folder: Path) -> Outcome:
     graph = KnnGraph(arrays["neighbours"], arrays["weights"].astype(np.float64), float(arrays["sigma2"]))
     if not len(model["files"]) == len(labels) == len(rows) == len(graph.indices):
         raise ValueError("its parts are of different lengths")
+    if not {"method", "features", "size"} <= set(model["settings"]):
+        raise ValueError("its settings are not whole")
     ends, content = arrays["thumbnail_ends"].tolist(), arrays["thumbnail_bytes"].tobytes()
     thumbnails = {i: content[a:b] for i, a, b in zip(arrays["thumbnail_of"].tolist(), [0, *ends], ends)}
     choice = Choice(**{**model.pop("choice"), "lengths": arrays["lengths"]})

@@ -30,19 +30,31 @@ def split(pairs: list[str]) -> dict[str, str]:
 def typed(name: str, text: str, default: Any) -> Any:
     """``text`` as a value like ``default``. Raises :class:`UsageError` that names the parameter.
 
-    A text's parameter takes a list, too, where one is written, since ``"all"`` is the default of many lists. Where the
-    default is None, anything is taken for what it looks like; what stands in quotes is text.
+    A list of texts or whole numbers has each once: what stands there twice would be counted twice. A text's parameter
+    takes a list, too, where one is written, since ``"all"`` is the default of many lists. Where the default is None,
+    anything is taken for what it looks like; what stands in quotes is text.
     """
     try:
         if isinstance(default, str):
-            return _value(_node(text), [""]) if text.startswith("[") else _unquoted(text)
+            return _each_once(name, _value(_node(text), [""])) if text.startswith("[") else _unquoted(text)
         if isinstance(default, (list, tuple, dict)) or (default is None and text.startswith(("[", "{"))):
-            return _value(_node(text), default)
+            return _each_once(name, _value(_node(text), default))
         quoted = _unquoted(text)
         return quoted if default is None and quoted != text else _scalar(quoted, default)
+    except UsageError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError):
         kind = next((words for known, words in _KINDS.items() if isinstance(default, known)), "a value")
         raise UsageError(f"{name} takes {kind}{_example(default)}; got {text[:60]!r}") from None
+
+
+def _each_once(name: str, value: Any) -> Any:
+    """``value``. Raises :class:`UsageError` where it is a list that has a text or a whole number twice."""
+    members = [each for each in value if isinstance(each, (str, int))] if isinstance(value, list) else []
+    twice = next((each for each in members if members.count(each) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{name} has {twice!r} twice")
+    return value
 
 
 def _example(default: Any) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, records
-from clustlib.errors import DeviceMissing
+from clustlib._arrays import shown
+from clustlib.errors import DeviceMissing, UsageError
 from clustlib.fcn.runs import protocol
 from clustlib.fcn.runs.protocol import STAND_IN_CNN
 from clustlib.published.tables import choose
@@ -131,9 +132,13 @@ def _best(work: Callable[[], Any], repeats: int = 3) -> tuple[Any, float]:
     return result, best
 
 
-def _check(dataset: str, where: str = "cpu", **_: Any) -> None:
+def _check(dataset: str, where: str = "cpu", **others: Any) -> None:
     choose("data set", dataset, datasets.names())
     choose("place", where, ("cpu", "gpu"))
+    for name in ("sizes_N", "sizes_L", "sizes_T"):
+        sizes = str(others.get(name, "1 2")).split()
+        if len(set(sizes)) < 2 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            raise UsageError(f"{name} takes two whole numbers or more, as '200 400'; got {shown(others[name])}")
 
 
 records.declare(time_updates, time_pass, check=_check)

@@ -9,6 +9,7 @@ import numpy as np
 from clustlib import datasets, metrics, records
 from clustlib._validation import check_integer
 from clustlib.checkpoints import Checkpoint, checkpoint_of
+from clustlib.errors import UsageError
 from clustlib.jule.runs.clustering import check_fit, fit_of, fitted, seconds_of, settings, train_jule, uses_fit
 from clustlib.published.tables import choose
 
@@ -254,6 +255,8 @@ def embeddings(
         **{label: {"epochs": epochs, "precision": precision} for label in OURS},
     }
     own[OURS[-1]]["reading"] = list(readings)
+    if not methods:
+        raise UsageError("methods is empty: nothing to run")
     runs = records.Runs()
     for method in methods:
         seeds = seed[:1] if method == "PCA" else seed

@@ -120,6 +120,8 @@ def sensitivity(
     """
     values = [("eta", "unrolling_rate", value) for value in unrolling_rates]
     values += [("K_s", "n_neighbors", value) for value in neighbours]
+    if not dataset or not values:
+        raise UsageError(f"{'values of eta and K_s are' if dataset else 'datasets is'} empty: nothing to run")
     frames = []
     for name in dataset:
         for letter, option, value in values:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from clustlib import datasets, plots, records
-from clustlib.errors import DataMissing
+from clustlib.errors import DataMissing, UsageError
 from clustlib.jule.rows import OURS
 from clustlib.jule.runs.clustering import STAGES, joint_clustering
 from clustlib.jule.runs.features import NEIGHBOURS
@@ -168,3 +168,11 @@ def curves(cells: pd.DataFrame, metric: str) -> tuple[list[float], dict[str, lis
     shown = shown.assign(line=[f"{name}{_of(variant)}" for name, variant in zip(shown["dataset"], shown["variant"])])
     wide = shown.pivot_table(index="x", columns="line", values="value", dropna=False, sort=False).sort_index()
     return list(wide.index), {str(name): list(wide[name]) for name in wide if wide[name].notna().any()}
+
+
+def placed(names: str, x: list[float], y: list[float]) -> np.ndarray:
+    """Where the nodes of figure 3 lie, (nodes, 2): as many numbers across and high as ``names`` has letters."""
+    for axis, numbers in (("x", x), ("y", y)):
+        if len(numbers) != len(names) or not np.isfinite(numbers).all():
+            raise UsageError(f"{axis} takes {len(names)} finite numbers, one for each of {', '.join(names)}")
+    return np.column_stack([x, y])
