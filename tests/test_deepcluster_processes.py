@@ -263,7 +263,7 @@ class TestCommand:
             (("--snapshots", "-1"), "--snapshots must be an integer from 0 on, got -1"),
             (("--minutes", "nan"), "--minutes must be positive and finite"),
             (("--minutes", "1e30"), "--minutes must be positive and finite"),
-            (("--out", "images/a/000.png/run"), "Not a directory: 'images/a/000.png"),
+            (("--out", "images/a/000.png/run"), "Not a directory: images/a/000.png"),
         ],
     )
     def test_what_cannot_be_is_one_line(self, images, capsys, monkeypatch, options, said):

@@ -376,3 +376,11 @@ def test_a_claim_that_says_it_is_our_question_is_counted_as_one():
     claims = [claim for paper in published.PAPERS for claim in published.claims(paper)]
     assert all(("our question" in claim.claim) == claim.question for claim in claims)
     assert any(claim.question for claim in claims)
+
+
+def test_a_card_whose_picture_was_not_drawn_has_none(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    page = tmp_path / "intro.md"
+    page.write_text("Card\n:img-bottom: a.png\n:img-bottom: b.png\nEnd\n", encoding="utf-8")
+    site.without_missing_pictures(page)
+    assert page.read_text(encoding="utf-8") == "Card\n:img-bottom: a.png\nEnd\n"

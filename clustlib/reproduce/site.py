@@ -18,6 +18,7 @@ from clustlib.reproduce.api import api_page
 from clustlib.reproduce.records_page import records_page
 from clustlib.reproduce.workflow import book_files, executed, notebooks, reports
 
+_CARD = ":img-bottom: "  # in front of the picture of a card of the index
 _CLAIMS = re.compile(rf'id="T_claims-(?P<paper>{"|".join(published.PAPERS)})-(?P<key>[\w-]+)"')
 
 
@@ -225,6 +226,15 @@ def _write_pages_of_results(folder: Path, generated: Path) -> None:
     (generated / "fcn-choices.md").write_text(choices_page(), encoding="utf-8")
     (generated / "dbc-choices.md").write_text(dbc_choices_page(), encoding="utf-8")
     (generated / "dbc-starts.md").write_text(dbc_starts_page(), encoding="utf-8")
+    without_missing_pictures(folder / "book" / "intro.md")
+
+
+def without_missing_pictures(page: Path) -> None:
+    """Leave out the pictures of a page's cards that no notebook has drawn here."""
+    lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
+    named = (line.removeprefix(_CARD) if line.startswith(_CARD) else "" for line in lines)
+    there = [not name or (page.parent / name.strip()).is_file() for name in named]
+    page.write_text("".join(line for line, stays in zip(lines, there) if stays), encoding="utf-8")
 
 
 def with_claims(notebook: str, found: dict[str, list[published.Verdict]]) -> str:
