@@ -10,7 +10,8 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +27,20 @@ def cluster(asked: argparse.Namespace) -> int:
     from clustlib.images import cluster_folder
 
     out = asked.out or beside(asked.folder, "clusters")
-    outcome = cluster_folder(
-        asked.folder,
-        clusters=asked.clusters,
-        method=asked.method,
-        features=asked.features,
-        size=asked.size,
-        labels=asked.labels,
-        neighbor_method=asked.neighbours,
-        seed=asked.seed,
-        device=asked.device,
-        out=out,
-        folders=asked.folders,
-    )
+    with _writing(out):
+        outcome = cluster_folder(
+            asked.folder,
+            clusters=asked.clusters,
+            method=asked.method,
+            features=asked.features,
+            size=asked.size,
+            labels=asked.labels,
+            neighbor_method=asked.neighbours,
+            seed=asked.seed,
+            device=asked.device,
+            out=out,
+            folders=asked.folders,
+        )
     _say_skipped(outcome.skipped)
     for note in outcome.notes:
         print(note)
@@ -48,6 +50,17 @@ def cluster(asked: argparse.Namespace) -> int:
     return SKIPPED if outcome.skipped else 0
 
 
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Name the place of a result where the system's error names no file: a full disk's does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and not error.filename and str(error.strerror) == os.strerror(error.errno):
+            error.filename = str(out)
+        raise
+
+
 def cut(asked: argparse.Namespace) -> int:
     """Write a result at another number of clusters."""
     from clustlib.images import result_folder
@@ -55,7 +68,8 @@ def cut(asked: argparse.Namespace) -> int:
     outcome = result_folder.read(asked.result).cut(asked.clusters)
     out = asked.out or asked.result
     result_folder.check_target(out)
-    result_folder.write(outcome, out)
+    with _writing(out):
+        result_folder.write(outcome, out)
     print(f"{len(outcome.files):,} images in {outcome.n_clusters} clusters: {out}/index.html")
     return 0
 

@@ -7,6 +7,11 @@ LONGEST = 200  # letters of a message; clustlib._arrays, which every record ran 
 INTERRUPTED = "interrupted; run the same command again to go on from here"
 
 
+def shortened(line: str) -> str:
+    """``line``; where it has too many letters, its beginning and its end."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 65]} ... {line[-60:]}"
+
+
 class OneLine(Exception):
     """An error that a notebook shows as one line instead of a traceback."""
 
@@ -21,8 +26,7 @@ class UsageError(OneLine, ValueError):
     """
 
     def __init__(self, said: object = "") -> None:
-        line = " ".join(str(said).splitlines())
-        super().__init__(line if len(line) <= LONGEST else f"{line[:140]} ... {line[-50:]}")
+        super().__init__(shortened(" ".join(str(said).splitlines())))
 
 
 class DataMissing(OneLine, FileNotFoundError):

@@ -86,6 +86,24 @@ class TestOddFiles:
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
         assert not (tmp_path / "none-clusters").exists()
 
+    def test_a_full_disk_is_one_line_that_names_the_place(self, photos, tmp_path, capsys, monkeypatch):
+        out, arguments = tmp_path / "out", ["--features", "pixels", "--method", "kmeans", "--clusters", "2", "--out"]
+
+        def full(self: Path, content: bytes) -> int:
+            raise OSError(28, "No space left on device")
+
+        main(["cluster", str(photos), *arguments, str(tmp_path / "before")])
+        capsys.readouterr()
+        monkeypatch.setattr(Path, "write_bytes", full)
+        for asked in (
+            ["cluster", str(photos), *arguments, str(out)],
+            ["cut", str(tmp_path / "before"), "--clusters", "1", "--out", str(out)],
+        ):
+            assert main(asked) == 1
+            said = capsys.readouterr().err.splitlines()[-1]
+            assert said == f"OSError: No space left on device: {out}"
+            assert not out.exists()
+
     @pytest.mark.parametrize("count", [1, 2, 3, 5])
     def test_a_handful_of_images_is_clustered(self, count, tmp_path):
         folder = tmp_path / "few"

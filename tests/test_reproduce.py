@@ -162,6 +162,17 @@ def test_a_kernel_that_does_not_come_up_is_started_again(book, monkeypatch, mess
     assert len(seen) == starts
 
 
+def test_a_full_disk_is_one_line_that_keeps_its_reason(book, capsys, monkeypatch):
+    path = f"/{'long/' * 60}checkpoint.pt"
+    said = f"could not write {path}: No space left on device"
+    write_notebook(book, "jule", "table-03", f"raise OSError(28, {said!r})")
+    monkeypatch.chdir(book)
+    with pytest.raises(running.NotebookFailed, match=r"No space left on device$") as error:
+        running.execute_plain(nb.find("jule/table-03"), {})
+    assert len(error.value.line) <= 200 and error.value.line.startswith("OSError: [Errno 28] could not write /long")
+    assert capsys.readouterr().err == ""
+
+
 def test_other_parameters_have_a_place_of_their_own(book):
     path = write_notebook(book, "jule", "table-03")
     assert run_cli(book, "run", "jule/table-03").returncode == 0

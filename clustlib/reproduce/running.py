@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clustlib import _paths, results
-from clustlib.errors import LONGEST, OneLine
+from clustlib.errors import OneLine, shortened
 from clustlib.records.store import lock
 from clustlib.reproduce import forked, home, workflow
 from clustlib.reproduce.notebook import Notebook, checked, profile_parameters, source
@@ -39,7 +39,7 @@ class NotebookFailed(OneLine, RuntimeError):
 
 def _line(name: str, message: object) -> str:
     """An error as one line."""
-    return f"{name}: {message}".splitlines()[0][:LONGEST]
+    return shortened(f"{name}: {message}".splitlines()[0])
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,8 @@ def _publish(temporary: Path, page: Path) -> None:
 def execute_plain(notebook: Notebook, parameters: dict[str, Any]) -> None:
     """Run a notebook's code cells as plain Python: no Jupyter needed, the same records written.
 
-    Prints the traceback of an error that is not one of clustlib's own lines. Raises :class:`NotebookFailed`.
+    Prints the traceback of an error that is neither one of clustlib's own lines nor the system's. Raises
+    :class:`NotebookFailed`.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     os.chdir(notebook.path.parent)
@@ -248,6 +249,6 @@ def execute_plain(notebook: Notebook, parameters: dict[str, Any]) -> None:
             if "parameters" in cell["metadata"].get("tags", []):
                 namespace.update(parameters)
     except (Exception, SystemExit) as error:
-        if not isinstance(error, OneLine):
+        if not isinstance(error, OneLine) and not (isinstance(error, OSError) and error.errno):
             traceback.print_exc()
         raise NotebookFailed(_line(type(error).__name__, error)) from None
