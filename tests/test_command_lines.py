@@ -66,3 +66,22 @@ def test_what_a_page_cannot_show_is_named():
             records.grid(fcn.runs.cost.time_updates, dataset="digits", sizes_N=sizes, **how)
     with pytest.raises(errors.UsageError, match="y takes 2 finite numbers, one for each of a, b"):
         jule.views.figures.placed("ab", [0.0, 1.0], [0.0])
+
+
+@pytest.mark.parametrize(
+    ("module", "asked", "said"),
+    [
+        ("clustlib.records", ["audit", "--seconds", "nan"], "--seconds must be positive and finite"),
+        ("clustlib.records", ["audit", "--seconds", "-1"], "--seconds must be positive and finite"),
+        ("clustlib.records", ["audit", "--seconds", "1e300"], "--seconds must be positive and finite"),
+        ("clustlib.reproduce", ["book", "--cores", "0"], "--cores must be an integer from 1 on, got 0"),
+        ("clustlib.reproduce", ["strip", "FILE"], "is no notebook"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"no notebook", b"[]", b"{}", b"\xff\xfe"])
+def test_what_a_command_is_given_is_looked_at(module, asked, said, content, tmp_path, capsys):
+    (tmp_path / "file.ipynb").write_bytes(content)
+    asked = [str(tmp_path / "file.ipynb") if word == "FILE" else word for word in asked]
+    assert import_module(f"{module}.__main__").main(asked) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and said in lines[0]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from clustlib.__main__ import SKIPPED, main
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
-from clustlib.images import assign, cluster_folder, load_folder, result_folder
+from clustlib.images import assign, cluster_folder, figures, load_folder, result_folder
 from clustlib.images.store import Row, Store
 
 
@@ -535,3 +535,14 @@ def test_a_cache_whose_disk_is_full_when_it_is_committed_loses_no_picture(tmp_pa
         store.commit()
         assert len(dict(store.rows("rule", [b"%d" % number for number in range(40)]))) == 40
     assert capsys.readouterr().err.count("full); features are not kept") == 1
+
+
+@pytest.mark.parametrize(("clusters", "why"), [(2, "was given"), (None, "too few images")])
+def test_the_guide_s_page_goes_on_where_no_number_was_looked_for(photos, tmp_path, clusters, why):
+    folder = photos if clusters else tmp_path / "one"
+    if clusters is None:
+        folder.mkdir()
+        photo().save(folder / "alone.png")
+    found = cluster_folder(folder, clusters=clusters, method="kmeans", features="pixels", out=tmp_path / "out")
+    assert why in figures.curve(found)
+    assert len(figures.table(found)) == found.n_clusters == (clusters or 1)

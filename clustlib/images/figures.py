@@ -35,10 +35,13 @@ def _square(jpeg: bytes) -> np.ndarray:
         return np.asarray(ImageOps.fit(image.convert("RGB"), (_SIDE, _SIDE)))
 
 
-def curve(outcome: Outcome, most: int = 40) -> "Figure":
+def curve(outcome: Outcome, most: int = 40) -> "Figure | str":
     """Bits an image over the number of clusters; the lowest point is the number that is found."""
     from clustlib import plots
 
+    if not len(outcome.choice.lengths):
+        why = "the number of clusters was given" if outcome.choice.given else "these are too few images for one"
+        return f"no curve: {why}"
     lengths = outcome.choice.lengths[:most]
     marked = f"lowest at {int(outcome.choice.lengths.argmin()) + 1}"
     if outcome.choice.others:

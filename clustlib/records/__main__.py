@@ -62,10 +62,15 @@ def _print_outcome(outcome: "Outcome") -> None:
     print("one line added to the ledger" if outcome.entry else "nothing to add to the ledger")
 
 
+A_YEAR = 3.2e7  # seconds
+
+
 def audit(arguments: argparse.Namespace) -> int:
     """Compute the cheapest record of every run function again; 1 where one differs by more than the tolerance."""
+    from clustlib._validation import check_number
     from clustlib.records.audit import audit
 
+    check_number("--seconds", arguments.seconds, most=A_YEAR)
     return int(not audit(arguments.seconds, arguments.anew)["agrees"].all())
 
 

@@ -88,8 +88,10 @@ def for_colab(arguments: argparse.Namespace) -> int:
 
 def book(arguments: argparse.Namespace) -> int:
     """Run the workflow and say what came of it."""
+    from clustlib._validation import check_integer
     from clustlib.reproduce import driver
 
+    check_integer("--cores", arguments.cores, 1)
     if arguments.parent:
         processes.when_gone(arguments.parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
     return driver.make_book(arguments.recompute, arguments.cores, arguments.snakemake)

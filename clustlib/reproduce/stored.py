@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clustlib import _paths, results
+from clustlib.errors import UsageError
 from clustlib.reproduce import notebook as nb
 from clustlib.reproduce import running, workflow
 
@@ -42,12 +43,21 @@ def _store_outputs(path: Path, executed: dict) -> None:
 
 
 def strip(path: Path) -> None:
-    """Remove outputs, counts and run-time metadata with nbstripout; regression cells keep their output."""
+    """Remove outputs, counts and run-time metadata with nbstripout; regression cells keep their output.
+
+    Raises
+    ------
+    UsageError : the file is no notebook.
+    """
     import nbformat
     from nbstripout import strip_output
 
     keys = ["metadata.papermill", "metadata.language_info", "cell.metadata.papermill", "cell.metadata.execution"]
-    stripped = strip_output(nbformat.read(path, as_version=4), None, keep_count=False, keep_id=True, extra_keys=keys)
+    try:
+        read = nbformat.read(path, as_version=4)
+    except Exception:  # no UTF-8, no JSON, no notebook: nbformat raises half a dozen types
+        raise UsageError(f"{path} is no notebook") from None
+    stripped = strip_output(read, None, keep_count=False, keep_id=True, extra_keys=keys)
     for cell in filter(_is_regression, stripped["cells"]):
         cell["execution_count"] = COUNT if cell["outputs"] else None
     _write(path, stripped)
