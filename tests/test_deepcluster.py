@@ -120,6 +120,17 @@ class TestFit:
         variant = model(epochs=1, **settings).fit(*digits(80))
         assert variant.labels_.min() == 0 and np.isfinite(variant.history_[0]["loss"])
 
+    def test_products_in_half_precision(self, fitted):
+        half, (images, labels) = model(precision="bfloat16"), digits()
+        half.fit(images, labels)
+        assert half.embedding_.dtype == np.float32 and np.isfinite(half.embedding_).all()
+        crops = torch.from_numpy(images[:20]).float() / 255
+        both = [_features.embed(fitted.network_, crops.repeat(1, 3, 1, 1), p) for p in ("float32", "bfloat16")]
+        error = (both[0] - both[1]).norm() / both[0].norm()
+        assert 1e-5 < error < 0.03, "products of eight bits"
+        assert all(weight.dtype == torch.float32 for weight in half.network_.parameters())
+        np.testing.assert_allclose(half.transform(images), half.embedding_, atol=1e-4)
+
     def test_colour_images_of_floats(self):
         images = np.random.default_rng(0).random((40, 3, 20, 30), dtype=np.float32)
         assert model(4, epochs=1).fit(images).labels_.shape == (40,)

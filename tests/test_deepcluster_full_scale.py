@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
+from test_transfer_voc import PARTS, write_kit
 
 from clustlib import datasets
 from clustlib.deepcluster import train as train_deepcluster
@@ -50,6 +52,18 @@ def of_buildings(where: Path, landmark: str, prefix: str, rng: np.random.Generat
         (where / "gt" / f"{landmark}_1_{kind}.txt").write_text(f"{text}\n", encoding="utf-8")
 
 
+def of_objects(where: Path, year: str) -> None:
+    """A development kit, and the regions that were released with Fast R-CNN for its two parts."""
+    kit = write_kit(where / "VOCdevkit" / f"VOC{year}", times=2)
+    (where / "selective_search_data").mkdir()
+    for part, ids in PARTS.items():
+        boxes = np.empty((1, len(ids)), object)
+        for i, name in enumerate(ids):
+            found = kit.objects(name).boxes[:, [1, 0, 3, 2]] + 1  # (top, left, bottom, right) from 1
+            boxes[0, i] = np.concatenate([found, found + 2, [[1, 1, 30, 30]]]).astype(np.uint16)
+        savemat(where / "selective_search_data" / f"voc_{year}_{part}.mat", {"boxes": boxes})
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A folder with ``data`` in the official layouts and what the training's command left in ``run`` and ``vgg``."""
@@ -58,6 +72,8 @@ def place(tmp_path_factory) -> Path:
         of_classes(where / "data" / name, classes, rng)
     for name, (landmark, prefix) in LANDMARKS.items():
         of_buildings(where / "data" / name, landmark, prefix, rng)
+    for year in ("2007", "2012"):
+        of_objects(where / "data" / f"voc{year}", year)
     command = [
         str(where / "data/imagenet/train"),
         "--clusters",
@@ -114,6 +130,18 @@ def test_table_5_from_queries_with_boxes(place, tmp_path):
     known = {key for key, value in found.items() if np.isfinite(value)}
     assert known == {(d, m) for d in LANDMARKS for m in ("Random", "DeepCluster")}
     assert all(0 < found[key] <= 1 for key in known)
+
+
+def test_table_2_from_the_development_kits(place, tmp_path):
+    """All three tasks, with fc6 to fc8 and with all layers; a column that nothing fills would not be there."""
+    steps = "steps={classification: 2, detection: 2, segmentation: 2}"
+    result = table(place, tmp_path, "table-02-voc-transfer", f"weights={place / 'run'}", steps, "device=cpu")
+    for task, year in (("classification", 2007), ("detection", 2007), ("segmentation", 2012)):
+        for layers in ("fc68", "all"):
+            found = ours(result, f"{task}_{layers}")
+            known = {key for key, value in found.items() if np.isfinite(value)}
+            assert known == {(f"voc{year}", m) for m in ("Random-sobel", "DeepCluster")}, task
+            assert all(0 <= found[key] <= 1 for key in known)
 
 
 def test_a_query_is_its_box(data):

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from PIL import Image
 
 from clustlib import DeepCluster
 from clustlib.deepcluster import train as train_deepcluster
 from clustlib.deepcluster.feeding import Feed
+from clustlib.deepcluster.sharded import share_batch_norm
 from clustlib.errors import INTERRUPTED
 from clustlib.networks.crops import FolderImages, draw_uniforms, image_source
 from clustlib.networks.processes import seeded
@@ -117,6 +119,22 @@ def test_two_processes_find_what_one_finds(tmp_path, damaged, settings):
     one = small(**{**settings, "workers": 0}).fit(folder)
     assert sorted(one.unreadable_) == list(damaged)
     assert_as_one(tmp_path, one)
+
+
+def test_shared_batch_norm_of_half_precision_sums_in_single():
+    """Maps far from zero, whose variance is lost where squares are summed in the maps' own eight bits."""
+    maps = (300 + torch.randn(8, 3, 9, 9, generator=torch.Generator().manual_seed(0))).to(torch.bfloat16)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        layers = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+        share_batch_norm(layers)
+        found = layers(maps)
+    finally:
+        dist.destroy_process_group()
+    assert found.dtype == torch.bfloat16
+    plain = torch.nn.BatchNorm2d(3)
+    torch.testing.assert_close(found.float(), plain(maps.float()), atol=0.02, rtol=0.01)
+    torch.testing.assert_close(layers[0].running_var, plain.running_var, rtol=1e-4, atol=1e-4)
 
 
 def test_a_process_of_whose_share_nothing_can_be_read_goes_on_with_the_others(tmp_path, monkeypatch):

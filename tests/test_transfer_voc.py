@@ -1,5 +1,7 @@
 """VOC's layout on a made-up kit, its scores against plain references, the three tasks on tiny networks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from scipy.io import savemat
 
 from clustlib.deepcluster.network import AlexNetSobel
 from clustlib.errors import DataCorrupt, UsageError
+from clustlib.networks.convnet import smallest_side
 from clustlib.networks.crops import ArrayImages, FolderImages, draw_uniforms, random_boxes
 from clustlib.transfer import detection, fine_tuning, segmentation, voc
 
@@ -21,6 +24,10 @@ def tiny(size: int = 40) -> AlexNetSobel:
 
 @pytest.fixture
 def kit(tmp_path) -> voc.VocKit:
+    return write_kit(tmp_path)
+
+
+def write_kit(tmp_path: Path, times: int = 1) -> voc.VocKit:
     """Five images: each with a dog (a bright square), the odd ones with a difficult cat as well."""
     rng = np.random.default_rng(0)
     for name in ("ImageSets/Main", "ImageSets/Segmentation", "JPEGImages", "Annotations", "SegmentationClass"):
@@ -32,19 +39,21 @@ def kit(tmp_path) -> voc.VocKit:
             (tmp_path / f"ImageSets/Main/{c}_{part}.txt").write_text(
                 "".join(f"{i} {sign:>2}\n" for i in ids), encoding="utf-8"
             )
-    (tmp_path / "ImageSets/Segmentation/train.txt").write_text("000001\n000002\n", encoding="utf-8")
+    for part, ids in {"train": PARTS["trainval"][:2], "val": PARTS["test"]}.items():
+        (tmp_path / f"ImageSets/Segmentation/{part}.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
     for name in [*PARTS["trainval"], *PARTS["test"]]:
         left, top = (int(n) for n in rng.integers(2, 20, 2))
         pixels = rng.integers(0, 60, (48, 60, 3), dtype=np.uint8)
         pixels[top : top + 24, left : left + 24] = 230
-        Image.fromarray(pixels).save(tmp_path / f"JPEGImages/{name}.jpg")
+        Image.fromarray(np.kron(pixels, np.ones((times, times, 1), np.uint8))).save(tmp_path / f"JPEGImages/{name}.jpg")
         labels = np.zeros((48, 60), np.uint8)
         labels[top : top + 24, left : left + 24] = 12
         labels[0] = voc.VOID
-        coloured = Image.fromarray(labels, mode="P")
+        coloured = Image.fromarray(np.kron(labels, np.ones((times, times), np.uint8)), mode="P")
         coloured.putpalette(rng.integers(0, 255, 768).tolist())  # as VOC's: the index is the class
         coloured.save(tmp_path / f"SegmentationClass/{name}.png")
-        box = f"<xmin>{left + 1}</xmin><ymin>{top + 1}</ymin><xmax>{left + 24}</xmax><ymax>{top + 24}</ymax>"
+        ends = {"xmin": left, "ymin": top, "xmax": left + 24, "ymax": top + 24}
+        box = "".join(f"<{n}>{at * times + (n[1:] == 'min')}</{n}>" for n, at in ends.items())
         objects = f"<object><name>dog</name><difficult>0</difficult><bndbox>{box}</bndbox></object>"
         cat = f"<object><name>cat</name><difficult>1</difficult><bndbox>{box}</bndbox></object>"
         (tmp_path / f"Annotations/{name}.xml").write_text(f"<annotation>{objects}{cat}</annotation>", encoding="utf-8")
@@ -149,7 +158,8 @@ class TestClassification:
 
     def test_it_learns_two_textures(self):
         source, truth = self.images()
-        network = fine_tuning.fine_tune(tiny(), source, truth, layers="all", steps=40, learning_rate=0.05)
+        how = {"layers": "all", "steps": 40, "learning_rate": 0.05, "statistics": "of the batches"}
+        network = fine_tuning.fine_tune(tiny(), source, truth, **how)
         assert voc.mean_average_precision(fine_tuning.class_scores(network, source, crops=3), truth) > 0.9
 
     @pytest.mark.parametrize(("layers", "norm"), [("fc68", "frozen"), ("fc68", "trained"), ("all", "trained")])
@@ -162,13 +172,32 @@ class TestClassification:
         assert "classifier.1.weight" in changed
         assert ("features.0.weight" in changed) == (layers == "all")
         assert ("features.1.weight" in changed) == (layers == "all" or norm == "trained")
-        assert ("features.1.running_mean" in changed) == (layers == "all")
+        assert "features.1.running_mean" not in changed
+
+    def test_statistics_of_the_batches_and_layers_that_go_on(self):
+        source, truth = self.images()
+        network, plain = tiny(), tiny()
+        before = network.features[1].running_mean.clone()
+        kept = {"layers": "all", "steps": 1, "learning_rate": 1e-6}
+        fine_tuning.fine_tune(network, source, truth, statistics="of the batches", fresh=False, **kept)
+        assert not torch.equal(network.features[1].running_mean, before)
+        torch.testing.assert_close(network.classifier[1].weight, plain.classifier[1].weight, atol=1e-3, rtol=0)
+        anew = fine_tuning.fine_tune(tiny(), source, truth, **kept).classifier[1].weight
+        assert (anew - plain.classifier[1].weight).abs().mean() > 0.5 * anew.abs().mean(), "drawn anew"
+        assert anew.std().item() == pytest.approx(plain.classifier[1].weight.std().item(), rel=0.1)
 
     def test_crops_take_the_asked_share_of_the_area(self):
         uniforms = fine_tuning.scaled(draw_uniforms(400, np.random.default_rng(0)))
         boxes = random_boxes(uniforms.boxes, np.full(400, 200), np.full(400, 200))
         share = boxes[:, 2] * boxes[:, 3] / 200**2
         assert 0.09 < share.min() < 0.15 and 0.45 < share.max() < 0.52
+        assert (boxes[:, 2] == boxes[:, 3]).all(), "square, as the port's"
+        drawn = draw_uniforms(400, np.random.default_rng(0))
+        stretched = random_boxes(fine_tuning.scaled(drawn, shape="stretched").boxes, *np.full((2, 400), 200))
+        ratio = stretched[:, 3] / stretched[:, 2]
+        assert ratio.min() < 0.8 and ratio.max() > 1.25
+        with pytest.raises(UsageError, match="shape must be"):
+            fine_tuning.scaled(drawn, shape="round")
 
     def test_on_the_kit(self, kit):
         ids = kit.ids("trainval")
@@ -217,6 +246,43 @@ class TestDetection:
         assert voc.detection_precision(found[dog], truth, dog) > 0.4
         assert not found[voc.CLASSES.index("boat")]
 
+    def test_a_mirrored_image_has_mirrored_boxes_and_deltas(self):
+        rng = np.random.default_rng(0)
+        boxes, targets = (np.sort(rng.uniform(0, 90, (2, 20, 2, 2)), axis=2)).reshape(2, 20, 4)
+        seen = [detection._mirrored(b, 100) for b in (boxes, targets)]
+        np.testing.assert_allclose(detection._mirrored(seen[0], 100), boxes)
+        np.testing.assert_allclose(
+            detection.encode(*seen), detection.encode(boxes, targets) * detection.IN_A_MIRROR, atol=1e-5
+        )
+        image = torch.zeros(1, 1, 100, 100)
+        image[..., 30:40] = 1
+        assert image.flip(3)[0, 0, 0].nonzero().ravel()[[0, -1]].tolist() == [60, 69]
+        assert detection._mirrored(np.array([[30, 0, 39, 9]]), 100).tolist() == [[60, 0, 69, 9]]
+
+    def test_deltas_are_learnt_in_units_of_their_class(self):
+        rng, dog = np.random.default_rng(0), 11
+        truth = [voc.Objects(np.array([[20, 20, 59, 59]], np.float32), np.array([dog]), np.array([False]))] * 3
+        proposals = [(truth[0].boxes + rng.normal(0, 4, (50, 4))).astype(np.float32) for _ in truth]
+        mean, spread = detection.spread_of_deltas(truth, proposals, mirror=True)
+        known = np.concatenate([detection.encode(p, np.repeat(truth[0].boxes, 50, 0)) for p in proposals])
+        known = known[np.concatenate([voc.overlaps(p, truth[0].boxes)[:, 0] for p in proposals]) >= 0.5]
+        known = np.concatenate([known, np.zeros((3, 4), np.float32)])  # the object's own box is a region, too
+        both = np.concatenate([known, known * detection.IN_A_MIRROR])
+        np.testing.assert_allclose(mean[dog + 1], both.mean(0), atol=1e-6)
+        np.testing.assert_allclose(spread[dog + 1], both.std(0), atol=1e-6)
+        assert mean[dog + 1, 0] == pytest.approx(0, abs=1e-6) and (np.delete(spread, dog + 1, 0) == 1).all()
+        detector, hidden = detection.FastRCNN(tiny()), torch.rand(5, tiny().n_features)
+        torch.nn.init.normal_(detector.deltas.weight)
+        learnt = detector.deltas(hidden).view(5, -1, 4)
+        detector.unnormalise(mean, spread)
+        torch.testing.assert_close(
+            detector.deltas(hidden).view(5, -1, 4),
+            learnt * torch.from_numpy(spread) + torch.from_numpy(mean),
+            check_dtype=False,
+            atol=1e-5,
+            rtol=1e-5,
+        )
+
     def test_as_many_of_each(self, kit):
         with pytest.raises(UsageError, match="3 images, 0 sets of objects"):
             detection.train_detector(tiny(), kit.images(PARTS["trainval"]), [], [])
@@ -242,6 +308,16 @@ class TestSegmentation:
         constant = [np.zeros_like(t) for t in truth]
         score = voc.mean_intersection_over_union
         assert score(found, truth) >= score(constant, truth)
+
+    def test_an_image_that_nothing_is_left_of_is_one_line(self):
+        network = tiny()
+        least = smallest_side(list(network.features))
+        assert network.convolve(torch.zeros(1, 3, least, 90)).numel()
+        for of in (network.convolve, network.activations):
+            with pytest.raises(UsageError, match="of 3 x 90 pixels are too small: this network needs"):
+                of(torch.zeros(1, 3, 3, 90))
+        with pytest.raises(RuntimeError):
+            network.features(network.front(torch.zeros(1, 3, least - 1, 90)))
 
     def test_sizes_must_agree(self, kit):
         folder = kit.images(["000001"])

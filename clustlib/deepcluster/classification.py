@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clustlib.deepcluster.features import autocast
 from clustlib.deepcluster.feeding import Feed
 from clustlib.deepcluster.sharded import set_share, share_batch_norm
 from clustlib.errors import UsageError
@@ -32,6 +33,7 @@ class Classification:
     ----------
     network : trained in place. source : images. device : where the network is.
     learning_rate, momentum, weight_decay, batch_size : of SGD; the batch is that of all processes together.
+    precision : "float32", or "bfloat16" for the products of the network; weights and sums stay float32.
     workers : processes that decode files, see :class:`clustlib.deepcluster.feeding.Feed`.
 
     ``seconds_waiting`` is what the last pass has spent waiting for its crops.
@@ -50,10 +52,12 @@ class Classification:
         batch_size: int,
         seed: int,
         workers: int = 0,
+        precision: str = "float32",
     ) -> None:
         self.network, self.source, self.processes, self.device = network, source, processes, device
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
+        self.precision = precision
         self.seconds_waiting = 0.0
         if processes.shared:
             share_batch_norm(network)
@@ -125,7 +129,8 @@ class Classification:
         seed_torch(self.seed, epoch, batch.number, _DROPOUT)
         positions = torch.from_numpy(kept + (batch.part.start or 0))
         set_share(self.network, (positions.to(self.device, non_blocking=True), n_images))
-        outputs = wrapped(crops)
+        with autocast(self.device, self.precision):
+            outputs = wrapped(crops).float()
         wanted = torch.from_numpy(batch.targets[batch.part][kept]).to(self.device, non_blocking=True)
         # gradients are averaged over processes, the loss over the whole batch
         loss = F.cross_entropy(outputs, wanted, reduction="sum") / n_images

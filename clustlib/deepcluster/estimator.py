@@ -63,6 +63,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     split : what becomes of an empty cluster, see :func:`clustlib.kernels.kmeans`.
     sampler : "uniform" over the pseudo-labels (Section 3.3), or what the "released" code draws.
     feature_memory : bytes of features held in memory; more go to a scratch file.
+    precision : {"float32", "bfloat16"}
+        Of the network's products. bfloat16 is for a GPU's tensor cores, where convolutions then run channels last.
     workers : processes (for each of ``torchrun``'s) that decode image files ahead of their use; 0: none but this one.
     random_state : int; on one process also a RandomState, or None.
     device : "auto", "cpu", "cuda".
@@ -118,6 +120,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         sampler: Sampler = "uniform",
         feature_memory: int = 2 << 30,
         workers: int = 0,
+        precision: Literal["float32", "bfloat16"] = "float32",
         random_state: Any = 0,
         device: str = "auto",
         checkpoint: str | Path | None = None,
@@ -143,6 +146,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         self.sampler = sampler
         self.feature_memory = feature_memory
         self.workers = workers
+        self.precision = precision
         self.random_state = random_state
         self.device = device
         self.checkpoint = checkpoint
@@ -209,7 +213,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         if state is not None:
             self._seed = state["seed"]  # where random_state is None, it is another one by now
         self.network_ = self._build(source.size)
-        names = ("learning_rate", "momentum", "weight_decay", "batch_size", "workers")
+        names = ("learning_rate", "momentum", "weight_decay", "batch_size", "workers", "precision")
         how: Any = {name: getattr(self, name) for name in names}
         training = Classification(self.network_, source, self._processes, self._device, seed=self._seed, **how)
         self.history_: list[dict[str, float]] = [] if state is None else state["history"]
@@ -317,7 +321,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         clock = [time.perf_counter()]
         own = np.arange(len(source))[self._processes.part(len(source))]
         store, moments, read = features.extract(
-            self.network_, source, own, self._device, self.feature_memory, self.workers
+            self.network_, source, own, self._device, self.feature_memory, self.workers, self.precision
         )
         clock.append(time.perf_counter())
         moments.combine(self._processes.total)
@@ -357,7 +361,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
             index = np.arange(first, min(first + features.BATCH, len(source)))
             crops, readable = source.central(index)
             if len(readable):
-                rows[index[readable]] = self.whitening_(self.network_.embed(crops.to(self._device))).cpu().numpy()
+                embedded = features.embed(self.network_, crops.to(self._device), self.precision)
+                rows[index[readable]] = self.whitening_(embedded).cpu().numpy()
         return rows
 
     def predict(self, images: Any) -> np.ndarray:

@@ -67,6 +67,17 @@ class FeatureStore:
             self._file.close()
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Products in bfloat16 where ``precision`` says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def embed(network: ConvNet, crops: Tensor, precision: str) -> Tensor:
+    """f_theta of crops on the network's device, (n, n_features) float32."""
+    with autocast(crops.device, precision):
+        return network.embed(crops).float()
+
+
 @torch.no_grad()
 def extract(
     network: ConvNet,
@@ -75,6 +86,7 @@ def extract(
     device: torch.device,
     limit: int,
     workers: int = 0,
+    precision: str = "float32",
 ) -> tuple[FeatureStore, Moments, np.ndarray]:
     """f_theta of the central crops of the images ``index``, in evaluation mode; which of them could be read."""
     network.eval()
@@ -84,7 +96,7 @@ def extract(
     for batch, (crops, kept) in zip(batches, Feed(source, batches, device, workers=workers)):
         read.append(batch[kept])
         if len(kept):
-            features = network.embed(crops)
+            features = embed(network, crops, precision)
             store.append(features)
             moments.update(features)
     return store, moments, np.concatenate(read)

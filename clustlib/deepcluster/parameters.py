@@ -27,6 +27,7 @@ CONSTRAINTS: dict[str, Any] = {
     "sampler": [choices("uniform", "released")],
     "feature_memory": [integers(0)],
     "workers": [integers(0)],
+    "precision": [choices("float32", "bfloat16")],
     "random_state": ["random_state"],
     "device": "no_validation",  # clustlib._device.resolve names what is wrong
     "checkpoint": [str, os.PathLike, None],

@@ -38,6 +38,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     def forward(self, maps: Tensor) -> Tensor:
         if not self.training:
             return super().forward(maps)
+        given, maps = maps.dtype, maps.float()  # sums of squares need more digits than bfloat16 has
         n_channels = maps.shape[1]
         local = [maps.sum((0, 2, 3), dtype=torch.float64), (maps * maps).sum((0, 2, 3), dtype=torch.float64)]
         count_here = torch.tensor([float(maps.numel())], dtype=torch.float64, device=maps.device)
@@ -54,7 +55,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
             assert self.num_batches_tracked is not None
             self.num_batches_tracked += 1
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return (maps * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(given)
 
 
 class _AllReduce(torch.autograd.Function):

@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add("--pca", type=int, default=256, help="components that are clustered")
     add("--kmeans", type=int, default=20, help="iterations of k-means")
     add("--workers", type=int, default=4, help="processes that decode files, for each process that trains")
+    add("--precision", choices=("float32", "bfloat16"), default="float32", help="of the network's products")
     add("--checkpoint", type=int, default=500, help="batches from one checkpoint to the next")
     add("--snapshots", type=int, default=0, help="keep the weights every so many epochs; 0: only the last")
     add("--minutes", type=float, default=30, help="how long one process waits for another")
@@ -68,8 +69,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _train(chosen: argparse.Namespace, device: str) -> None:
+    import torch
+
     from clustlib.networks.processes import Processes
 
+    torch.backends.cudnn.benchmark = True  # of a GPU: all batches have one shape, so the fastest way is looked for once
     images, is_first = ImageFolder(chosen.folder), Processes().rank == 0
     chosen.out.mkdir(parents=True, exist_ok=True)  # before any work is done
     model = DeepCluster(
@@ -87,6 +91,7 @@ def _train(chosen: argparse.Namespace, device: str) -> None:
         kmeans_iterations=chosen.kmeans,
         sampler=chosen.sampler,
         workers=chosen.workers,
+        precision=chosen.precision,
         random_state=chosen.seed,
         device=device,
         checkpoint=chosen.out / "checkpoint.pt",

@@ -68,22 +68,30 @@ class ConvNet(nn.Module):
 
         A narrowed layer gets the spread that keeps the published layer's gain; at full width it is the released 0.01.
         """
-        linear = [layer for layer in self.classifier if isinstance(layer, nn.Linear)]
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):
                 fan_out = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels
                 nn.init.normal_(layer.weight, std=math.sqrt(2 / fan_out))
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
-        for layer, published in zip([*linear, self.head], self._fan_in):
-            nn.init.normal_(layer.weight, std=_LINEAR_STD * math.sqrt(published / layer.in_features))
-            nn.init.zeros_(layer.bias)
+        self.new_linear()
+        self._draw(self.head, self._fan_in[2])
+
+    def new_linear(self) -> None:
+        """Draw the weights of fc6 and fc7, anew if they have learnt."""
+        linear = [layer for layer in self.classifier if isinstance(layer, nn.Linear)]
+        for layer, published in zip(linear, self._fan_in):
+            self._draw(layer, published)
+
+    @staticmethod
+    def _draw(layer: nn.Linear, published: int) -> None:
+        nn.init.normal_(layer.weight, std=_LINEAR_STD * math.sqrt(published / layer.in_features))
+        nn.init.zeros_(layer.bias)
 
     def new_head(self, n_outputs: int) -> None:
         """Replace the head by a freshly drawn one: the outputs of the last belonged to other clusters (Section 3.2)."""
         head = nn.Linear(self.n_features, n_outputs)
-        nn.init.normal_(head.weight, std=_LINEAR_STD * math.sqrt(self._fan_in[2] / head.in_features))
-        nn.init.zeros_(head.bias)
+        self._draw(head, self._fan_in[2])
         weight = self.head.weight
         self.head = head.to(weight.device, weight.dtype)
 
@@ -93,10 +101,18 @@ class ConvNet(nn.Module):
 
     def convolve(self, images: Tensor) -> Tensor:
         """The last feature map, (N, C, H, W)."""
-        images = self.front(images)
-        if images.device.type == "cpu":  # half as fast again as the default order in these convolutions
+        images = self.front(self._large_enough(images, len(self.features)))
+        half = torch.is_autocast_enabled(images.device.type)  # a GPU's tensor cores take channels last, too
+        if images.device.type == "cpu" or half:  # half as fast again as the default order in these convolutions
             images = images.contiguous(memory_format=torch.channels_last)
         return self.features(images)
+
+    def _large_enough(self, images: Tensor, n_layers: int) -> Tensor:
+        """The images. Raises :class:`UsageError` where the first layers of ``features`` would leave nothing of them."""
+        least, (height, width) = smallest_side(list(self.features)[:n_layers]), images.shape[2:]
+        if min(height, width) < least:
+            raise UsageError(f"images of {height} x {width} pixels are too small: this network needs {least} or more")
+        return images
 
     def embed(self, images: Tensor) -> Tensor:
         """f_theta(x): fc7 before its ReLU, (N, n_features), as the released code clusters it."""
@@ -108,12 +124,25 @@ class ConvNet(nn.Module):
 
     def activations(self, images: Tensor) -> list[Tensor]:
         """The maps after each probed convolution's ReLU, in order."""
-        maps, per_stage = self.front(images), []
-        for position in range(max(self.stages) + 1):
+        n_layers = max(self.stages) + 1
+        maps, per_stage = self.front(self._large_enough(images, n_layers)), []
+        for position in range(n_layers):
             maps = self.features[position](maps)
             if position in self.stages:
                 per_stage.append(maps)
         return per_stage
+
+
+def smallest_side(layers: Sequence[nn.Module]) -> int:
+    """The pixels that an image's short side needs for convolutions and pools to leave anything of it."""
+    side = 1
+    for layer in reversed(layers):
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d)):
+            kernel, stride, padding = (
+                n if isinstance(n, int) else n[0] for n in (layer.kernel_size, layer.stride, layer.padding)
+            )
+            side = max(1, (side - 1) * int(stride) + int(kernel) - 2 * int(padding))
+    return side
 
 
 def flat_size(front: Input, features: Sequence[nn.Module], image_size: int) -> int:

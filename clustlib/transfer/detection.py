@@ -19,6 +19,7 @@ from clustlib.transfer.fine_tuning import BatchNorm, Layers, trained_parameters
 from clustlib.transfer.voc import CLASSES, Detection, Objects, overlaps
 
 SHORT, LONG = 600, 1000  # pixels that an image's sides are brought to, at most
+IN_A_MIRROR = np.array([-1, 1, 1, 1], np.float32)  # what becomes of deltas
 FOREGROUND, BACKGROUND = 0.5, (0.1, 0.5)  # overlaps with an object
 
 
@@ -58,6 +59,32 @@ def decode(boxes: np.ndarray, deltas: np.ndarray) -> np.ndarray:
     return np.concatenate([centre - wanted / 2, centre + wanted / 2 - 1], axis=1)
 
 
+def _mirrored(boxes: np.ndarray, width: float) -> np.ndarray:
+    """Boxes of an image as they are in its mirrored image."""
+    return np.stack([width - 1 - boxes[:, 2], boxes[:, 1], width - 1 - boxes[:, 0], boxes[:, 3]], axis=1)
+
+
+def spread_of_deltas(
+    truth: Sequence[Objects], proposals: Sequence[np.ndarray], mirror: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (classes + 1, 4) of the deltas that there are to learn, of each class.
+
+    With ``mirror`` each region counts as it is and mirrored. What has fewer than two of them, as the background, keeps
+    0 and 1.
+    """
+    mean, spread = np.zeros((len(CLASSES) + 1, 4)), np.ones((len(CLASSES) + 1, 4))
+    parts = [_wanted(boxes, objects) for boxes, objects in zip(proposals, truth)]
+    classes = np.concatenate([of[most >= FOREGROUND] for _, most, _, of in parts])
+    deltas = np.concatenate([encode(boxes, targets)[most >= FOREGROUND] for boxes, most, targets, _ in parts])
+    if mirror:
+        classes, deltas = np.tile(classes, 2), np.concatenate([deltas, deltas * IN_A_MIRROR])
+    for c in np.unique(classes):
+        own = deltas[classes == c]
+        if len(own) > 1:
+            mean[c], spread[c] = own.mean(0), own.std(0).clip(min=1e-3)  # below that they are as good as equal
+    return mean, spread
+
+
 def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float = 0.3) -> np.ndarray:
     """Indices of the boxes that no better one covers by more than ``overlap``, best first."""
     order, kept = np.argsort(-scores, kind="stable"), []
@@ -69,14 +96,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float = 0.3) -> np.
 
 def sample_regions(proposals: np.ndarray, objects: Objects, n: int, rng: np.random.Generator) -> Sample:
     """``n`` regions, at most a quarter with an object in them; the objects' own boxes are proposals too."""
-    plain = ~objects.difficult
-    boxes = np.concatenate([proposals, objects.boxes[plain]])
-    if plain.any():
-        cover = overlaps(boxes, objects.boxes[plain])
-        best, most = cover.argmax(1), cover.max(1)
-        targets, classes = objects.boxes[plain][best], objects.classes[plain][best] + 1
-    else:
-        most, targets, classes = np.zeros(len(boxes)), boxes, np.zeros(len(boxes), np.int64)
+    boxes, most, targets, classes = _wanted(proposals, objects)
     inside = np.flatnonzero(most >= FOREGROUND)
     outside = np.flatnonzero((most >= BACKGROUND[0]) & (most < BACKGROUND[1]))
     outside = outside if len(outside) else np.flatnonzero(most < FOREGROUND)
@@ -85,6 +105,17 @@ def sample_regions(proposals: np.ndarray, objects: Objects, n: int, rng: np.rand
     picked = np.concatenate([chosen, rest])
     labels = np.where(np.arange(len(picked)) < len(chosen), classes[picked], 0)
     return Sample(boxes[picked], labels, encode(boxes[picked], targets[picked]))
+
+
+def _wanted(proposals: np.ndarray, objects: Objects) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The regions, how much of each the object that covers most of it does, that object's box and its class from 1."""
+    plain = ~objects.difficult
+    boxes = np.concatenate([proposals, objects.boxes[plain]])
+    if not plain.any():
+        return boxes, np.zeros(len(boxes)), boxes, np.zeros(len(boxes), np.int64)
+    cover = overlaps(boxes, objects.boxes[plain])
+    best = cover.argmax(1)
+    return boxes, cover.max(1), objects.boxes[plain][best], objects.classes[plain][best] + 1
 
 
 class FastRCNN(nn.Module):
@@ -112,6 +143,13 @@ class FastRCNN(nn.Module):
         pooled = torch.stack([self._pool(maps[0], box) for box in np.rint(boxes * scale).astype(int)])
         hidden = torch.relu(self.network.classifier(pooled.flatten(1)))
         return self.classes(hidden), self.deltas(hidden).view(len(boxes), -1, 4)
+
+    @torch.no_grad()
+    def unnormalise(self, mean: np.ndarray, spread: np.ndarray) -> None:
+        """Have the regressor, which has learnt (deltas - mean) / spread, give the deltas; both are (classes + 1, 4)."""
+        scale, shift = (torch.from_numpy(n.ravel()).to(self.deltas.weight) for n in (spread, mean))
+        self.deltas.weight.mul_(scale[:, None])
+        self.deltas.bias.mul_(scale).add_(shift)
 
     def _pool(self, maps: Tensor, box: np.ndarray) -> Tensor:
         left, top = (int(np.clip(box[i], 0, maps.shape[2 - i] - 1)) for i in (0, 1))
@@ -142,10 +180,15 @@ def train_detector(
     step_every: int = 50_000,
     regions: int = 64,
     short: int = SHORT,
+    mirror: bool = True,
+    normalise: bool = True,
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> FastRCNN:
     """Fast R-CNN's training: two images a step, 64 regions each, a class loss and a smooth L1 loss on the deltas.
+
+    Every other image is seen in a ``mirror``, at random. With ``normalise`` the deltas are learnt with zero mean and
+    unit variance in each class.
 
     Raises
     ------
@@ -162,6 +205,8 @@ def train_detector(
     added = [*detector.classes.parameters(), *detector.deltas.parameters()]
     optimiser = torch.optim.SGD([*parameters, *added], learning_rate, momentum=0.9, weight_decay=5e-4)
     schedule, rng = torch.optim.lr_scheduler.StepLR(optimiser, step_every, 0.1), seeded(seed, 32)
+    nothing = (np.zeros((len(CLASSES) + 1, 4)), np.ones((len(CLASSES) + 1, 4)))
+    mean, spread = spread_of_deltas(truth, proposals, mirror) if normalise else nothing
     detector.train()
     network.features.eval()  # two images are no batch for batch norm
     for _ in tqdm(range(steps), desc="Fast R-CNN", leave=False):
@@ -169,19 +214,23 @@ def train_detector(
         for i in rng.choice(len(folder), min(2, len(folder)), replace=False):
             image, scale = prepare(folder, int(i), short)
             chosen = sample_regions(proposals[i], truth[i], regions, rng)
-            scores, deltas = detector(image.to(device), chosen.boxes * scale)
-            _loss(scores, deltas, chosen).backward()
+            boxes, wanted, classes = chosen.boxes * scale, chosen.deltas, chosen.classes
+            if mirror and rng.random() < 0.5:
+                image, boxes, wanted = image.flip(3), _mirrored(boxes, image.shape[3]), wanted * IN_A_MIRROR
+            scores, deltas = detector(image.to(device), boxes)
+            _loss(scores, deltas, classes, (wanted - mean[classes]) / spread[classes]).backward()
         optimiser.step()
         schedule.step()
+    detector.unnormalise(mean, spread)
     return detector.eval()
 
 
-def _loss(scores: Tensor, deltas: Tensor, chosen: Sample) -> Tensor:
-    classes = torch.from_numpy(chosen.classes).to(scores.device)
+def _loss(scores: Tensor, deltas: Tensor, truth: np.ndarray, wanted: np.ndarray) -> Tensor:
+    classes = torch.from_numpy(truth).to(scores.device)
     inside = classes > 0
     own = deltas[torch.arange(len(classes), device=scores.device), classes][inside]
-    wanted = torch.from_numpy(chosen.deltas).to(scores.device)[inside]
-    return F.cross_entropy(scores, classes) + F.smooth_l1_loss(own, wanted, reduction="sum") / len(classes)
+    aims = torch.from_numpy(wanted.astype(np.float32)).to(scores.device)[inside]
+    return F.cross_entropy(scores, classes) + F.smooth_l1_loss(own, aims, reduction="sum") / len(classes)
 
 
 @torch.no_grad()

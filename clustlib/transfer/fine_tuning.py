@@ -33,10 +33,15 @@ def trained_parameters(network: ConvNet, layers: Layers, batch_norm: BatchNorm) 
     return [p for p in network.parameters() if p.requires_grad]
 
 
-def scaled(uniforms: Uniforms, scale: tuple[float, float] = SCALE) -> Uniforms:
-    """Random numbers whose crops take a share of the area between the two of ``scale``."""
+def scaled(uniforms: Uniforms, scale: tuple[float, float] = SCALE, shape: str = "square") -> Uniforms:
+    """Random numbers whose crops take a share of the area between the two of ``scale``.
+
+    "square" as the port cuts them; "stretched" ones are three to four up to four to three.
+    """
+    check_choice("shape", shape, ("square", "stretched"))
     boxes = uniforms.boxes.copy()
     boxes[..., 0] = (scale[0] + (scale[1] - scale[0]) * boxes[..., 0] - AREA[0]) / (AREA[1] - AREA[0])
+    boxes[..., 1] = boxes[..., 1] if shape == "stretched" else 0.5  # in the middle of the two shapes
     return uniforms._replace(boxes=boxes)
 
 
@@ -54,23 +59,33 @@ def fine_tune(
     weight_decay: float = 1e-6,
     clip: float = 10.0,
     scale: tuple[float, float] = SCALE,
+    shape: Literal["square", "stretched"] = "square",
+    fresh: bool = True,
+    statistics: Literal["pre-trained", "of the batches"] = "pre-trained",
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> ConvNet:
     """Train a new fc8 with the chosen layers to tell which classes are in an image; the network is changed in place.
 
+    The defaults are the port's.
+
     Parameters
     ----------
     truth : (N, classes) int8; 1 there, 0 not, -1 leaves the loss alone. The loss is a binary cross entropy a class.
-    steps, learning_rate, halve_every, weight_decay, clip, scale : the port's.
+    shape : of the crops, see :func:`scaled`.
+    fresh : fc6 and fc7 begin anew, like fc8; else they go on from what they have learnt.
+    statistics : batch norm's; "of the batches" where all layers are trained, if it is not to keep the pre-trained ones.
     """
     for name, value in (("steps", steps), ("batch_size", batch_size), ("halve_every", halve_every)):
         check_integer(name, value, 1)
     check_number("learning_rate", learning_rate)
     check_number("weight_decay", weight_decay, zero=True)
     check_number("clip", clip)
+    check_choice("statistics", statistics, ("pre-trained", "of the batches"))
     seed_torch(seed, _DROPOUT)
     network.new_head(truth.shape[1])
+    if fresh:
+        network.new_linear()
     network.to(device)
     optimiser = torch.optim.SGD(
         trained_parameters(network, layers, batch_norm), learning_rate, momentum=0.9, weight_decay=weight_decay
@@ -78,12 +93,11 @@ def fine_tune(
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, halve_every, 0.5)
     rng = seeded(seed, _CROPS)
     network.train()
-    if layers == "fc68":
-        network.features.eval()  # running statistics stay those of pre-training
+    network.features.train(layers == "all" and statistics == "of the batches")
     for _ in tqdm(range(steps), desc="fine-tuning", leave=False):
         index = rng.choice(len(truth), min(batch_size, len(truth)), replace=False)
-        crops, readable = source.random(index, scaled(draw_uniforms(len(index), rng), scale))
-        outputs, wanted = network(crops.to(device)), torch.from_numpy(truth[index[readable]]).to(device)
+        images, readable = source.random(index, scaled(draw_uniforms(len(index), rng), scale, shape))
+        outputs, wanted = network(images.to(device)), torch.from_numpy(truth[index[readable]]).to(device)
         loss = F.binary_cross_entropy_with_logits(outputs, wanted.clamp(min=0).float(), reduction="none")
         loss = (loss * (wanted >= 0)).sum() / max(1, len(readable))
         optimiser.zero_grad()
@@ -101,6 +115,7 @@ def class_scores(
     *,
     crops: int = 10,
     scale: tuple[float, float] = SCALE,
+    shape: Literal["square", "stretched"] = "square",
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
@@ -113,7 +128,7 @@ def class_scores(
     for batch in np.array_split(np.arange(len(source)), -(-len(source) // 64)):
         total.clear()
         for _ in range(crops):
-            images, readable = source.random(batch, scaled(draw_uniforms(len(batch), rng), scale))
+            images, readable = source.random(batch, scaled(draw_uniforms(len(batch), rng), scale, shape))
             for i, row in zip(batch[readable], network(images.to(device)).cpu().numpy()):
                 total[i] = total.get(i, 0) + row / crops
         for i, row in total.items():

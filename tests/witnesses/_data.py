@@ -1,5 +1,6 @@
 """Made-up data that is awkward on purpose."""
 
+import inspect
 from functools import cache
 
 import numpy as np
@@ -35,6 +36,11 @@ def shares(n: int = 24, dim: int = 9, seed: int = 0) -> np.ndarray:
     rows[:, 3] = 0
     rows[5], rows[9] = 0, rows[8]
     return rows
+
+
+def given(function, **options) -> dict:
+    """Those of the options that the function has: younger ones at the value that was the only one before."""
+    return {name: value for name, value in options.items() if name in inspect.signature(function).parameters}
 
 
 @cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import attributes, errors_of, pictures, raised, rng, untimed, weights_of
+from witnesses._data import attributes, errors_of, given, pictures, raised, rng, untimed, weights_of
 from witnesses._find import find, holding, home
 
 
@@ -99,6 +99,30 @@ def deep_cluster() -> dict[str, np.ndarray]:
     )
 
 
+def shared_batch_norm() -> dict[str, np.ndarray]:
+    """Batch norm over processes, of which there is one: outputs, gradients and running statistics, twice."""
+    import torch
+    import torch.distributed as dist
+
+    found: dict[str, np.ndarray] = {}
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        layers = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+        find("share_batch_norm")(layers)
+        for seed in (0, 1):
+            maps = torch.from_numpy(pictures(4, 3, 5, 7, seed).astype(np.float32) / 64).requires_grad_()
+            out = layers(maps)
+            (out * torch.arange(out.numel()).view(out.shape).sin()).sum().backward()
+            assert maps.grad is not None
+            found |= {f"{seed}.out": out.detach().numpy(), f"{seed}.gradient": maps.grad.numpy()}
+            found |= {f"{seed}.{n}": p.grad.numpy() for n, p in layers.named_parameters() if p.grad is not None}
+        found |= {n: v.double().numpy() for n, v in layers.state_dict().items()}
+        found["still"] = layers.eval()(maps).detach().numpy()
+    finally:
+        dist.destroy_process_group()
+    return found
+
+
 def crops() -> dict[str, np.ndarray]:
     """Boxes inside wide, high and tiny images; crops of arrays and of files of which one is damaged; batches."""
     from PIL import Image
@@ -134,7 +158,7 @@ def crops() -> dict[str, np.ndarray]:
         "ten": ten(source(images, 13), index).numpy(),
     }
     scaled = find("scaled", "fine_tuning")
-    found["scaled"] = scaled(drawn).boxes
+    found["scaled"] = scaled(drawn, **given(scaled, shape="stretched")).boxes
     part = find("Processes")()
     found["part"] = np.array([part.part(7).start, part.part(7).stop, part.world, part.rank])
     return found
@@ -214,4 +238,5 @@ WITNESSES = {
     "deep-cluster": deep_cluster,
     "deep-cluster-loaded": deep_cluster_loaded,
     "crops": crops,
+    "shared-batch-norm": shared_batch_norm,
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import errors_of, pictures, rng, shares, weights_of
+from witnesses._data import errors_of, given, pictures, rng, shares, weights_of
 from witnesses._find import find, holding, home
 from witnesses._sets import plain, registered
 
@@ -71,6 +71,7 @@ def downstream() -> dict[str, np.ndarray]:
     truth = np.eye(3, dtype=np.int8)[labels]
     truth[0, 1], truth[5] = -1, -1
     source = find("ArrayImages")(images, 24)
+    shape, others = given(tune, shape="stretched"), given(tune, fresh=False, statistics="of the batches")
     for layers, norm, clip in (("fc68", "trained", 10.0), ("fc68", "frozen", 0.01), ("all", "trained", 10.0)):
         network = tune(
             _network(),
@@ -84,9 +85,13 @@ def downstream() -> dict[str, np.ndarray]:
             learning_rate=0.1,
             weight_decay=0.01,
             clip=clip,
+            **shape,
+            **others,
         )
         found |= {f"{layers}.{norm}.{n}": v.astype(np.float64).sum() for n, v in weights_of(network).items()}
-        found[f"{layers}.{norm}.scores"] = scores_of(network, source, crops=2)
+        found[f"{layers}.{norm}.scores"] = scores_of(network, source, crops=2, **shape)
+    if others:  # what is younger has nothing to be compared with yet, and is gone through
+        scores_of(tune(_network(), source, truth, steps=2, batch_size=7), source, crops=1)
     found |= errors_of(
         find("trained_parameters"),
         {str(a): ((_network(), *a), {}) for a in (("x", "trained"), ("all", "x"), ("all", "frozen"))},
@@ -162,9 +167,19 @@ def pascal_voc() -> dict[str, np.ndarray]:
     proposals = [np.sort(r.integers(0, 30, (9, 2, 2)), axis=1).reshape(9, 4).astype(np.float32) for _ in names]
     detection, segmentation = home("train_detector"), home("train_segmenter")
     detector = detection.train_detector(
-        _network(24), folder, truth, proposals, steps=3, learning_rate=0.01, step_every=2, regions=8, short=36
+        _network(24),
+        folder,
+        truth,
+        proposals,
+        steps=3,
+        learning_rate=0.01,
+        step_every=2,
+        regions=8,
+        short=36,
+        **given(detection.train_detector, mirror=False, normalise=False),
     )
     found |= {f"detector.{n}": v.astype(np.float64).sum() for n, v in weights_of(detector).items()}
+    found["younger"] = np.array(_mirrors_and_spreads(detection, folder, truth, proposals))
     boxes = detection.detect(detector, folder, proposals, short=36, threshold=0.045)
     found["detected"] = np.array([[c, d.image, *d.box, d.score] for c, of in enumerate(boxes) for d in of])
     for layers, norm in (("fc68", "trained"), ("all", "frozen")):
@@ -241,10 +256,55 @@ def pascal_voc() -> dict[str, np.ndarray]:
     found |= errors_of(detection.train_detector, {"n": ((_network(24), folder, truth[1:], proposals), {})}) | errors_of(
         segmentation.train_segmenter, {"masks": ((_network(24), folder, masks[1:]), {})}
     )
+    for name in ("convolve", "activations"):  # an image of which nothing is left, and one of which just a pixel is
+        found[f"speck.{name}"] = np.array([_runs(getattr(_network(24), name), side) for side in range(1, 32)])
     found |= errors_of(segmentation.read_pair, {"shape": ((folder, 0, masks[0][1:]), {})}) | errors_of(
         mean_precision, {"shapes": ((s, t[1:]), {})}
     )
     return found | _on_voc()
+
+
+def _runs(function, side: int) -> bool:
+    import torch
+
+    try:
+        return bool(function(torch.zeros(1, 3, side, 40)) is not None)
+    except (RuntimeError, ValueError):
+        return False
+
+
+def _mirrors_and_spreads(detection, folder, truth, proposals) -> list[bool]:
+    """Whether what is younger than this witness computes what it is to: there is nothing to compare it with."""
+    if not hasattr(detection, "spread_of_deltas"):
+        return [True] * 4
+    a, b, mirrored = proposals[0], proposals[1], detection._mirrored
+    seen = detection.encode(mirrored(a, 30), mirrored(b, 30))
+    as_seen = np.allclose(seen, detection.encode(a, b) * [-1, 1, 1, 1], atol=1e-5)
+    as_seen &= bool((detection.IN_A_MIRROR == [-1, 1, 1, 1]).all())
+    sides = mirrored(np.array([[3.0, 1, 7, 5]]), 20)
+    box = find("Objects")(np.array([[4, 4, 23, 23]], np.float32), np.array([2]), np.array([False]))
+    shifts = np.array([[4, 4, 23, 23], [6, 4, 25, 23], [4, 5, 23, 24], [4, 4, 24, 23], [40, 40, 44, 44]], np.float32)
+    (mean, spread), (plain, _) = (detection.spread_of_deltas([box], [shifts], mirror) for mirror in (True, False))
+    known = detection.encode(np.concatenate([shifts[:4], box.boxes]), np.repeat(box.boxes, 5, 0))
+    both = np.concatenate([known, known * [-1, 1, 1, 1]])
+    right = np.allclose(mean[3], both.mean(0)) and np.allclose(spread[3], both.std(0).clip(min=1e-3))
+    right &= np.allclose(plain[3], known.mean(0)) and bool((np.delete(spread, 3, 0) == 1).all())
+    alone = detection.spread_of_deltas([box], [shifts[4:]], False)
+    right &= bool((alone[0] == 0).all() and (alone[1] == 1).all())
+    trained = detection.train_detector(_network(24), folder, truth, proposals, steps=9, regions=8, short=36)
+    again = [np.isfinite(v).all() for v in weights_of(trained).values()]
+    from torch import arange, float32
+
+    units, rows = arange(84, dtype=float32).view(21, 4) / 9 + 0.5, arange(2.0 * trained.network.n_features) / 7
+    learnt = trained.deltas(rows.view(2, -1)).view(2, 21, 4)
+    trained.unnormalise(units.numpy() - 3, units.numpy())
+    again.append(
+        np.allclose(
+            *(n.detach() for n in (trained.deltas(rows.view(2, -1)).view(2, 21, 4), learnt * units + units - 3)),
+            atol=1e-3,
+        )
+    )
+    return [bool(as_seen), sides.tolist() == [[12, 1, 16, 5]], bool(right), all(again)]
 
 
 def _on_voc() -> dict[str, np.ndarray]:

@@ -14,6 +14,17 @@ from clustlib.published.tables import choose
 
 TASKS = ("classification", "detection", "segmentation")
 LAYERS = ("fc68", "all")
+# how the network is tuned, by task: as the port does it, as here before that was possible, and the steps between
+PROTOCOLS: dict[str, dict[str, dict[str, Any]]] = {
+    "port": {},
+    "adapted": {
+        "classification": {"shape": "stretched", "fresh": False, "statistics": "of the batches"},
+        "detection": {"mirror": False, "normalise": False},
+    },
+    "stretched crops": {"classification": {"shape": "stretched"}},
+    "fc6 and fc7 kept": {"classification": {"fresh": False}},
+    "statistics of the batches": {"classification": {"statistics": "of the batches"}},
+}
 YEARS = {"voc2007": "VOC2007", "voc2012": "VOC2012"}
 
 
@@ -23,6 +34,7 @@ def transfer_to(
     task: str = "classification",
     layers: str = "fc68",
     batch_norm: str = "trained",
+    protocol: str = "adapted",
     seed: int = 0,
     trained_on: str = "imagenette",
     n_images: int = 2500,
@@ -47,6 +59,7 @@ def transfer_to(
     task : "classification" and "detection" (trained on trainval, tested on test), "segmentation" (train, val).
     layers : "fc68" or "all". batch_norm : of the frozen convolutions, see
         :func:`clustlib.transfer.fine_tuning.trained_parameters`.
+    protocol : a name of :data:`PROTOCOLS`.
     n_labelled, n_tested : read for stand-ins only. weights : see :func:`clustlib.deepcluster.runs.transfer.probe`.
 
     Returns
@@ -63,6 +76,7 @@ def transfer_to(
     where = datasets.folder(dataset) if dataset in YEARS else None
     network, seconds, size = trained(method, seed, trained_on, run, device, weights)
     how = {"layers": layers, "batch_norm": batch_norm, "steps": steps, "seed": seed, "device": _device.resolve(device)}
+    how |= PROTOCOLS[protocol].get(task, {})
     if where is None:
         score = _classify_stand_in(network, dataset, size, n_labelled, n_tested, how)
     else:
@@ -88,7 +102,9 @@ def _classify(
     from clustlib.transfer.voc import mean_average_precision
 
     fine_tune(network, train, truth, **how)
-    return mean_average_precision(class_scores(network, test, device=how["device"]), test_truth)
+    return mean_average_precision(
+        class_scores(network, test, shape=how.get("shape", "square"), device=how["device"]), test_truth
+    )
 
 
 def _classify_voc(network: Any, where: Any, dataset: str, size: int, how: Mapping[str, Any]) -> float:
@@ -133,9 +149,17 @@ def _segment_voc(network: Any, where: Any, dataset: str, size: int, how: Mapping
 _ON_VOC = {"classification": _classify_voc, "detection": _detect_voc, "segmentation": _segment_voc}
 
 
-def _check(dataset: str, method: str, task: str = "classification", layers: str = "fc68", **params: Any) -> None:
+def _check(
+    dataset: str,
+    method: str,
+    task: str = "classification",
+    layers: str = "fc68",
+    protocol: str = "adapted",
+    **params: Any,
+) -> None:
     choose("task", task, TASKS)
     choose("setting", layers, LAYERS)
+    choose("protocol", protocol, PROTOCOLS)
     if dataset not in YEARS and task != "classification":
         raise UsageError(f"{task} needs VOC, got {dataset!r}")
     training.check(dataset, method, **params)
