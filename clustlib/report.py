@@ -297,6 +297,7 @@ def _scores_in_words(counts: pd.Series) -> str:
     counted = {name: int(counts.get(name, 0)) for name in _JUDGED}
     own = [f"{counted[name]} {name}" for name in _DECIDED if counted[name]]
     rest = [
+        _plural(counted[published.SEEN], "with labels seen", "with labels seen"),
         _plural(counted["stand-in"], "on a stand-in", "on stand-ins"),
         _plural(counted["not run"], "not run", "not run"),
     ]
@@ -366,9 +367,10 @@ def quotable(paper: str, cells: pd.DataFrame) -> str:
     counts, again = (summary(scores(cells[theirs]), again) for again in (False, True))
     name, printed = published.PAPERS[paper].partition(",")[0], sum(counts[list(_JUDGED)])
     judged, twice = (int(some[list(_DECIDED)].sum()) for some in (counts, again))
+    seen = f"{counts[published.SEEN]} with labels seen" if counts[published.SEEN] else ""
     beside = f"{counts['stand-in']} on stand-ins" if counts["stand-in"] else ""
     added = f"{counts[published.OURS]} with additions of ours" if counts[published.OURS] else ""
-    rest = " and ".join(filter(None, (beside, added)))
+    rest = " and ".join(filter(None, (seen, beside, added)))
     start = f"{name}: of the {printed} scores of its own method"
     if judged:
         words, once_more = (", ".join(f"{some[name]} {name}" for name in _DECIDED) for some in (counts, again))

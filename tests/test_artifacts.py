@@ -5,6 +5,7 @@ import pytest
 
 from clustlib import records
 from clustlib.records import artifacts, runs
+from clustlib.records.ledger import Entry, ledger
 
 calls = []
 
@@ -40,6 +41,41 @@ def test_made_again_by_other_sources(monkeypatch):
     monkeypatch.setattr(artifacts, "mark_of", lambda fn, params, gpu=False: "others")
     records.artifact(embed, dataset="digits")
     assert len(calls) == 2
+
+
+def asks(dataset: str, method: str = "A", seed: int = 0) -> dict[str, float]:
+    return {"mean": records.artifact(embed, dataset=dataset, seed=seed)["embedding"].mean()}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "n_made"), [({"asks at 1": "asks at 2"}, 1), ({}, 2), ({"asks at 1": "asks at 3"}, 2)]
+)
+def test_a_result_is_carried_with_the_run_that_asked_for_it(cache, monkeypatch, book, pairs, n_made):
+    """Other sources, and a ledger that says what became of the run: of the result alone it never speaks."""
+    code = ["1"]
+    mark = lambda fn, params, gpu=False: f"{fn.__name__} at {code[0]}"  # noqa: E731
+    for module in (artifacts, runs):
+        monkeypatch.setattr(module, "mark_of", mark)
+    monkeypatch.setattr(runs, "_dataset_checksum", lambda params: None)
+    records.run(asks, profile="paper", dataset="digits")
+    records.artifact(embed, dataset="digits")
+    assert len(calls) == 1
+    code[0] = "2"
+    ledger().append(Entry("a name", "2026-11-29", ("a", "b"), pairs, witnesses=("w",))) if pairs else None
+    records.artifact(embed, dataset="digits")
+    records.artifact(embed, dataset="digits")
+    assert len(calls) == n_made
+
+
+def test_what_a_file_says_of_itself_may_be_anything():
+    for told in (
+        "",
+        "[]",
+        "{}",
+        '{"params": 3}',
+        '{"params": {"dataset": "digits", "seed": 0}, "sources": "x", "asked by": 7}',
+    ):
+        assert not artifacts._stands(told, embed, {"dataset": "digits", "seed": 0})
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text"])

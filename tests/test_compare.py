@@ -132,6 +132,14 @@ def test_verdicts_are_exclusive_and_ordered(ours, paper_value, tolerance):
     assert verdict(math.nan, ours, tolerance, "") == "no paper value"
 
 
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_what_was_chosen_with_labels_seen_is_below_or_proves_nothing(ours, paper_value):
+    plain = verdict(paper_value, ours, 0.02, "")
+    assert verdict(paper_value, ours, 0.02, "", seen=True) == (plain if plain == "below" else published.SEEN)
+    assert verdict(paper_value, ours, 0.02, "usps", seen=True) == "stand-in"
+    assert verdict(paper_value, 1 - ours, 0.02, "", "one_nn_error", seen=True) in ("below", published.SEEN)
+
+
 def test_an_error_is_better_when_it_is_lower():
     assert verdict(0.5, 0.4, 0.02, "", "one_nn_error") == "better"
     assert verdict(0.5, 0.6, 0.02, "", "one_nn_error") == "below"
@@ -156,6 +164,20 @@ def test_the_papers_reading_has_the_row_and_its_verdict(paper):
     found = published.compare(written, paper, "table-99")
     assert one(found, "mnist", "A")["ours"] == 0.8
     assert one(found, "mnist", "A (as released)")["verdict"] == "reproduced"
+
+
+def test_labels_seen_are_those_of_a_set_and_of_its_averages(paper, book):
+    text = READINGS.replace("{reading: as written}", "{reading: as written, labels: The rate., seen: [mnist]}")
+    (book / "book/published/jule/readings.yml").write_text(text, encoding="utf-8")
+    measured = as_("text", ("mnist", "A", 0.5, 0), ("usps-11000", "A", 0.7, 0))
+    found = published.compare(measured, paper, "table-99")
+    assert one(found, "mnist", "A")["verdict"] == published.SEEN != one(found, "usps-11000", "A")["verdict"]
+    assert one(published.averages(found), "average", "A")["verdict"] == published.SEEN
+    low = published.compare(as_("text", ("mnist", "A", 0.1, 0)), paper, "table-99")
+    assert one(low, "mnist", "A")["verdict"] == "below"
+    assert report.verdict_words(published.summary(found)).startswith(
+        "Of 3 published scores: 1 reproduced; 1 with labels seen"
+    )
 
 
 def test_a_row_that_was_asked_for_and_not_run_says_so(paper):
@@ -185,6 +207,7 @@ def test_a_row_whose_reading_nobody_declared_is_refused(paper, book):
         ("{reading: ours, additions: [smothed]}", "did you mean smoothed"),
         ("{reading: as printed}", "did you mean as written"),
         ("{reading: as written, method: [A]}", "did you mean methods"),
+        ("{reading: as written, seen: [mnist]}", "labels that were seen are told of"),
     ],
 )
 def test_wrong_readings_are_refused(paper, book, row, message):

@@ -36,7 +36,7 @@ ROWS = [
 @pytest.fixture
 def comparison():
     frame = pd.DataFrame(ROWS, columns=COLUMNS[:13])
-    return frame.assign(network="", row=frame["method"], reading="as written", additions="", constant=False)
+    return frame.assign(network="", row=frame["method"], reading="as written", additions="", seen=False, constant=False)
 
 
 def parsed(table):
@@ -107,8 +107,9 @@ def test_only_the_metric_asked_for(comparison):
 
 
 def test_a_cell_says_its_verdict_without_colour(comparison):
-    """With the style sheet removed the six verdicts still read differently, also to a screen reader."""
-    tree = parsed(plots.comparison_table(comparison, "nmi"))
+    """With the style sheet removed the verdicts still read differently, also to a screen reader."""
+    one = comparison.iloc[[3]].assign(dataset="coil-20", verdict="labels seen", seen=True)
+    tree = parsed(plots.comparison_table(pd.concat([comparison, one]), "nmi"))
     cells = [cell for cell in tree.iterfind(".//td") if words(cell)]
     seen = {cell.get("class"): (words(cell)[0], words(cell)) for cell in cells}
     assert len(seen) == len(SCORES) == len({symbol for symbol, _ in seen.values()})
@@ -353,7 +354,9 @@ def test_empty_figures_say_why(comparison):
 
 def test_verdict_bar_counts_by_symbol_and_hatching():
     counts = pd.DataFrame(
-        [[30, 5, 5, 5, 50, 0], [10, 0, 0, 0, 80, 0]], columns=list(SCORES), index=["jule/table-03", "dbc/table-03"]
+        [[30, 5, 5, 0, 5, 50, 0], [10, 0, 0, 0, 0, 80, 0]],
+        columns=list(SCORES),
+        index=["jule/table-03", "dbc/table-03"],
     )
     figure = drawn(plots.verdict_bar(counts))
     axes = figure.axes[0]
@@ -489,7 +492,7 @@ def test_the_text_of_curves_has_their_names_and_ends():
 
 
 def test_the_text_of_the_bars_counts_each_table():
-    counts = pd.DataFrame([[30, 0, 5, 0, 0, 0]], columns=list(SCORES), index=["jule/table-03"])
+    counts = pd.DataFrame([[30, 0, 5, 0, 0, 0, 0]], columns=list(SCORES), index=["jule/table-03"])
     said = plots.verdict_bar(counts)._repr_mimebundle_()[1]["image/png"]["alt"]
     assert "jule/table-03: 30 reproduced, 5 below." in said
 

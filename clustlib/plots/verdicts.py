@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_NO_EVIDENCE = ("labels seen", "stand-in", "ours")  # drawn hollow
+
 
 def parity(comparison: pd.DataFrame, tolerance: float = 0.02) -> "Figure":
     """Paper against ours, one point per cell that has both, with the diagonal and the band of ``tolerance``.
 
-    Colour tells the verdict, as the place does: inside the band, above, below; stand-ins and ours are hollow.
+    Colour tells the verdict, as the place does: inside the band, above, below; hollow is what proves nothing.
     The marker tells the table, where the frame has columns ``paper_key`` or ``table``. Bars are standard deviations.
     Where there are shares, counts are left out, for they have another scale; the figure says how many.
     """
@@ -39,7 +41,7 @@ def parity(comparison: pd.DataFrame, tolerance: float = 0.02) -> "Figure":
     axes.fill_between(ends, ends - tolerance, ends + tolerance, color="#444444", alpha=0.12, linewidth=0)
     for marker, (_, group) in zip(_repeat(MARKERS), _by_table(cells)):
         for verdict, points in group.groupby("verdict", sort=False):
-            _draw_points(axes, points, LOOKS[str(verdict)].colour, marker, hollow=verdict in ("stand-in", "ours"))
+            _draw_points(axes, points, LOOKS[str(verdict)].colour, marker, hollow=verdict in _NO_EVIDENCE)
     _parity_legend(figure, axes, cells, tolerance)
     if left_out:
         axes.set_title(f"not drawn, because on another scale: {left_out}", fontsize=10.5)
@@ -74,7 +76,7 @@ def _parity_legend(figure: "Figure", axes: "Axes", cells: pd.DataFrame, toleranc
     handles: list[Any] = [Patch(color="#444444", alpha=0.12, label=f"paper ± {tolerance:g}")]
     for verdict, look in LOOKS.items():
         if verdict in counts:
-            face = "white" if verdict in ("stand-in", "ours") else look.colour
+            face = "white" if verdict in _NO_EVIDENCE else look.colour
             patch = Patch(facecolor=face, edgecolor=look.colour, label=f"{look.symbol} {verdict} ({counts[verdict]})")
             handles.append(patch)
     tables = [name for name, _ in _by_table(cells) if name]

@@ -10,7 +10,8 @@ from clustlib.published.contents import TOLERANCE, Entry, entry
 from clustlib.published.readings import DAGGER, NAMES, OURS, RELEASED, WRITTEN, with_readings
 from clustlib.published.tables import AVERAGE, table
 
-SCORES = ("reproduced", "better", "below", "stand-in", "not run", "no paper value")
+SEEN = "labels seen"
+SCORES = ("reproduced", "better", "below", SEEN, "stand-in", "not run", "no paper value")
 CONSTANTS = ("as printed", "not as printed")  # checks of our transcription
 VERDICTS = (*SCORES, OURS, *CONSTANTS)
 LOWER_IS_BETTER = ("one_nn_error",)
@@ -32,6 +33,7 @@ COLUMNS = [
     "row",
     "reading",
     "additions",
+    "seen",
     "constant",
 ]
 _NOTHING = {
@@ -43,14 +45,25 @@ _NOTHING = {
     "reason": None,
     "reading": "",
     "additions": "",
+    "seen": False,
     "network": "",
 }
 
 
 def verdict(
-    paper: float, ours: float, tolerance: float, stand_in: str, metric: str = "", constant: bool = False
+    paper: float,
+    ours: float,
+    tolerance: float,
+    stand_in: str,
+    metric: str = "",
+    constant: bool = False,
+    seen: bool = False,
 ) -> str:
-    """The verdict of a cell of the paper's own reading; a stand-in can neither reproduce nor refute."""
+    """The verdict of a cell of the paper's own reading; a stand-in can neither reproduce nor refute.
+
+    Where labels of the set had been ``seen`` when settings were chosen, a number that comes up to the paper's proves
+    nothing either; one that falls short of it all the same does.
+    """
     if math.isnan(ours):
         return "not run"
     if math.isnan(paper):
@@ -61,9 +74,12 @@ def verdict(
     near = abs(ours - paper) <= tolerance + 0.0005
     if constant:
         return CONSTANTS[not near]
+    above = (ours > paper) != (metric in LOWER_IS_BETTER)
+    if seen and (near or above):
+        return SEEN
     if near:
         return "reproduced"
-    return "better" if (ours > paper) != (metric in LOWER_IS_BETTER) else "below"
+    return "better" if above else "below"
 
 
 def _summarise(measured: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
@@ -78,6 +94,7 @@ def _summarise(measured: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[s
             "device": cells["device"].first(),
             "reason": cells["reason"].first(),
             "network": cells["network"].first(),
+            "seen": cells["seen"].any(),
         }
     )
     by_cell: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -120,7 +137,8 @@ def compare(
     Columns: dataset, method, metric, paper, ours, std (sample deviation over seeds), n (seeds),
     difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that was used in the
     data set's place, or empty), network (the same of the network), row (the paper's label), reading, additions,
-    constant (whether it is a check of our transcription).
+    seen (whether labels of the set had been seen when settings were chosen that the text leaves open), constant
+    (whether it is a check of our transcription).
 
     The line of a row, whose ``method`` is its label, has the paper's reading: as written, else as released. A second
     reading of the paper's has a line of its own beneath it, and so has ours, with a dagger and without a verdict.
@@ -174,7 +192,8 @@ class _Found:
         dataset, method, metric = key
         ours = float(cell["ours"])
         constant = method in self.about.constants or "all" in self.about.constants
-        own = verdict(paper, ours, self.about.tolerance, stand_in or cell["network"], metric, constant)
+        seen = bool(cell["seen"])
+        own = verdict(paper, ours, self.about.tolerance, stand_in or cell["network"], metric, constant, seen)
         return {
             **_NOTHING,
             **cell,
@@ -253,7 +272,8 @@ def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, to
     stand_ins = "+".join(sorted({name for name in used["stand_in"] if name}))
     said = next(filter(None, used["reading"] if len(used) else own["reading"]), "")
     network = "+".join(sorted({name for name in used["network"] if name}))
-    judged = verdict(paper, ours, tolerance, stand_ins or network, metric)
+    seen = bool(used["seen"].any())
+    judged = verdict(paper, ours, tolerance, stand_ins or network, metric, seen=seen)
     return {
         **{"dataset": AVERAGE, "method": method, "metric": metric, "paper": paper, "ours": ours, "std": math.nan},
         "n": len(used),
@@ -267,6 +287,7 @@ def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, to
         "row": own["row"].iloc[0],
         "reading": said,
         "additions": ", ".join(dict.fromkeys(used["additions"])),
+        "seen": seen,
         "constant": False,
     }
 

@@ -48,6 +48,7 @@ class Reading:
     network : the network that stands in for the paper's, by variant (or "else"), or the same for all.
     methods, tables, variants : where it applies; empty is everywhere.
     labels : of a reading of the paper's, what labels had to do with the choices that the text leaves to a reader.
+    seen : the data sets whose labels they were.
     """
 
     reading: str
@@ -58,6 +59,7 @@ class Reading:
     tables: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     labels: str = ""
+    seen: tuple[str, ...] = ()
 
     def covers(self, table: str, method: str, variant: str) -> bool:
         """Whether it speaks of this row."""
@@ -112,6 +114,8 @@ def _reading(paper: str, line: Mapping[str, Any]) -> Reading:
     choose("draws", parsed.draws, DRAWS)
     for name in parsed.additions:
         choose(f"addition of {paper}", name, additions(paper))
+    if bool(parsed.seen) > bool(parsed.labels):
+        raise UsageError(f"{paper}/{READINGS}.yml: labels that were seen are told of: {line}")
     if (parsed.reading == OURS) != bool(parsed.additions):
         raise UsageError(f"{paper}/{READINGS}.yml: ours is a reading with additions, and no other has any: {line}")
     return parsed
@@ -126,12 +130,12 @@ def reading(paper: str, table: str, method: str, variant: str = "") -> Reading:
 
 
 def with_readings(cells: pd.DataFrame, paper: str, table: str) -> pd.DataFrame:
-    """Measured cells with the columns reading, additions (joined by commas), draws and network.
+    """Measured cells with the columns reading, additions (joined by commas), draws, network and seen (bool).
 
     ``cells`` has the columns method and, where runs have variants, variant. Cells that have readings keep them.
     """
     if "reading" in cells:
-        usual = {"additions": "", "draws": "network", "network": ""}
+        usual = {"additions": "", "draws": "network", "network": "", "seen": False}
         return cells.assign(**{name: value for name, value in usual.items() if name not in cells})
     variants = cells["variant"] if "variant" in cells else pd.Series("", index=cells.index)
     rows = list(zip(cells["method"], variants.where(variants.notna(), "")))
@@ -142,4 +146,5 @@ def with_readings(cells: pd.DataFrame, paper: str, table: str) -> pd.DataFrame:
         additions=[", ".join(each.additions) for each in matched],
         draws=[each.draws for each in matched],
         network=[each.network_of(variant) for each, (_, variant) in zip(matched, rows)],
+        seen=[dataset in each.seen for each, dataset in zip(matched, cells["dataset"])],
     )

@@ -35,7 +35,7 @@ def roots_of(fn: Callable, params: dict[str, Any]) -> list[str]:
     A function whose parameters choose the code (a method's name) declares how (:func:`clustlib.records.declare`).
     """
     uses = getattr(fn, "uses", None)
-    return [f"{fn.__module__}:{fn.__qualname__}", *(uses(params) if uses else ())]
+    return [place_of(fn), *(uses(params) if uses else ())]
 
 
 @cache
@@ -48,13 +48,23 @@ def mark_of(fn: Callable, params: dict[str, Any], gpu: bool = False) -> str:
     return _mark(tuple(roots_of(fn, params)), gpu)
 
 
-def run_function(record: Record) -> Callable:
-    """The function that made a record, where it stands today. Raises ``LookupError`` where there is none."""
-    module, _, name = ledger().place(record.provenance["function"]).partition(":")
+def place_of(fn: Callable) -> str:
+    """How records call a function: "module:name"."""
+    return f"{fn.__module__}:{fn.__qualname__}"
+
+
+def function_at(place: str) -> Callable:
+    """The function that stood at a place, where it stands today. Raises ``LookupError`` where there is none."""
+    module, _, name = ledger().place(place).partition(":")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
-        raise LookupError(f"no function {module}:{name}, which made {record.key}") from None
+        raise LookupError(f"there is no function {module}:{name} any more") from None
+
+
+def run_function(record: Record) -> Callable:
+    """The function that made a record, where it stands today. Raises ``LookupError`` where there is none."""
+    return function_at(record.provenance["function"])
 
 
 def judge(record: Record, fn: Callable | None = None) -> Freshness:

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -152,14 +153,22 @@ def _dataset_checksum(params: dict[str, Any]) -> str | None:
     return datasets.load(params["dataset"]).checksum
 
 
+# the run that is being computed, (function, parameters): what it leaves in the cache is part of it
+asking: ContextVar[tuple[Callable, dict[str, Any]] | None] = ContextVar("asking", default=None)
+
+
 def _compute(fn: Callable, params: dict[str, Any], key: str, store: Store) -> Record:
     provenance.reset_peak_memory()
     started, clock = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.perf_counter()
-    metrics, arrays = _split(fn(**params), key)
+    token = asking.set((fn, identity_of(params)))
+    try:
+        metrics, arrays = _split(fn(**params), key)
+    finally:
+        asking.reset(token)
     seconds = round(time.perf_counter() - clock, 3)
     origin = {
         **provenance.environment(),
-        "function": f"{fn.__module__}:{fn.__qualname__}",
+        "function": freshness.place_of(fn),
         "started": started,
         "peak_memory_mb": provenance.peak_memory_mb(),
         "dataset_sha256": _dataset_checksum(params),
