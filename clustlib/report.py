@@ -322,7 +322,12 @@ def _claim_words(found: Sequence[Verdict]) -> str:
         }[found[0].verdict]
     counts = Counter(verdict.verdict for verdict in found)
     names = {"holds": ("holds", "hold"), "partly": ("holds in part", "hold in part"), "fails": ("fails", "fail")}
-    said = [_plural(counts[name], *words) for name, words in names.items() if counts[name]]
+    weak = Counter(verdict.verdict for verdict in found if verdict.weak)
+    said = [
+        _plural(counts[name], *words) + (f" ({weak[name]} by one run or what may be chance)" if weak[name] else "")
+        for name, words in names.items()
+        if counts[name]
+    ]
     said += [f"{counts['not run']} not run"] if counts["not run"] else []
     return f"Of {_plural(len(found), 'claim', 'claims')}: {', '.join(said)}." if found else ""
 
@@ -364,21 +369,25 @@ def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[V
 def quotable(paper: str, cells: pd.DataFrame) -> str:
     """One sentence on the paper's own method that a reader can quote; ``cells`` are all of the paper's."""
     theirs = cells["row"].isin(published.own_rows(paper)) & cells["paper"].notna() & (cells["dataset"] != AVERAGE)
-    counts, again = (summary(scores(cells[theirs]), again) for again in (False, True))
+    own = scores(cells[theirs])
+    counts = summary(own)
     name, printed = published.PAPERS[paper].partition(",")[0], sum(counts[list(_JUDGED)])
-    judged, twice = (int(some[list(_DECIDED)].sum()) for some in (counts, again))
-    seen = f"{counts[published.SEEN]} with labels seen" if counts[published.SEEN] else ""
-    beside = f"{counts['stand-in']} on stand-ins" if counts["stand-in"] else ""
-    added = f"{counts[published.OURS]} with additions of ours" if counts[published.OURS] else ""
-    rest = " and ".join(filter(None, (seen, beside, added)))
     start = f"{name}: of the {printed} scores of its own method"
-    if judged:
-        words, once_more = (", ".join(f"{some[name]} {name}" for name in _DECIDED) for some in (counts, again))
-        beside = f"; {twice} of them as released, too: {once_more}" if twice else ""
-        more = f"; {rest} prove nothing of it" if rest else ""
-        how = "as written" if twice else "as written or released"
-        return f"{start} {judged} were run {how}: {words}{beside}{more}."
+    beside = [
+        f"{counts[published.SEEN]} with labels seen" if counts[published.SEEN] else "",
+        f"{counts['stand-in']} on stand-ins" if counts["stand-in"] else "",
+        f"{counts[published.OURS]} with additions of ours" if counts[published.OURS] else "",
+    ]
+    rest = " and ".join(filter(None, beside))
     more = f"; {rest} prove nothing of it" if rest else ""
+    told = []
+    for reading in (published.WRITTEN, published.RELEASED):
+        by_verdict = own.loc[own["reading"] == reading, "verdict"].value_counts()
+        decided = [f"{by_verdict.get(verdict, 0)} {verdict}" for verdict in _DECIDED]
+        n = sum(int(by_verdict.get(verdict, 0)) for verdict in _DECIDED)
+        told += [f"{n} were run {reading}: {', '.join(decided)}"] if n else []
+    if told:
+        return f"{start} {'; '.join(told)}{more}."
     return f"{start} none has been run as written or released, on the paper's data and network{more}."
 
 
@@ -414,7 +423,14 @@ class Overview:
         return "\n\n".join(f"{words}\n\n{strip}" for words, strip in said)
 
     def _parts(self) -> list[tuple[str, str, str, str]]:
-        return [(paper, line, words, verdict_strip(counts)) for paper, (counts, line, words) in self.lines.items()]
+        """Paper, the sentence without the name that stands before it, counts in words, a bar of all rows."""
+        parts = []
+        for paper, (counts, line, words) in self.lines.items():
+            sentence = line.partition(": ")[2] or line
+            strip = verdict_strip(counts)
+            strip = f"<small>All rows of its tables:</small>{strip}" if strip else ""
+            parts.append((paper, sentence[:1].upper() + sentence[1:], words, strip))
+        return parts
 
 
 def overview(profile: str) -> Overview:

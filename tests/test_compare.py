@@ -412,7 +412,7 @@ def test_coverage_is_said_in_words(paper):
     def said(*sets, network="", tables=("table-99",)):
         frame = read_as("as written", TABLE[TABLE["dataset"].isin(sets)], network=network)
         names = {name: frame for name in tables}
-        return evaluate(claim(tables=list(tables)), names, paper).said
+        return evaluate(claim(tables=list(tables)), names, paper).said.removesuffix(" (one run)")
 
     assert said("mnist") == "holds on 1 of the paper's 2 sets"
     assert said("mnist", "usps") == "partly on 1 of the paper's 2 sets; 1 stand-in"
@@ -421,7 +421,43 @@ def test_coverage_is_said_in_words(paper):
     both = "partly on 1 of the paper's 2 sets through another network; 1 stand-in"
     assert said("mnist", "usps", network="a small one") == both
     assert said("mnist", tables=("fig-01",)) == "holds on mnist"  # no numbers are printed
+    assert said("coil-20", tables=("fig-01",)) == "not run"
     assert said("coil-20") == "not run"
+
+
+def test_a_set_that_no_table_of_the_paper_has_stands_in_and_an_example_of_its_own_does_not(paper):
+    for name, words in (("cifar-10", "holds on 1 stand-in alone"), ("toy", "holds on toy")):
+        frame = read_as("as written", TABLE[TABLE["dataset"] == "mnist"].assign(dataset=name))
+        assert evaluate(claim(tables=["fig-01"]), {"fig-01": frame}, paper).said == f"{words} (one run)"
+        small = evaluate(claim(tables=["fig-01"]), {"fig-01": frame.assign(network="a small one")}, paper).said
+        assert small == "holds on 1 stand-in alone (one run)"
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict", "weak"),
+    [
+        ([0.1], "holds", "one run"),
+        ([-0.1], "fails", "one run"),
+        ([0.1, 0.11, 0.12], "holds", ""),
+        ([0.2, -0.1, 0.01], "holds", "may be chance"),
+        ([-0.2, 0.1, -0.01], "fails", "may be chance"),
+        ([-0.1, -0.11, -0.12], "fails", ""),
+    ],
+)
+def test_a_verdict_says_where_another_draw_may_turn_it(gains, verdict, weak):
+    runs = [("mnist", m, v, s) for s, gain in enumerate(gains) for m, v in (("A", 0.5 + gain), ("C", 0.5))]
+    found = evaluate(claim(), {"t": read_as("as written", cells(*runs))})
+    assert (found.verdict, found.weak) == (verdict, weak)
+    assert found.said.endswith(f"({weak})" if weak else "on mnist")
+    counted = report.claim_words([found, found])
+    assert ("by one run or what may be chance" in counted) == bool(weak)
+
+
+def test_a_claim_is_not_tested_where_what_it_needs_is_missing():
+    frame = read_as("as written", TABLE)
+    for needs, said in (("`C` > 0.66", ["mnist"]), ("`C` >= 2", []), ("`Z` >= 0", [])):
+        found = evaluate(claim(needs=needs), {"t": frame})
+        assert sorted(found.rows["dataset"]) == said and (found.verdict == "not run") == (not said)
 
 
 def test_claims_are_tested_on_the_papers_readings_and_on_ours_where_there_is_nothing_else(paper):
@@ -429,7 +465,7 @@ def test_claims_are_tested_on_the_papers_readings_and_on_ours_where_there_is_not
     found = evaluate(claim(), {"t": pd.concat([ours, theirs])})
     assert found.readings == "paper" and found.rows["left"].max() == 0.9
     only = evaluate(claim(), {"t": ours})
-    assert only.readings == "ours" and only.said.endswith("(ours only)")
+    assert only.readings == "ours" and "(ours only" in only.said
     assert evaluate(claim(ours=False), {"t": ours}).said == "not run"
     subject = ours["method"] == "A"
     mixed = evaluate(claim(datasets=["mnist"]), {"t": pd.concat([ours[subject], theirs[~subject.to_numpy()]])})

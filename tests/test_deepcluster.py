@@ -124,8 +124,9 @@ class TestFit:
         half, (images, labels) = model(precision="bfloat16"), digits()
         half.fit(images, labels)
         assert half.embedding_.dtype == np.float32 and np.isfinite(half.embedding_).all()
-        crops = torch.from_numpy(images[:20]).float() / 255
-        both = [_features.embed(fitted.network_, crops.repeat(1, 3, 1, 1), p) for p in ("float32", "bfloat16")]
+        crops = _crops.image_source(images, fitted.image_size_).central(np.arange(20))[0]
+        with torch.no_grad():
+            both = [_features.embed(fitted.network_.eval(), crops, p) for p in ("float32", "bfloat16")]
         error = (both[0] - both[1]).norm() / both[0].norm()
         assert 1e-5 < error < 0.03, "products of eight bits"
         assert all(weight.dtype == torch.float32 for weight in half.network_.parameters())

@@ -168,7 +168,7 @@ comparison = published.compare(measured, "dbc", "table-07")
     assert found.loc["KMS", "verdict"] == "reproduced"  # within its own tolerance
     assert found.loc["DBC", "reason"] == "as written: not run" and found.loc["DBC †", "verdict"] == "ours"
     verdict = next(v for v in report.verdicts("dbc", "paper") if v.claim.id == "dbc-beats-kms")
-    assert verdict.said == "holds on the paper's one set (ours only)"
+    assert verdict.said == "holds on the paper's one set (ours only; one run)"
     line = next(line for line in site.contents_page("dbc").splitlines() if "One more" in line)
     assert "table-07-one-more.ipynb" in line and "1 reproduced" in line
 
@@ -211,10 +211,10 @@ def test_where_written_and_released_say_otherwise_both_stand():
     other = ("B", "as released", 0.6)
     told = _read(("A", "as written", 0.5), ("A", "as released", 0.7), ("A", "ours", 0.8), other)
     assert told.verdict == "fails" and told.released is not None and told.released.verdict == "holds"
-    assert told.said == "fails on mnist; as released: holds on mnist"
+    assert told.said == "fails on mnist (one run); as released: holds on mnist (one run)"
     assert _read(("A", "as written", 0.5), ("A", "as released", 0.4), other).released is None
-    assert _read(("A", "as released", 0.7), other).said == "holds on mnist"
-    assert _read(("A", "ours", 0.7), other).said == "holds on mnist (ours only)"
+    assert _read(("A", "as released", 0.7), other).said == "holds on mnist (one run)"
+    assert _read(("A", "ours", 0.7), other).said == "holds on mnist (ours only; one run)"
 
 
 def test_an_average_is_no_data_set():

@@ -59,8 +59,9 @@ def image_grid(images: Any, titles: Sequence[Any] | None = None, columns: int = 
             axes.text(left + wide / 2 - 0.5, top - 0.06 * high, str(titles[i]), **place)
     axes.imshow(np.broadcast_to(canvas, (*canvas.shape[:2], 3)), interpolation="nearest")
     axes.set_axis_off()
-    said = f", under the titles {', '.join(map(str, titles[:columns]))}" if titles is not None else ""
-    above = " and so on" if titles is not None and len(titles) > columns else ""
+    named = [str(title) for title in titles or () if str(title)]
+    said = f", under the titles {', '.join(named[:columns])}" if named else ""
+    above = " and so on" if len(named) > columns else ""
     return say(figure, f"{len(images)} pictures of {wide} × {high} pixels, {columns} to a row{said}{above}.")
 
 

@@ -20,7 +20,17 @@ from clustlib.published.compare import (
     summary,
 )
 from clustlib.published.contents import Entry, bands, contents, entry, full_scale, profile, shown_by
-from clustlib.published.readings import OURS, additions, headline, own_rows, reading, readings, with_readings
+from clustlib.published.readings import (
+    OURS,
+    RELEASED,
+    WRITTEN,
+    additions,
+    headline,
+    own_rows,
+    reading,
+    readings,
+    with_readings,
+)
 from clustlib.published.tables import PAPERS, chosen, table, tables
 
 __all__ = [
@@ -28,9 +38,11 @@ __all__ = [
     "CONSTANTS",
     "OURS",
     "PAPERS",
+    "RELEASED",
     "SCORES",
     "SEEN",
     "VERDICTS",
+    "WRITTEN",
     "Claim",
     "Entry",
     "Verdict",

@@ -1,7 +1,7 @@
 """The papers' claims, each an expression over a table's cells, and what our measurements say of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
 _CIRCUMSTANCE = re.compile(r" \([^)]*\)")  # of "mnist (2-D)" or "ytf (10k)->lfw"
 _COMPARE = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
+CHANCE = 0.05  # a verdict that chance gives more often is no evidence
 NARROW = 0.001  # what no seed and no rounding of a table leaves standing
 
 
@@ -31,6 +32,7 @@ class Claim:
     With ``ours=False`` cells of ours cannot test it, whatever their names. ``within`` is the difference up to which two
     sides count as equal: nothing is told where seeds differ by more.
     With ``all_datasets`` the claim is about all of ``datasets`` together, and not tested on some of them.
+    ``needs`` is a comparison, too: where it does not hold there is nothing to test (features that are worth nothing).
     A ``question`` is ours: the paper does not raise it, and it counts among no claims.
     """
 
@@ -49,6 +51,7 @@ class Claim:
     all_datasets: bool = False
     ours: bool = True
     within: float = 0.0
+    needs: str = ""
     question: bool = False
     in_paper: str | None = None
 
@@ -59,12 +62,14 @@ class Coverage:
 
     ``of`` is how many sets the paper prints for the claim, 0 where it prints no numbers; ``by_network`` counts those of
     its sets that were seen through another network than the paper's, ``stand_ins`` other sets, whatever the network.
+    ``averaged`` is what a claim on averages stands on: "mean of coil-20, umist".
     """
 
     sets: tuple[str, ...] = ()
     of: int = 0
     by_network: int = 0
     stand_ins: int = 0
+    averaged: str = ""
 
     def __str__(self) -> str:
         """The coverage in words: "on 1 of the paper's 4 sets; 1 through another network; 2 stand-ins"."""
@@ -72,6 +77,8 @@ class Coverage:
         counted = self._of(self.by_network) if self.of else f"{self.by_network} of the paper's sets"
         seen = f"{self.by_network if self.sets else counted} through another network"
         beside = f"{self.stand_ins} stand-in{'s' if self.stand_ins > 1 else ''}"
+        if self.averaged:
+            return f"on the {self.averaged}" + (f" ({self.stand_ins} by a stand-in)" if self.stand_ins else "")
         there = ((own, self.sets), (seen, self.by_network), (beside, self.stand_ins))
         said = "; ".join(words for words, any_of_them in there if any_of_them)
         if not said:
@@ -115,12 +122,26 @@ class Verdict:
         return self.verdict != "not run" and _outcome(self.rows["holds"] ^ close) != self.verdict
 
     @property
+    def weak(self) -> str:
+        """What makes a verdict one that another draw may turn: "one run", "may be chance", or nothing."""
+        if self.verdict not in ("holds", "fails") or self.rows.empty:
+            return ""
+        if self.runs == 1:
+            return "one run"
+        by_chance = self.p_value if self.verdict == "holds" else 1 - self.p_value
+        return "may be chance" if by_chance > CHANCE else ""
+
+    @property
     def said(self) -> str:
-        """The verdict with its coverage: "holds on 2 of the paper's 4 sets; 1 stand-in (ours only)"."""
-        ours = "(ours only)" if self.readings == OURS and self.verdict != "not run" else ""
+        """The verdict with its coverage: "holds on 2 of the paper's 4 sets; 1 stand-in (ours only; one run)"."""
+        ours = "ours only" if self.readings == OURS and self.verdict != "not run" else ""
+        limits = "; ".join(filter(None, (ours, self.weak)))
         narrow = f"(by less than {NARROW})" if self.narrow else ""
         released = f"; as released: {self.released.said}" if self.released else ""
-        return " ".join(filter(None, (self.verdict, narrow, str(self.coverage), ours))) + released
+        return (
+            " ".join(filter(None, (self.verdict, narrow, str(self.coverage), f"({limits})" if limits else "")))
+            + released
+        )
 
     @property
     def numbers(self) -> str:
@@ -278,13 +299,23 @@ def _tests(claim: Claim, wide: pd.DataFrame, drawn: Mapping[str, str], per_seed:
         rows = table.reset_index(drop=True)  # pandas would copy the levels of the index for every column
         sides = (np.asarray(rows.eval(match[side], engine="python")) for side in ("left", "right"))
         left, right = (np.broadcast_to(side, len(rows)) for side in sides)  # a side may be a number
-        frame = pd.DataFrame({"left": left, "right": right}, index=table.index).dropna()
+        there = _where(claim.needs, rows)
+        frame = pd.DataFrame({"left": left, "right": right}, index=table.index)[there].dropna()
         frame["holds"] = _COMPARE[match["op"]](frame["left"], frame["right"])
         frame["gain"] = (frame["left"] - frame["right"]) * (1 if ">" in match["op"] else -1)
         involved = list(wide) if others else names
         frame["anew"] = any(drawn.get(name) == "network" for name in involved)
         tests.append(frame.assign(instance=method).reset_index())
     return pd.concat(tests, ignore_index=True) if tests else pd.DataFrame()
+
+
+def _where(needs: str, rows: pd.DataFrame) -> np.ndarray:
+    """Which rows a claim can be tested on (n,) bool; False where what it needs is missing."""
+    if not needs:
+        return np.ones(len(rows), bool)
+    if not set(re.findall(r"`([^`]+)`", needs)) <= set(rows):
+        return np.zeros(len(rows), bool)
+    return np.asarray(rows.eval(needs, engine="python"), bool)
 
 
 def _outcome(holds: pd.Series) -> str:
@@ -369,20 +400,38 @@ def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Ve
 
 def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame], paper: str) -> Coverage:
     """How many of the paper's sets a claim was tested on, how many by another network, and how many other sets."""
-    from clustlib.datasets.registry import stand_in_of
+    from clustlib.datasets.registry import names, stand_in_of
 
     printed = _printed_sets(claim, paper)
-    parts = _parts(claim, cells).values()
+    parts = list(_parts(claim, cells).values())
     by_network = {name for part in parts if "network" in part for name in part.loc[part["network"] != "", "dataset"]}
     tested = [name for name in dict.fromkeys(rows["dataset"]) if name != AVERAGE]
+    if not tested:
+        return _averaged(parts)
     theirs = printed or {
         _set(name) for key in (tables(paper) if paper else ()) for name in table(paper, key)["dataset"]
     }
     substitutes = {substitute for name in theirs if (substitute := stand_in_of(name))} - theirs
-    others = {_set(name) for name in tested if _set(name) in substitutes or (printed and _set(name) not in printed)}
+    known, registered = printed or (theirs - substitutes), set(names())
+    made_up = {  # the paper's own examples
+        _set(name) for name in tested if name not in by_network and not any(real in name for real in registered)
+    }
+    others = {_set(name) for name in tested if known and _set(name) not in known} - made_up | (
+        substitutes & set(map(_set, tested))
+    )
     seen = {_set(name) for name in tested if name in by_network} - others
     own = tuple(name for name in dict.fromkeys(map(_set, tested)) if name not in others | seen)
     return Coverage(own, len(printed), len(seen), len(others))
+
+
+def _averaged(parts: Iterable[pd.DataFrame]) -> Coverage:
+    """What averages stand on: the sets of the first cell that names them."""
+    for part in parts:
+        if {"reason", "stand_in"} <= set(part):
+            told = part[part["reason"].astype(str).str.startswith("mean of ")]
+            for reason, stand_ins in zip(told["reason"], told["stand_in"]):
+                return Coverage(averaged=str(reason), stand_ins=len(list(filter(None, str(stand_ins).split("+")))))
+    return Coverage()
 
 
 def _set(name: str) -> str:

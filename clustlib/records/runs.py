@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECOMPUTE = ("never", "missing", "stale", "all")
+LONGEST = 216  # letters of a run's name
 _requested: dict[str, None] = {}  # in order of first request
 
 
@@ -99,7 +100,10 @@ def key_of(fn: Callable, params: dict[str, Any]) -> str:
             parts.append(f"{_slug(name)}-{_slug(params[name])}")
     if "seed" in params:
         parts.append(f"seed-{params['seed']}")
-    return f"{_slug(params.get('method', fn.__name__))}/{_slug(params.get('dataset', 'no-data'))}/{'.'.join(parts)}"
+    name = ".".join(parts)
+    if len(name) > LONGEST:  # no file's name may be longer than 255 bytes, with its ending and that of a lock
+        name = f"{name[:LONGEST]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{_slug(params.get('method', fn.__name__))}/{_slug(params.get('dataset', 'no-data'))}/{name}"
 
 
 def identity_of(params: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +244,7 @@ class Runs(list):
 
         ``metrics`` maps the table's metric names to the records': ``cells(nmi="nmi_geometric")``.
         Columns: dataset, method, metric, value, seed, seconds (``Record.run_seconds``), device, reason, variant (of the
-        run, of the fit that it rests on, or its network, where it has one).
+        run, of the fit that it rests on, or its network, where it has one; ``OWN_WEIGHTS``).
         """
         import pandas as pd  # here, so that timings can be taken where there is none
 
@@ -251,6 +255,7 @@ class Runs(list):
             names = tuple(outcome.params.get(name) for name in ("dataset", "method"))
             seed = outcome.params.get("seed")
             variant = next((outcome.params[name] for name in _VARIANTS if name in outcome.params), None)
+            variant = OWN_WEIGHTS if outcome.params.get("weights") else variant
             for metric, stored in metrics.items():
                 if isinstance(outcome, Missing):
                     yield (*names, metric, np.nan, seed, np.nan, None, outcome.reason, variant)
@@ -259,6 +264,7 @@ class Runs(list):
                     yield (*names, metric, value, seed, outcome.run_seconds, device, None, variant)
 
 
+OWN_WEIGHTS = "own weights"  # the variant of a run on a network that was trained elsewhere
 _VARIANTS = ("reading", "variant", "cnn")  # settings that name the variant of a run, the first that it has
 CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]
 
