@@ -260,3 +260,16 @@ def test_an_audit_takes_what_can_be_run_here_and_goes_on_where_it_was(book, monk
     assert audit.audit().to_dict("records") == [row] and asked[2:] == ["absent", "here"]
     audit.audit(anew=True)
     assert asked[4:] == ["absent", "here"]
+
+
+def test_a_run_whose_name_no_file_could_have_has_a_shorter_one(book):
+    """The path of someone's weights, two hundred letters long, is a parameter like any other."""
+    long = {"dataset": "digits", "method": "A", "weights": "/mnt/" + "a-folder-with-a-name/" * 12}
+    keys = {run_module.key_of(weighed, {**long, "weights": long["weights"] + end}) for end in ("one", "two")}
+    assert len(keys) == 2 and all(len(key.rpartition("/")[2]) < 230 for key in keys)
+    made = records.run(weighed, profile="paper", **long)
+    assert records.run(weighed, profile="paper", recompute="never", **long).metrics == made.metrics
+
+
+def weighed(dataset: str, method: str, weights: str) -> dict[str, float]:
+    return {"length": len(weights)}
