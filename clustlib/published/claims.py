@@ -1,18 +1,18 @@
 """The papers' claims, each an expression over a table's cells, and what our measurements say of it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from clustlib.published.contents import contents
+from clustlib.published.coverage import Coverage, coverage, set_of
 from clustlib.published.readings import NAMES, OURS, RELEASED, WRITTEN
 from clustlib.published.tables import AVERAGE, table, tables
 
 _COMPARISON = re.compile(r"^(?P<left>.+?)\s*(?P<op>>=|<=|>|<)\s*(?P<right>.+)$")
-_CIRCUMSTANCE = re.compile(r" \([^)]*\)")  # of "mnist (2-D)" or "ytf (10k)->lfw"
 _COMPARE = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
 CHANCE = 0.05  # a verdict that chance gives more often is no evidence
@@ -57,39 +57,6 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Coverage:
-    """What the tests of a claim stand on: the paper's sets, counted, and what stands in for some of them.
-
-    ``of`` is how many sets the paper prints for the claim, 0 where it prints no numbers; ``by_network`` counts those of
-    its sets that were seen through another network than the paper's, ``stand_ins`` other sets, whatever the network.
-    ``averaged`` is what a claim on averages stands on: "mean of coil-20, umist".
-    """
-
-    sets: tuple[str, ...] = ()
-    of: int = 0
-    by_network: int = 0
-    stand_ins: int = 0
-    averaged: str = ""
-
-    def __str__(self) -> str:
-        """The coverage in words: "on 1 of the paper's 4 sets; 1 through another network; 2 stand-ins"."""
-        own = self._of(len(self.sets)) if self.of else ", ".join(self.sets)
-        counted = self._of(self.by_network) if self.of else f"{self.by_network} of the paper's sets"
-        seen = f"{self.by_network if self.sets else counted} through another network"
-        beside = f"{self.stand_ins} stand-in{'s' if self.stand_ins > 1 else ''}"
-        if self.averaged:
-            return f"on the {self.averaged}" + (f" ({self.stand_ins} by a stand-in)" if self.stand_ins else "")
-        there = ((own, self.sets), (seen, self.by_network), (beside, self.stand_ins))
-        said = "; ".join(words for words, any_of_them in there if any_of_them)
-        if not said:
-            return ""
-        return f"on {said}{'' if self.sets or self.by_network else ' alone'}"
-
-    def _of(self, count: int) -> str:
-        return "the paper's one set" if count == self.of == 1 else f"{count} of the paper's {self.of} sets"
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What the cells say of a claim: holds, partly, fails or not run.
 
@@ -111,7 +78,7 @@ class Verdict:
     runs: int = 0
     drawn: str = "runs"
     readings: str = "paper"
-    coverage: Coverage = Coverage()
+    coverage: Coverage = field(default_factory=Coverage)
     spread: float = 0.0  # of the seeds, where it is more than what decides, so that nothing is told
     released: "Verdict | None" = None
 
@@ -394,49 +361,11 @@ def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Ve
     per_seed = _tests(claim, wide, drawn, per_seed=True)
     spread = per_seed.groupby(["dataset", "instance"])["left"].std().max() if claim.within else 0.0
     outcome = "not run" if spread > claim.within else _outcome(tests["holds"])
-    undecided, covered = float(spread) if outcome == "not run" else 0.0, coverage(claim, rows, cells, paper)
-    return Verdict(claim, outcome, rows, *_paired_test(per_seed), coverage=covered, spread=undecided)
-
-
-def coverage(claim: Claim, rows: pd.DataFrame, cells: Mapping[str, pd.DataFrame], paper: str) -> Coverage:
-    """How many of the paper's sets a claim was tested on, how many by another network, and how many other sets."""
-    from clustlib.datasets.registry import names, stand_in_of
-
-    printed = _printed_sets(claim, paper)
-    parts = list(_parts(claim, cells).values())
-    by_network = {name for part in parts if "network" in part for name in part.loc[part["network"] != "", "dataset"]}
-    tested = [name for name in dict.fromkeys(rows["dataset"]) if name != AVERAGE]
-    if not tested:
-        return _averaged(parts)
-    theirs = printed or {
-        _set(name) for key in (tables(paper) if paper else ()) for name in table(paper, key)["dataset"]
-    }
-    substitutes = {substitute for name in theirs if (substitute := stand_in_of(name))} - theirs
-    known, registered = printed or (theirs - substitutes), set(names())
-    made_up = {  # the paper's own examples
-        _set(name) for name in tested if name not in by_network and not any(real in name for real in registered)
-    }
-    others = {_set(name) for name in tested if known and _set(name) not in known} - made_up | (
-        substitutes & set(map(_set, tested))
+    undecided, covered = (
+        float(spread) if outcome == "not run" else 0.0,
+        coverage(rows["dataset"], list(_parts(claim, cells).values()), _printed_sets(claim, paper), paper),
     )
-    seen = {_set(name) for name in tested if name in by_network} - others
-    own = tuple(name for name in dict.fromkeys(map(_set, tested)) if name not in others | seen)
-    return Coverage(own, len(printed), len(seen), len(others))
-
-
-def _averaged(parts: Iterable[pd.DataFrame]) -> Coverage:
-    """What averages stand on: the sets of the first cell that names them."""
-    for part in parts:
-        if {"reason", "stand_in"} <= set(part):
-            told = part[part["reason"].astype(str).str.startswith("mean of ")]
-            for reason, stand_ins in zip(told["reason"], told["stand_in"]):
-                return Coverage(averaged=str(reason), stand_ins=len(list(filter(None, str(stand_ins).split("+")))))
-    return Coverage()
-
-
-def _set(name: str) -> str:
-    """A data set without the circumstances of its use."""
-    return _CIRCUMSTANCE.sub("", name)
+    return Verdict(claim, outcome, rows, *_paired_test(per_seed), coverage=covered, spread=undecided)
 
 
 def _printed_sets(claim: Claim, paper: str) -> set[str]:
@@ -444,4 +373,4 @@ def _printed_sets(claim: Claim, paper: str) -> set[str]:
     if not paper:
         return set()
     own = {name: table(paper, name) for name in set(claim.tables) & set(tables(paper))}
-    return {_set(dataset) for part in _parts(claim, own).values() for dataset in part["dataset"]} - {AVERAGE}
+    return {set_of(dataset) for part in _parts(claim, own).values() for dataset in part["dataset"]} - {AVERAGE}
