@@ -160,7 +160,7 @@ FAULTS: dict[str, Edit] = {
     "DeepCluster's moments": Edit("kernels/whitening.py", "self.count * count / total", "self.count / total"),
     "VOC's detections": Edit("transfer/voc.py", "cover.max() >= 0.5", "cover.max() > 0.5"),
     "VOC's boxes": Edit("transfer/detection.py", "[0] <= overlap]", "[0] < overlap]"),
-    "VOC's regions": Edit("transfer/detection.py", "most >= FOREGROUND", "most > FOREGROUND"),
+    "VOC's regions": Edit("transfer/detection.py", "zero(most >= FOREGROUND)", "zero(most > FOREGROUND)"),
     "retrieval": Edit("transfer/retrieval.py", "range(1, levels + 1)", "range(1, levels)"),
     "a metric": Edit("metrics.py", "if 1 in counts.shape:", "if 2 in counts.shape:", "nmi"),
     "accuracy": Edit("metrics.py", "counts.data + 1, np.ones", "counts.data, np.ones"),
