@@ -404,6 +404,9 @@ def test_image_grid_takes_floats_and_titles():
     images = np.random.default_rng(0).random((12, 8, 8))
     figure = drawn(plots.image_grid(images, titles=range(12)))
     assert [text.get_text() for text in figure.axes[0].texts] == [str(i) for i in range(12)]
+    for titles in (np.array(["a", "", "b"] + [""] * 9), ["a", "", "b"] + [""] * 9):
+        said = plots.image_grid(images, titles=titles)._repr_mimebundle_()[1]["image/png"]["alt"]
+        assert said.endswith("10 to a row, under the titles a, b.")
     assert (picture(plots.image_grid(images))[1:9, :8, 0] == np.round(images[0] * 255)).all()
 
 

@@ -59,7 +59,7 @@ def image_grid(images: Any, titles: Sequence[Any] | None = None, columns: int = 
             axes.text(left + wide / 2 - 0.5, top - 0.06 * high, str(titles[i]), **place)
     axes.imshow(np.broadcast_to(canvas, (*canvas.shape[:2], 3)), interpolation="nearest")
     axes.set_axis_off()
-    named = [str(title) for title in titles or () if str(title)]
+    named = [str(title) for title in (() if titles is None else titles) if str(title)]
     said = f", under the titles {', '.join(named[:columns])}" if named else ""
     above = " and so on" if len(named) > columns else ""
     return say(figure, f"{len(images)} pictures of {wide} × {high} pixels, {columns} to a row{said}{above}.")

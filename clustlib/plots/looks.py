@@ -22,7 +22,7 @@ LOOKS = {
     "reproduced": Look("=", "#029e73", ""),
     "better": Look("▲", "#0173b2", "///"),
     "below": Look("▼", "#d55e00", "\\\\\\"),
-    "labels seen": Look("⊙", "#de8f05", "||"),
+    "labels seen": Look("⊙", "#333333", "||"),
     "stand-in": Look("≈", "#cc78bc", "..."),
     "not run": Look("–", "#b4b4b4", ""),
     "no paper value": Look("·", "#56b4e9", "xxx"),
