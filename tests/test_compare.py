@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from clustlib import published, report
+from clustlib import in_words, published, report
 from clustlib.datasets.registry import stand_in_of
 from clustlib.errors import UsageError
 from clustlib.published import Claim, evaluate
@@ -175,7 +175,7 @@ def test_labels_seen_are_those_of_a_set_and_of_its_averages(paper, book):
     assert one(published.averages(found), "average", "A")["verdict"] == published.SEEN
     low = published.compare(as_("text", ("mnist", "A", 0.1, 0)), paper, "table-99")
     assert one(low, "mnist", "A")["verdict"] == "below"
-    assert report.verdict_words(published.summary(found)).startswith(
+    assert in_words.verdict_words(published.summary(found)).startswith(
         "Of 3 published scores: 1 reproduced; 1 with labels seen"
     )
 
@@ -234,7 +234,7 @@ def test_a_score_counts_once_however_many_readings_were_run(paper):
     first, again = published.summary(found), published.summary(found, again=True)
     assert first[list(published.SCORES[:-1])].sum() == 3 and (first["below"], again["reproduced"]) == (1, 1)
     assert again.sum() == published.second_readings(found).sum() == 1
-    assert report.verdict_words(first, again).endswith(" Run as released, too: 1 reproduced.")
+    assert in_words.verdict_words(first, again).endswith(" Run as released, too: 1 reproduced.")
 
 
 def test_a_dash_of_the_papers_is_no_published_score(paper):
@@ -449,7 +449,7 @@ def test_a_verdict_says_where_another_draw_may_turn_it(gains, verdict, weak):
     found = evaluate(claim(), {"t": read_as("as written", cells(*runs))})
     assert (found.verdict, found.weak) == (verdict, weak)
     assert found.said.endswith(f"({weak})" if weak else "on mnist")
-    counted = report.claim_words([found, found])
+    counted = in_words.claim_words([found, found])
     assert ("by one run or what may be chance" in counted) == bool(weak)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from clustlib import _paths, published, report, results
+from clustlib import _paths, in_words, published, report, results
 from clustlib.errors import UsageError
 from clustlib.published import VERDICTS
 from clustlib.published.compare import COLUMNS
@@ -52,18 +52,18 @@ def cell(source, kind="markdown", tags=(), outputs=None):
 
 
 def test_counts_in_words_leave_out_what_is_not_there(comparison):
-    assert report.verdict_words(published.summary(comparison)) == (
+    assert in_words.verdict_words(published.summary(comparison)) == (
         "Of 3 published scores: 1 reproduced, 1 better; 1 not run."
     )
     one = pd.Series({"below": 1, "stand-in": 1200})
-    assert report.verdict_words(one) == "Of 1,201 published scores: 1 below; 1,200 on stand-ins."
-    assert report.verdict_words(pd.Series(0, index=list(VERDICTS))) == ""
+    assert in_words.verdict_words(one) == "Of 1,201 published scores: 1 below; 1,200 on stand-ins."
+    assert in_words.verdict_words(pd.Series(0, index=list(VERDICTS))) == ""
 
 
 def test_the_strip_is_as_wide_as_the_counts_and_says_them(comparison):
-    strip = report.verdict_strip(published.summary(comparison))
+    strip = in_words.verdict_strip(published.summary(comparison))
     assert 'aria-label="1 reproduced, 1 better, 1 not run"' in strip and strip.count("<span") == 3
-    assert report.verdict_strip(pd.Series({"below": 0})) == ""
+    assert in_words.verdict_strip(pd.Series({"below": 0})) == ""
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_strip_is_as_wide_as_the_counts_and_says_them(comparison):
     ],
 )
 def test_first_sentences(text, first):
-    assert report.first_sentences(text) == first
+    assert in_words.first_sentences(text) == first
 
 
 def test_the_box_stands_under_the_title_with_the_finding_the_counts_and_the_numbers(result, tmp_path):
@@ -99,18 +99,18 @@ def test_a_claim_counts_on_the_pages_of_its_tables():
     found = [published.evaluate(claim, {}, "jule") for claim in published.claims("jule")]
     own = [verdict for verdict in found if "table-03" in verdict.claim.tables]
     assert 0 < len(own) < len(found)
-    box = report.result_box("jule", "table-03", pd.DataFrame(), found)
+    box = in_words.result_box("jule", "table-03", pd.DataFrame(), found)
     assert f"Of {len(own)} claim" in box and "no cell of a published table" not in box
 
 
 def test_claims_in_words():
     found = [published.evaluate(claim, {}, "jule") for claim in published.claims("jule")]
     asked = [verdict for verdict in found if verdict.claim.question]
-    words = report.claim_words(found)
-    assert words.startswith(f"Of {len(found) - len(asked)} claims: ") and report.claim_words([]) == ""
+    words = in_words.claim_words(found)
+    assert words.startswith(f"Of {len(found) - len(asked)} claims: ") and in_words.claim_words([]) == ""
     assert words.endswith(f"{len(asked)} questions are ours and no claim of the paper.")
-    assert report.claim_words(asked[:1]) == "1 question is ours and no claim of the paper."
-    assert report.claim_words([v for v in found if v.verdict == "not run"][:1]) == "Its claim could not be tested."
+    assert in_words.claim_words(asked[:1]) == "1 question is ours and no claim of the paper."
+    assert in_words.claim_words([v for v in found if v.verdict == "not run"][:1]) == "Its claim could not be tested."
 
 
 # ---------------------------------------------------------------- cells
@@ -217,7 +217,7 @@ def test_the_index_has_one_sentence_a_paper(monkeypatch, comparison):
     cells = comparison.assign(paper_key="jule")
     monkeypatch.setattr(report, "all_cells", lambda found: cells)
     monkeypatch.setattr(report, "verdicts", lambda paper, profile: [])
-    whole, short = (report.overview("paper").markdown("{paper}", counts=counts) for counts in (True, False))
+    whole, short = (in_words.overview("paper").markdown("{paper}", counts=counts) for counts in (True, False))
     assert "published scores" in whole and "published scores" not in short
     assert all(published.PAPERS[paper] in short for paper in published.PAPERS)
 

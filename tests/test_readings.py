@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from small_book import FINISH, PARAMETERS, write_notebook
 
-from clustlib import DBC, additions, jule, published, records, report, results
+from clustlib import DBC, additions, in_words, jule, published, records, report, results
 from clustlib.jule.rows import JULE_VARIANTS
 from clustlib.published.compare import CONSTANTS
 from clustlib.reproduce import notebook as nb
@@ -185,7 +185,7 @@ def test_scores_and_constants_add_up_by_paper(book, monkeypatch):
     assert set(comparison["verdict"]) == {CONSTANTS[0]}
     assert report.verdict_counts(found).to_numpy().sum() == 0
     assert report.constants(found).data[CONSTANTS[0]].sum() == len(comparison)
-    counts, _, words = report.paper_line("jule", "paper")
+    counts, _, words = in_words.paper_line("jule", "paper")
     assert counts[CONSTANTS[0]] == len(comparison) and "constants: " in words
 
 

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from clustlib import published, report
+from clustlib import in_words, published
 from clustlib.reproduce import colab, exports
 from clustlib.results import Result
 
@@ -31,7 +31,7 @@ def finding(content: dict) -> str:
     for place, cell in enumerate(content["cells"]):
         _, learnt, text = source_of(cell).partition(LEARNT)
         if cell["cell_type"] == "markdown" and learnt:
-            return report.first_sentences(text.strip() or _made_prose(content["cells"][place + 1 : place + 2]))
+            return in_words.first_sentences(text.strip() or _made_prose(content["cells"][place + 1 : place + 2]))
     return ""
 
 
@@ -144,7 +144,7 @@ def page(content: dict, name: str, result: Result | None, found: list[published.
     with_effective_parameters(content)
     told = finding(content)
     if result is not None and result.paper in published.PAPERS:
-        box = report.result_box(result.paper, result.key, result.comparison, found, told)
+        box = in_words.result_box(result.paper, result.key, result.comparison, found, told)
         tables = list(dict.fromkeys(result.comparison["table"])) if len(result.comparison) else []
         links = numbers_links(result.paper, tables) + colab_link(name)
         _under_title(content, box.replace("\n:::\n", f"\n\n{links}\n:::\n") if links else box)
@@ -163,8 +163,8 @@ def dashboard(content: dict, frame: Any, shown_on: dict[tuple[str, str], str], f
     everything = (
         f'<p class="numbers">Every cell in one file: <a href="../../{exports.FOLDER}/results.csv">results.csv</a></p>'
     )
-    lines = report.overview("paper").markdown("../../book/{paper}/index")
-    _under_title(content, "\n\n".join([report.verdict_key(), lines, *([everything, table] if rows else [])]))
+    lines = in_words.overview("paper").markdown("../../book/{paper}/index")
+    _under_title(content, "\n\n".join([in_words.verdict_key(), lines, *([everything, table] if rows else [])]))
     fold(content)
     with_figures(content, "report/dashboard", folder)
 
@@ -172,5 +172,5 @@ def dashboard(content: dict, frame: Any, shown_on: dict[tuple[str, str], str], f
 def _dashboard_row(frame: Any, paper: str, table: str, notebook: str) -> str:
     own = frame[(frame["paper_key"] == paper) & (frame["table"] == table)]
     shown = f'<a href="../{notebook}.html">{escape(table)}</a>' if notebook else escape(table)
-    strip, links = report.verdict_strip(published.summary(own)), _files(paper, table)
+    strip, links = in_words.verdict_strip(published.summary(own)), _files(paper, table)
     return f"<tr><td>{paper}</td><td>{shown}</td><td>{strip}</td><td>{links}</td></tr>"

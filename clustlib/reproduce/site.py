@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from clustlib import _paths, additions, plots, published, report, results, timings
+from clustlib import _paths, additions, in_words, plots, published, report, results, timings
 from clustlib.reproduce import citing, exports, kept, numbers, pages, processes, tidy
 from clustlib.reproduce.api import api_page
 from clustlib.reproduce.records_page import records_page
@@ -152,7 +152,7 @@ def performance_page(folder: Path) -> str:
 
 def overview_page() -> str:
     """The papers in a sentence each, for the index."""
-    return f"{report.verdict_key()}\n\n{report.overview('paper').markdown('{paper}/index', counts=False)}\n"
+    return f"{in_words.verdict_key()}\n\n{in_words.overview('paper').markdown('{paper}/index', counts=False)}\n"
 
 
 def shown_on() -> dict[tuple[str, str], str]:
