@@ -80,7 +80,11 @@ def assign(asked: argparse.Namespace) -> int:
     from clustlib.images import assign as assigned
 
     assignment = assigned(asked.result, asked.folder)
-    out = asked.out or beside(asked.folder, "clusters").with_suffix(".csv")
+    out = asked.out or beside(asked.folder, "clusters.csv")
+    if out.is_symlink() or (out.exists() and not out.is_file()):
+        raise UsageError(f"{out} is there and is no file of its own: name another with --out")
+    if asked.result.resolve() in out.resolve().parents:
+        raise UsageError(f"the table cannot lie inside the result: {out}")
     if asked.folder.resolve() in out.resolve().parents:
         raise UsageError(f"the table cannot lie inside the images: {out}")
     text = io.StringIO(newline="")
@@ -160,6 +164,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(line_of(error), file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # of Path.resolve
+            raise
+        print(UsageError(error), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         return 130

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def resolve(device: str = "auto") -> "torch.device":
+def resolve(device: "str | torch.device" = "auto") -> "torch.device":
     """The torch device of ``"auto"`` (CUDA where there is one, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
 
     Raises :class:`UsageError` on a name that is no device, or one that this machine does not have.

@@ -188,6 +188,14 @@ def test_discriminant_codes_are_fishers(digits, features):
     assert (nearest == even.predict(features.embedding_.astype(float))).mean() > 0.98
 
 
+def test_clusters_of_an_image_each_have_a_code(digits, features):
+    """They have no extent that a direction could be measured by."""
+    images, labels = torch.from_numpy(digits.images[:6]), torch.arange(6)
+    encoder = discriminant_encoder(features.encoder_, images, features.scaling, labels)
+    codes = over_all(encoder.encode, images, features.scaling)
+    assert codes.isfinite().all() and codes.shape == (6, 5)
+
+
 def test_stage_2_trains_the_discriminants_of_the_start(digits, features):
     settings = {"features": features, "epochs": 0, "random_state": 0}
     turned, left = (DBC(10, discriminant=d, **settings).fit(digits.images) for d in (True, False))

@@ -261,6 +261,10 @@ class TestCommand:
         assert np.load(images / "run/clusters.npy").shape == (25,)
         assert "features.0.weight" in torch.load(images / "run/network-0001.pt", weights_only=True)
         assert "images a second" in capsys.readouterr().out
+        with pytest.raises(SystemExit):
+            self.run(images, "--clusters", "3", "--epochs", "1", "--snapshots", "1", "--reassign", "2")
+        assert "has 2 epochs already" in capsys.readouterr().err
+        assert DeepCluster.load(images / "run/model.clustlib", device="cpu").epochs == 2
 
     def test_clusters_by_file_and_a_model_for_new_images(self, images):
         with pytest.warns(UserWarning, match="2 clusters in place of 10,000"):
@@ -281,11 +285,17 @@ class TestCommand:
             (("--snapshots", "-1"), "--snapshots must be an integer from 0 on, got -1"),
             (("--minutes", "nan"), "--minutes must be positive and finite"),
             (("--minutes", "1e30"), "--minutes must be positive and finite"),
-            (("--out", "images/a/000.png/run"), "Not a directory: images/a/000.png"),
+            (("--out", "images/a/000.png/run"), "the results cannot lie inside the images"),
+            (("--out", "images"), "the results cannot lie inside the images"),
+            (("--out", "file/run"), "Not a directory: file"),
+            (("--size", "100000"), "--size must be an integer from 1 to 4096"),
+            (("--size", "100000000000000000000"), "--size must be an integer from 1 to 4096"),
+            (("--device", "meta"), "--device must be"),
         ],
     )
     def test_what_cannot_be_is_one_line(self, images, capsys, monkeypatch, options, said):
         monkeypatch.chdir(images)
+        (images / "file").write_bytes(b"")
         with pytest.raises(SystemExit) as end:
             self.run(images, "--clusters", "2", "--epochs", "1", *options)
         error = capsys.readouterr().err.strip()

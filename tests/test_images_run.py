@@ -262,6 +262,15 @@ class TestCut:
         assert main(["cut", str(out), "--clusters", "3", "--out", str(tmp_path / "three")]) == 0
         assert (tmp_path / "three" / "index.html").is_file()
 
+    def test_what_somebody_laid_into_a_result_is_not_lost(self, photos, tmp_path, capsys):
+        out = tmp_path / "out"
+        cluster_folder(photos, features="pixels", out=out)
+        (out / "notes.txt").write_text("mine", encoding="utf-8")
+        assert main(["cut", str(out), "--clusters", "3"]) == 2
+        assert "also holds 'notes.txt', which would be lost" in capsys.readouterr().err
+        assert main(["cluster", str(photos), "--features", "pixels", "--out", str(out)]) == 2
+        assert (out / "notes.txt").read_text(encoding="utf-8") == "mine" and (out / "index.html").is_file()
+
     @pytest.mark.parametrize("k", [0, 97])
     def test_an_impossible_number_is_one_line(self, k, photos, tmp_path, capsys):
         cluster_folder(photos, features="pixels", out=tmp_path / "out")
@@ -276,6 +285,37 @@ class TestCut:
 
 
 class TestAssign:
+    def test_the_table_takes_the_place_of_nothing_else(self, photos, tmp_path, capsys, monkeypatch):
+        out, mine = tmp_path / "out", tmp_path / "my.csv"
+        cluster_folder(photos, features="pixels", clusters=4, out=out)
+        monkeypatch.chdir(tmp_path)
+        bands(tmp_path / "my.photos", each=3)
+        mine.write_text("mine", encoding="utf-8")
+        assert main(["assign", "out", "my.photos"]) == 0
+        assert (tmp_path / "my.photos-clusters.csv").is_file() and mine.read_text(encoding="utf-8") == "mine"
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "link").symlink_to(mine)
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        for where in ("pipe", "link", ".", "out", "out/run.json", "out/model/model.json"):
+            capsys.readouterr()
+            assert main(["assign", "out", "my.photos", "--out", where]) == 2, where
+            assert len(capsys.readouterr().err.splitlines()) == 1
+        assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link").is_symlink()
+        assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def test_a_link_to_itself_is_one_line(self, photos, tmp_path, capsys):
+        (tmp_path / "loop").symlink_to(tmp_path / "loop")
+        cluster_folder(photos, features="pixels", clusters=4, out=tmp_path / "out")
+        loop = str(tmp_path / "loop")
+        for asked in (
+            ["cluster", loop],
+            ["cluster", str(photos), "--out", loop],
+            ["assign", str(tmp_path / "out"), loop],
+        ):
+            capsys.readouterr()
+            assert main(asked) in (1, 2)
+            assert len(capsys.readouterr().err.splitlines()) == 1
+
     @pytest.mark.parametrize("method", ["auto", "path", "kmeans", "gsnmf"])
     def test_images_of_the_run_have_their_own_clusters(self, method, photos, tmp_path):
         found = cluster_folder(photos, features="pixels", clusters=5, method=method, out=tmp_path / "out")

@@ -177,3 +177,8 @@ class TestFilters:
             filters.exciting_images(tiny(), 5, [0], size=40, steps=1)
         with pytest.raises(UsageError, match="stage 0 has 4 filters"):
             filters.exciting_images(tiny(), 0, [99], size=40, steps=1)
+        for none in ([], [-1]):
+            with pytest.raises(UsageError, match="filters must name one or more, from 0 on"):
+                filters.exciting_images(tiny(), 0, none, size=40, steps=1)
+        with pytest.raises(UsageError, match="stage must be an integer from 0 to 4"):
+            filters.responses(tiny(), np.zeros((2, 3, 44, 44), np.uint8), 9, size=40)

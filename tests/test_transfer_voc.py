@@ -208,6 +208,13 @@ class TestClassification:
     def test_bad_settings(self):
         with pytest.raises(UsageError, match="layers must be"):
             fine_tuning.trained_parameters(tiny(), "conv", "frozen")
+        source, truth = self.images()
+        for wrong in (truth * 5, truth.astype(float) + np.nan):
+            with pytest.raises(UsageError, match="truth must hold"):
+                fine_tuning.fine_tune(tiny(), source, wrong, steps=1)
+        for device in ("zz", "cuda:99"):
+            with pytest.raises(UsageError, match="device"):
+                fine_tuning.fine_tune(tiny(), source, truth, steps=1, device=device)
 
 
 class TestDetection:
@@ -282,6 +289,17 @@ class TestDetection:
             atol=1e-5,
             rtol=1e-5,
         )
+
+    def test_images_without_regions(self, kit):
+        folder, truth = kit.images(PARTS["trainval"]), [kit.objects(i) for i in PARTS["trainval"]]
+        none = np.zeros((0, 4), np.float32)
+        some = [np.array([[1, 1, 30, 30]], np.float32), none, none]
+        detector = detection.train_detector(tiny(), folder, truth, some, steps=3, regions=4, short=48, device="auto")
+        found = detection.detect(detector, folder, some, short=48, threshold=0.0, device="auto")
+        assert {d.image for of in found for d in of} == {0}
+        bare = [voc.Objects(none, np.zeros(0, np.int64), np.zeros(0, bool))] * 3
+        with pytest.raises(UsageError, match="no image has a region"):
+            detection.train_detector(tiny(), folder, bare, [none] * 3)
 
     def test_as_many_of_each(self, kit):
         with pytest.raises(UsageError, match="3 images, 0 sets of objects"):

@@ -61,7 +61,8 @@ def discriminant_encoder(model: FCAE, images: torch.Tensor, scaling: str, labels
     centers = members.T @ codes / sizes[:, None]
     within = torch.cov((codes - centers[labels]).T)
     # a direction in which clusters have (almost) no extent must not count for more than all others
-    within.diagonal().add_(_RIDGE * within.trace() / len(within))
+    # (and clusters of an image each have none at all)
+    within.diagonal().add_(_RIDGE * within.trace().clamp(min=1e-12) / len(within))
     values, vectors = torch.linalg.eigh(within)
     inner = vectors / values.sqrt()
     apart = (centers - codes.mean(0)) @ inner

@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 
 from clustlib import _paths
-from clustlib._validation import check_integer, check_number
+from clustlib._validation import check_choice, check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.deepcluster.estimator import DeepCluster
+from clustlib.errors import UsageError
 
+LARGEST = 4096  # pixels of a crop's side
 A_WEEK = 7 * 24 * 60  # minutes
 
 
@@ -64,6 +66,10 @@ def main(argv: list[str] | None = None) -> None:
     with one_line():
         check_integer("--snapshots", chosen.snapshots, 0)
         check_number("--minutes", chosen.minutes, most=A_WEEK)
+        check_integer("--size", chosen.size, 1, LARGEST)
+        check_choice("--device", chosen.device.partition(":")[0], ("auto", "cpu", "cuda"))
+        if chosen.folder.resolve() in (chosen.out.resolve(), *chosen.out.resolve().parents):
+            raise UsageError(f"the results cannot lie inside the images: {chosen.out}")
     with joined(chosen.device, chosen.minutes) as device:
         _train(chosen, device)
 
@@ -98,6 +104,9 @@ def _train(chosen: argparse.Namespace, device: str) -> None:
         checkpoint_every=chosen.checkpoint,
     )
     model.fit(images, images.labels, _noting(model, chosen.out, chosen.snapshots) if is_first else None)
+    if len(model.history_) > chosen.epochs:
+        done = len(model.history_)
+        raise UsageError(f"{chosen.out} has {done} epochs already: --epochs {chosen.epochs} would take some back")
     if is_first:
         _write(model, chosen.out)
 

@@ -52,6 +52,8 @@ def _tsne(rows: np.ndarray, seed: int) -> np.ndarray:
         return np.full((len(rows), 2), 0.5, np.float32)
     model = TSNE(2, perplexity=perplexity, max_iter=400, init="pca", random_state=seed, metric="cosine")
     with threadpool_limits(1):  # threads that wait for each other's short steps take longer than one
-        points = model.fit_transform(rows[:, rows.any(axis=0)])
+        used = rows[:, rows.any(axis=0)]
+        used = used if used.shape[1] > 1 else np.pad(used, ((0, 0), (0, 1)))  # the start is in two dimensions
+        points = model.fit_transform(used)
     low, high = np.percentile(points, [1, 99], axis=0)
     return ((points - low) / np.maximum(high - low, 1e-9)).astype(np.float32)

@@ -29,6 +29,9 @@ FORMAT = 2
 PARTS, SUMS = ("arrays.npz", "model.json", "network.pt"), "SHA256SUMS"
 
 
+_OWN = ("clusters.csv", "index.html", "run.json", "model", "clusters")  # what a result folder holds
+
+
 def written(outcome: Outcome, target: Path) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file of a result folder."""
     yield "clusters.csv", _table(outcome)
@@ -95,6 +98,9 @@ def check_target(target: Path, source: Path | None = None) -> None:
         raise UsageError(f"{target} is there and is no folder")
     if target.is_dir() and any(target.iterdir()) and not is_result(target):
         raise UsageError(f"{target} is there and is no result of an earlier run; choose another place with --out")
+    others = sorted(path.name for path in target.iterdir() if path.name not in _OWN) if target.is_dir() else []
+    if others:
+        raise UsageError(f"{target} also holds {others[0]!r}, which would be lost; choose another place with --out")
 
 
 def is_result(folder: Path) -> bool:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from clustlib import _device
 from clustlib._validation import check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
@@ -199,6 +200,11 @@ def train_detector(
     check_number("learning_rate", learning_rate)
     if not len(folder) == len(truth) == len(proposals):
         raise UsageError(f"{len(folder)} images, {len(truth)} sets of objects, {len(proposals)} of proposals")
+    # an image without any region teaches nothing
+    usable = [i for i in range(len(folder)) if len(proposals[i]) or not truth[i].difficult.all()]
+    if not usable:
+        raise UsageError("no image has a region to learn from: there are no proposals and no objects")
+    device = _device.resolve(device)
     seed_torch(seed, 31)
     detector = FastRCNN(network).to(device)
     parameters = trained_parameters(network, layers, batch_norm)
@@ -211,7 +217,7 @@ def train_detector(
     network.features.eval()  # two images are no batch for batch norm
     for _ in tqdm(range(steps), desc="Fast R-CNN", leave=False):
         optimiser.zero_grad()
-        for i in rng.choice(len(folder), min(2, len(folder)), replace=False):
+        for i in rng.choice(usable, min(2, len(usable)), replace=False):
             image, scale = prepare(folder, int(i), short)
             chosen = sample_regions(proposals[i], truth[i], regions, rng)
             boxes, wanted, classes = chosen.boxes * scale, chosen.deltas, chosen.classes
@@ -244,9 +250,11 @@ def detect(
     device: Any = "cpu",
 ) -> list[list[Detection]]:
     """The boxes found for each class in all images, after suppression: one list a class."""
+    device = _device.resolve(device)
     detector.eval()
     detections: list[list[Detection]] = [[] for _ in CLASSES]
-    for i, boxes in enumerate(tqdm(proposals, desc="detecting", leave=False)):
+    for i in tqdm([i for i, boxes in enumerate(proposals) if len(boxes)], desc="detecting", leave=False):
+        boxes = proposals[i]
         image, scale = prepare(folder, i, short)
         scores, deltas = (t.cpu().numpy() for t in detector(image.to(device), boxes * scale))
         chances = np.exp(scores - scores.max(1, keepdims=True))

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clustlib import _device
+from clustlib._arrays import shown
 from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
@@ -53,6 +55,9 @@ def exciting_images(
     check_number("learning_rate", learning_rate)
     check_number("weight_decay", weight_decay, zero=True)
     check_number("blur", blur)
+    if not len(filters) or min(filters) < 0:
+        raise UsageError(f"filters must name one or more, from 0 on; got {shown(filters)}")
+    device = _device.resolve(device)
     network = network.to(device).eval()
     chosen = torch.as_tensor(list(filters), device=device)
     rng = torch.Generator().manual_seed(seed)
@@ -92,6 +97,8 @@ def responses(
     network: ConvNet, images: Any, stage: int, *, size: int, device: str | torch.device = "cpu"
 ) -> np.ndarray:
     """The mean response of every filter of a layer to the central crop of every image, (N, filters) float32."""
+    device = _device.resolve(device)
+    check_integer("stage", stage, 0, len(network.stages) - 1)
     source = ArrayImages(images, size)
     network = network.to(device).eval()
     batches = np.array_split(np.arange(len(source)), -(-len(source) // 256))

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm.auto import tqdm
 
+from clustlib import _device
 from clustlib._validation import check_choice, check_integer, check_number
+from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import AREA, ArrayImages, FolderImages, Uniforms, draw_uniforms
 from clustlib.networks.processes import seed_torch, seeded
@@ -82,6 +84,9 @@ def fine_tune(
     check_number("weight_decay", weight_decay, zero=True)
     check_number("clip", clip)
     check_choice("statistics", statistics, ("pre-trained", "of the batches"))
+    device = _device.resolve(device)
+    if not np.isin(truth, (-1, 0, 1)).all():
+        raise UsageError("truth must hold 1 (there), 0 (not) and -1 (neither counts) alone")
     seed_torch(seed, _DROPOUT)
     network.new_head(truth.shape[1])
     if fresh:
@@ -121,6 +126,7 @@ def class_scores(
 ) -> np.ndarray:
     """Mean score of every class over random crops of every image, (N, classes); NaN where a file is damaged."""
     check_integer("crops", crops, 1)
+    device = _device.resolve(device)
     network.eval()
     scores = np.full((len(source), network.head.out_features), np.nan, dtype=np.float32)
     total: dict[int, Any] = {}

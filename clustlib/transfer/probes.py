@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from clustlib import _device
 from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
@@ -78,6 +79,7 @@ def linear_probes(
         check_number("learning_rates", rate)
     source, test = image_source(images, size), image_source(test_images, size)
     labels, test_labels = _checked_labels(labels, len(source), test_labels, len(test))
+    device = _device.resolve(device)
     network = network.to(device).eval()
     order = np.random.default_rng(seed).permutation(len(source))
     kept, validation = np.split(order, [len(order) - max(1, round(len(order) * held_out))])

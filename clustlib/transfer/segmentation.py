@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from clustlib import _device
 from clustlib._validation import check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
@@ -84,6 +85,7 @@ def train_segmenter(
     for name, value in (("steps", steps), ("n_classes", n_classes)):
         check_integer(name, value, 1)
     check_number("learning_rate", learning_rate)
+    device = _device.resolve(device)
     if len(folder) != len(truth):
         raise UsageError(f"{len(folder)} images, {len(truth)} segmentations")
     seed_torch(seed, 41)
@@ -106,6 +108,7 @@ def train_segmenter(
 @torch.no_grad()
 def segment(segmenter: FullyConvolutional, folder: ImageFolder, device: str | torch.device = "cpu") -> list[np.ndarray]:
     """The class of every pixel of every image, (H, W) uint8 each."""
+    device = _device.resolve(device)
     segmenter.eval()
     masks = []
     for i in range(len(folder)):

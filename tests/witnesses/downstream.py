@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import errors_of, given, pictures, rng, shares, weights_of
+from witnesses._data import error_of, errors_of, given, pictures, rng, shares, weights_of
 from witnesses._find import find, holding, home
 from witnesses._sets import plain, registered
 
@@ -92,6 +92,7 @@ def downstream() -> dict[str, np.ndarray]:
         found[f"{layers}.{norm}.scores"] = scores_of(network, source, crops=2, **shape)
     if others:  # what is younger has nothing to be compared with yet, and is gone through
         scores_of(tune(_network(), source, truth, steps=2, batch_size=7), source, crops=1)
+        errors_of(tune, {"truth": ((_network(), source, truth * 5), {"steps": 1})})
     found |= errors_of(
         find("trained_parameters"),
         {str(a): ((_network(), *a), {}) for a in (("x", "trained"), ("all", "x"), ("all", "frozen"))},
@@ -105,8 +106,12 @@ def downstream() -> dict[str, np.ndarray]:
     found["top"] = top(np.round(responses(_network(), images, 1, size=24), 1), 4)
     found |= errors_of(
         exciting,
-        {str(a): ((_network(), *a), {"size": 24, "steps": 1}) for a in ((5, [0]), (-1, [0]), (0, [99]), (0, [2]))},
+        {
+            str(a): ((_network(), *a), {"size": 24, "steps": 1})
+            for a in ((5, [0]), (-1, [0]), (0, [99]), (0, [2]), (0, []))
+        },
     )
+    found |= {f"stage.{stage}": error_of(responses, _network(), images, stage, size=24) for stage in (-9, 4, 5, 9)}
     grid, rmac, vectors, whiten = find("region_grid"), find("rmac"), find("region_vectors"), find("pca_whiten")
     for size in ((6, 6), (9, 5), (4, 13), (1, 1), (3, 40), (7, 9)):
         found[f"grid.{size}"] = np.array(grid(*size))
@@ -179,6 +184,9 @@ def pascal_voc() -> dict[str, np.ndarray]:
         **given(detection.train_detector, mirror=False, normalise=False),
     )
     found |= {f"detector.{n}": v.astype(np.float64).sum() for n, v in weights_of(detector).items()}
+    bare = find("Objects")(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
+    nothing = ([bare] * len(truth), [bare.boxes] * len(truth))
+    found |= errors_of(detection.train_detector, {"regions": ((_network(24), folder, *nothing), {"steps": 1})})
     found["younger"] = np.array(_mirrors_and_spreads(detection, folder, truth, proposals))
     boxes = detection.detect(detector, folder, proposals, short=36, threshold=0.045)
     found["detected"] = np.array([[c, d.image, *d.box, d.score] for c, of in enumerate(boxes) for d in of])
