@@ -76,6 +76,11 @@ def test_what_a_page_cannot_show_is_named():
         ("clustlib.records", ["audit", "--seconds", "1e300"], "--seconds must be positive and finite"),
         ("clustlib.reproduce", ["book", "--cores", "0"], "--cores must be an integer from 1 on, got 0"),
         ("clustlib.reproduce", ["strip", "FILE"], "is no notebook"),
+        (
+            "clustlib.reproduce",
+            ["run", "jule/table-02-hyperparameters", "--plain", "--output", "x.ipynb"],
+            "--plain executes none",
+        ),
     ],
 )
 @pytest.mark.parametrize("content", [b"no notebook", b"[]", b"{}", b"\xff\xfe"])

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clustlib.errors import OneLine, line_of
+from clustlib.errors import OneLine, UsageError, line_of
 from clustlib.reproduce import processes
 
 # the rest is imported where it is used, and takes a second: until then, too, an interrupt is one line
@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.profile = "paper"
         wanted = nb.checked(chosen, published.full_scale(chosen.paper, chosen.path.stem), FULL_SCALE)
         overrides = {**wanted, **overrides}
+    if arguments.output and arguments.plain:
+        raise UsageError("--output is where an executed notebook goes, and --plain executes none")
     output = Path(arguments.output).resolve() if arguments.output else None
     _report(f"> {arguments.profile} {chosen.name}")
     clock = time.perf_counter()
