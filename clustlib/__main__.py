@@ -76,16 +76,16 @@ def cut(asked: argparse.Namespace) -> int:
 
 def assign(asked: argparse.Namespace) -> int:
     """Write which clusters new images belong to."""
-    from clustlib._paths import write_atomically
+    from clustlib._paths import lies_in, write_atomically
     from clustlib.images import assign as assigned
 
     assignment = assigned(asked.result, asked.folder)
     out = asked.out or beside(asked.folder, "clusters.csv")
     if out.is_symlink() or (out.exists() and not out.is_file()):
         raise UsageError(f"{out} is there and is no file of its own: name another with --out")
-    if asked.result.resolve() in out.resolve().parents:
+    if lies_in(out, asked.result):
         raise UsageError(f"the table cannot lie inside the result: {out}")
-    if asked.folder.resolve() in out.resolve().parents:
+    if lies_in(out, asked.folder):
         raise UsageError(f"the table cannot lie inside the images: {out}")
     text = io.StringIO(newline="")
     table = csv.writer(text)

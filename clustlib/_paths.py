@@ -39,6 +39,11 @@ def book(*parts: str) -> Path:
     return root().joinpath("book", *parts)
 
 
+def lies_in(path: Path, folder: Path) -> bool:
+    """Whether ``path`` is ``folder`` or below it, links followed."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def _abandoned(path: Path) -> list[Path]:
     """The temporary files for ``path`` whose process is gone."""
     leftovers = []

@@ -133,12 +133,11 @@ def result_box(paper: str, key: str, comparison: pd.DataFrame, found: Sequence[V
 
 
 def quotable(paper: str, cells: pd.DataFrame) -> str:
-    """One sentence on the paper's own method that a reader can quote; ``cells`` are all of the paper's."""
+    """A sentence on the paper's own method, by reading, to stand behind its name; ``cells`` are all of the paper's."""
     theirs = cells["row"].isin(published.own_rows(paper)) & cells["paper"].notna() & (cells["dataset"] != AVERAGE)
     own = report.scores(cells[theirs])
     counts = summary(own)
-    name, printed = published.PAPERS[paper].partition(",")[0], sum(counts[list(_JUDGED)])
-    start = f"{name}: of the {printed} scores of its own method"
+    start = f"Of the {sum(counts[list(_JUDGED)])} scores of its own method"
     beside = [
         f"{counts[published.SEEN]} with labels seen" if counts[published.SEEN] else "",
         f"{counts['stand-in']} on stand-ins" if counts["stand-in"] else "",
@@ -191,14 +190,12 @@ class Overview:
         return "\n\n".join(f"{words}\n\n{strip}" for words, strip in said)
 
     def _parts(self) -> list[tuple[str, str, str, str]]:
-        """Paper, the sentence without the name that stands before it, counts in words, a bar of all rows."""
-        parts = []
-        for paper, (counts, line, words) in self.lines.items():
-            sentence = line.partition(": ")[2] or line
-            strip = verdict_strip(counts)
-            strip = f"<small>All rows of its tables:</small>{strip}" if strip else ""
-            parts.append((paper, sentence[:1].upper() + sentence[1:], words, strip))
-        return parts
+        """Paper, sentence, counts in words, a bar of all rows."""
+        strips = {paper: verdict_strip(counts) for paper, (counts, _, _) in self.lines.items()}
+        said = {
+            paper: f"<small>All rows of its tables:</small>{strip}" if strip else "" for paper, strip in strips.items()
+        }
+        return [(paper, line, words, said[paper]) for paper, (_, line, words) in self.lines.items()]
 
 
 def overview(profile: str) -> Overview:

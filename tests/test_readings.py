@@ -189,6 +189,17 @@ def test_scores_and_constants_add_up_by_paper(book, monkeypatch):
     assert counts[CONSTANTS[0]] == len(comparison) and "constants: " in words
 
 
+def test_the_sentence_to_quote_counts_by_reading(committed):
+    line = {"row": "DBC", "paper": 0.9, "dataset": "mnist", "metric": "accuracy", "method": "DBC", "constant": False}
+    lines = [("DBC", "as written", "below"), ("DBC (as released)", "as released", "reproduced")]
+    lines += [("DBC", "as released", "better"), ("DBC", "as written", published.SEEN), ("DBC †", "ours", "ours")]
+    cells = pd.DataFrame([{**line, "method": m, "reading": r, "verdict": v} for m, r, v in lines])
+    assert in_words.quotable("dbc", cells) == (
+        "Of the 3 scores of its own method 1 were run as written: 0 reproduced, 0 better, 1 below; 2 were run as "
+        "released: 1 reproduced, 1 better, 0 below; 1 with labels seen and 1 with additions of ours prove nothing of it."
+    )
+
+
 _A_BEATS_B = published.Claim("a-beats-b", "A beats B", "1", ["table-01"], "`A` >= `B`", "accuracy")
 
 

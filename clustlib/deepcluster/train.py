@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         check_number("--minutes", chosen.minutes, most=A_WEEK)
         check_integer("--size", chosen.size, 1, LARGEST)
         check_choice("--device", chosen.device.partition(":")[0], ("auto", "cpu", "cuda"))
-        if chosen.folder.resolve() in (chosen.out.resolve(), *chosen.out.resolve().parents):
+        if _paths.lies_in(chosen.out, chosen.folder):
             raise UsageError(f"the results cannot lie inside the images: {chosen.out}")
     with joined(chosen.device, chosen.minutes) as device:
         _train(chosen, device)

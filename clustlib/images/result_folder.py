@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._paths import lies_in
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
 from clustlib.images.choice import Choice
 from clustlib.images.grouping import standing
@@ -27,8 +28,6 @@ from clustlib.kernels import KnnGraph, MergeTree
 
 FORMAT = 2
 PARTS, SUMS = ("arrays.npz", "model.json", "network.pt"), "SHA256SUMS"
-
-
 _OWN = ("clusters.csv", "index.html", "run.json", "model", "clusters")  # what a result folder holds
 
 
@@ -87,12 +86,10 @@ def check_target(target: Path, source: Path | None = None) -> None:
     ------
     UsageError
     """
-    where = target.resolve()
     if source is not None:
-        images = source.resolve()
-        if where == images or images in where.parents:
+        if lies_in(target, source):
             raise UsageError(f"the result cannot lie inside the images: {target}")
-        if where in images.parents:
+        if lies_in(source, target):
             raise UsageError(f"the result cannot take the place of a folder that holds the images: {target}")
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"{target} is there and is no folder")

@@ -103,12 +103,10 @@ class Verdict:
         """The verdict with its coverage: "holds on 2 of the paper's 4 sets; 1 stand-in (ours only; one run)"."""
         ours = "ours only" if self.readings == OURS and self.verdict != "not run" else ""
         limits = "; ".join(filter(None, (ours, self.weak)))
+        limits = f"({limits})" if limits else ""
         narrow = f"(by less than {NARROW})" if self.narrow else ""
         released = f"; as released: {self.released.said}" if self.released else ""
-        return (
-            " ".join(filter(None, (self.verdict, narrow, str(self.coverage), f"({limits})" if limits else "")))
-            + released
-        )
+        return " ".join(filter(None, (self.verdict, narrow, str(self.coverage), limits))) + released
 
     @property
     def numbers(self) -> str:
@@ -361,10 +359,8 @@ def _evaluate(claim: Claim, cells: Mapping[str, pd.DataFrame], paper: str) -> Ve
     per_seed = _tests(claim, wide, drawn, per_seed=True)
     spread = per_seed.groupby(["dataset", "instance"])["left"].std().max() if claim.within else 0.0
     outcome = "not run" if spread > claim.within else _outcome(tests["holds"])
-    undecided, covered = (
-        float(spread) if outcome == "not run" else 0.0,
-        coverage(rows["dataset"], list(_parts(claim, cells).values()), _printed_sets(claim, paper), paper),
-    )
+    undecided = float(spread) if outcome == "not run" else 0.0
+    covered = coverage(rows["dataset"], list(_parts(claim, cells).values()), _printed_sets(claim, paper), paper)
     return Verdict(claim, outcome, rows, *_paired_test(per_seed), coverage=covered, spread=undecided)
 
 

@@ -66,11 +66,10 @@ def coverage(sets: Iterable[str], parts: Sequence[pd.DataFrame], printed: Set[st
     made_up = {  # the paper's own examples
         set_of(name) for name in tested if name not in by_network and not any(real in name for real in registered)
     }
-    others = {set_of(name) for name in tested if known and set_of(name) not in known} - made_up | (
-        substitutes & set(map(set_of, tested))
-    )
+    every = list(dict.fromkeys(map(set_of, tested)))
+    others = {name for name in every if name in substitutes or (known and name not in known | made_up)}
     seen = {set_of(name) for name in tested if name in by_network} - others
-    own = tuple(name for name in dict.fromkeys(map(set_of, tested)) if name not in others | seen)
+    own = tuple(name for name in every if name not in others | seen)
     return Coverage(own, len(printed), len(seen), len(others))
 
 

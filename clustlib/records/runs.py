@@ -254,8 +254,8 @@ class Runs(list):
         for outcome in self:
             names = tuple(outcome.params.get(name) for name in ("dataset", "method"))
             seed = outcome.params.get("seed")
-            variant = next((outcome.params[name] for name in _VARIANTS if name in outcome.params), None)
-            variant = OWN_WEIGHTS if outcome.params.get("weights") else variant
+            named = next((outcome.params[name] for name in _VARIANTS if name in outcome.params), None)
+            variant = OWN_WEIGHTS if outcome.params.get("weights") else named
             for metric, stored in metrics.items():
                 if isinstance(outcome, Missing):
                     yield (*names, metric, np.nan, seed, np.nan, None, outcome.reason, variant)
