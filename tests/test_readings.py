@@ -195,8 +195,9 @@ def test_the_sentence_to_quote_counts_by_reading(committed):
     lines += [("DBC", "as released", "better"), ("DBC", "as written", published.SEEN), ("DBC †", "ours", "ours")]
     cells = pd.DataFrame([{**line, "method": m, "reading": r, "verdict": v} for m, r, v in lines])
     assert in_words.quotable("dbc", cells) == (
-        "Of the 3 scores of its own method 1 were run as written: 0 reproduced, 0 better, 1 below; 2 were run as "
-        "released: 1 reproduced, 1 better, 0 below; 1 with labels seen and 1 with additions of ours prove nothing of it."
+        "Of the 3 scores of its own method 1 were run as written: 0 reproduced, 0 better, 1 below; 2 were run "
+        "as released: 1 reproduced, 1 better, 0 below; 1 with labels seen and 1 with additions of ours prove "
+        "nothing of it."
     )
 
 
