@@ -24,9 +24,11 @@ _EXITS = "exit codes: 0 done; 3 done, and some files were skipped; 2 a wrong par
 
 def cluster(asked: argparse.Namespace) -> int:
     """Cluster a folder and write the result."""
+    from clustlib._validation import check_choice
     from clustlib.images import cluster_folder
 
     out = asked.out or beside(asked.folder, "clusters")
+    check_choice("--neighbours", asked.neighbours, ("auto", "exact", "approximate"))
     with _writing(out):
         outcome = cluster_folder(
             asked.folder,
@@ -65,9 +67,11 @@ def cut(asked: argparse.Namespace) -> int:
     """Write a result at another number of clusters."""
     from clustlib.images import result_folder
 
-    outcome = result_folder.read(asked.result).cut(asked.clusters)
+    known = result_folder.read(asked.result)
     out = asked.out or asked.result
     result_folder.check_target(out)
+    with result_folder.as_written(asked.result):
+        outcome = known.cut(asked.clusters)
     with _writing(out):
         result_folder.write(outcome, out)
     print(f"{len(outcome.files):,} images in {outcome.n_clusters} clusters: {out}/index.html")
@@ -76,17 +80,18 @@ def cut(asked: argparse.Namespace) -> int:
 
 def assign(asked: argparse.Namespace) -> int:
     """Write which clusters new images belong to."""
-    from clustlib._paths import lies_in, write_atomically
+    from clustlib._paths import check_place, lies_in, write_atomically
     from clustlib.images import assign as assigned
 
-    assignment = assigned(asked.result, asked.folder)
     out = asked.out or beside(asked.folder, "clusters.csv")
+    check_place(out)
     if out.is_symlink() or (out.exists() and not out.is_file()):
         raise UsageError(f"{out} is there and is no file of its own: name another with --out")
     if lies_in(out, asked.result):
         raise UsageError(f"the table cannot lie inside the result: {out}")
     if lies_in(out, asked.folder):
         raise UsageError(f"the table cannot lie inside the images: {out}")
+    assignment = assigned(asked.result, asked.folder)
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(["file", "cluster", "score"])

@@ -32,6 +32,8 @@ def resolve(device: "str | torch.device" = "auto") -> "torch.device":
         chosen = torch.device(device)
     except RuntimeError:
         raise UsageError(f'device must be "auto", "cpu" or "cuda", got {shown(device)}') from None
+    if chosen.type not in ("cpu", "cuda") or (chosen.type == "cpu" and chosen.index):
+        raise UsageError(f'device must be "auto", "cpu" or "cuda", got {shown(device)}')
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {shown(device)} is not on this machine: {torch.cuda.device_count()} CUDA devices")
     return chosen

@@ -5,7 +5,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-from clustlib.errors import DataMissing
+from clustlib.errors import DataMissing, UsageError
+
+_LONGEST = 220  # bytes of a file's name; it may have 255, and is written under a longer one first
 
 
 def _is_book(folder: Path) -> bool:
@@ -42,6 +44,17 @@ def book(*parts: str) -> Path:
 def lies_in(path: Path, folder: Path) -> bool:
     """Whether ``path`` is ``folder`` or below it, links followed."""
     return path.resolve().is_relative_to(folder.resolve())
+
+
+def check_place(path: Path) -> None:
+    """Refuse, before any work is done for it, a place where nothing can be written. Raises :class:`UsageError`."""
+    if len(os.fsencode(path.name)) > _LONGEST:
+        raise UsageError(f"a name of {len(os.fsencode(path.name))} bytes is too long: {path.name}")
+    there = next((parent for parent in path.absolute().parents if os.path.exists(parent)), Path("/"))
+    if not there.is_dir():
+        raise UsageError(f"{there} is no folder, so {path.name} cannot be written there")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{there} cannot be written to, so {path.name} would be lost")
 
 
 def _abandoned(path: Path) -> list[Path]:

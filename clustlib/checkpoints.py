@@ -118,13 +118,15 @@ class Checkpoint:
         torch.save({"format": _FORMAT, "identity": self._identity, "state": _unboxed(state)}, buffer)
         _paths.write_atomically(self.path, seal(buffer))
 
-    def load(self, device: Any = "cpu") -> dict[str, Any] | None:
+    def load(self, device: Any = "cpu", most: int | None = None) -> dict[str, Any] | None:
         """The last saved state with its tensors on ``device``; None where there is none.
+
+        ``most`` is how many entries its ``history`` may have: a pass over the data cannot be taken back.
 
         Raises
         ------
         DataCorrupt : the file is damaged or no checkpoint.
-        UsageError : it belongs to a fit with other parameters or data; names what differs.
+        UsageError : it belongs to a fit with other parameters or data, and it is said what differs; or to a longer one.
         """
         if self.path is None or not self.path.is_file():
             return None
@@ -144,6 +146,9 @@ class Checkpoint:
                 f"{self.path} is the checkpoint of another fit ({self._differences(identity)}); "
                 "delete it or choose another file"
             )
+        if most is not None and len(state["history"]) > most:
+            more = len(state["history"]) - most
+            raise UsageError(f"{self.path} has passes that cannot be taken back: {more} more than are asked for")
         return state
 
     def _differences(self, other: str) -> str:

@@ -7,9 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from clustlib import _paths
+from clustlib import _device, _paths
+from clustlib._validation import check_parameters
 from clustlib.checkpoints import identity, seal, unsealed
-from clustlib.errors import DataCorrupt, UsageError
+from clustlib.errors import DataCorrupt, DataMissing, OneLine, UsageError
 
 _SETTINGS = "settings"
 _WEIGHTS = "weights:"
@@ -31,6 +32,8 @@ class System:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
+        if Path(path).is_dir():
+            raise UsageError(f"{path} is a folder; a model is saved as a file")
         facts, arrays = self._fitted()
         left_out = ("features", *(n for n, v in self._parameters().items() if isinstance(v, np.random.RandomState)))
         settings = {"class": type(self).__name__, "parameters": identity(self, left_out), "fitted": facts}
@@ -45,8 +48,14 @@ class System:
 
         Raises
         ------
-        DataCorrupt : the file is damaged or was not written by ``save``. UsageError : it holds another estimator.
+        DataMissing : there is no such file. DataCorrupt : it is damaged or was not written by ``save``, or its parts do
+        not belong together. UsageError : it holds another estimator; a device that this machine does not have.
         """
+        _device.resolve(device)
+        if not Path(path).is_file():
+            raise DataMissing(
+                f"{path} is {'a folder' if Path(path).is_dir() else 'missing'}, not a saved {cls.__name__}"
+            )
         content = unsealed(Path(path), "save the model again")
         try:
             with np.load(content, allow_pickle=False) as found:
@@ -57,8 +66,15 @@ class System:
             raise DataCorrupt(f"{path} holds no fitted estimator ({type(error).__name__})") from None
         if kind != cls.__name__:
             raise UsageError(f"{path} holds a fitted {kind}, not a {cls.__name__}")
-        model: Any = cls(**{**parameters, "device": device})
-        model._restore(facts, arrays)
+        try:
+            _check_arrays(arrays)
+            model: Any = cls(**{**parameters, "device": device})
+            check_parameters(model)
+            model._restore(facts, arrays)
+        except OneLine:
+            raise
+        except Exception as error:  # torch and NumPy raise half a dozen types on parts of other shapes
+            raise DataCorrupt(f"{path}: its parts do not belong together ({type(error).__name__})") from None
         return model
 
     def _parameters(self) -> dict[str, Any]:
@@ -71,6 +87,21 @@ class System:
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Become fitted from what :meth:`_fitted` gave."""
         raise NotImplementedError
+
+
+def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
+    """Raise :class:`DataCorrupt` on numbers that are not finite, and on labels and rows that do not go together."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataCorrupt(f"a saved model's {name} is not finite")
+    rows, centres = arrays.get("embedding"), arrays.get("cluster_centers")
+    if rows is None:
+        return
+    counted = [int((arrays[name] >= 0).sum()) for name in ("labels", "labels_rc", "labels_sf") if name in arrays]
+    if rows.ndim != 2 or any(n != len(rows) for n in counted):
+        raise DataCorrupt(f"a saved model's embedding is {rows.shape} for {counted[0]} labels")
+    if centres is not None and centres.shape[1:] != rows.shape[1:]:
+        raise DataCorrupt(f"a saved model's centres are {centres.shape} beside rows of {rows.shape[1]}")
 
 
 def weights_of(network: Any) -> dict[str, np.ndarray]:

@@ -263,8 +263,16 @@ class TestCommand:
         assert "images a second" in capsys.readouterr().out
         with pytest.raises(SystemExit):
             self.run(images, "--clusters", "3", "--epochs", "1", "--snapshots", "1", "--reassign", "2")
-        assert "has 2 epochs already" in capsys.readouterr().err
+        assert "cannot be taken back: 1 more than are asked for" in capsys.readouterr().err
         assert DeepCluster.load(images / "run/model.clustlib", device="cpu").epochs == 2
+
+    def test_files_that_are_all_damaged_are_one_line(self, tmp_path, capsys):
+        (tmp_path / "images").mkdir()
+        for name in "abc":
+            (tmp_path / f"images/{name}.jpg").write_bytes(b"nothing")
+        with pytest.raises(SystemExit):
+            self.run(tmp_path, "--clusters", "2", "--epochs", "1")
+        assert "none of the 3 image files can be read" in capsys.readouterr().err
 
     def test_clusters_by_file_and_a_model_for_new_images(self, images):
         with pytest.warns(UserWarning, match="2 clusters in place of 10,000"):
@@ -282,12 +290,13 @@ class TestCommand:
         [
             (("--clusters", "10000"), "more than the 25 samples"),
             (("--lr", "0"), "learning_rate"),
+            (("--lr", "1e308"), "learning_rate"),
             (("--snapshots", "-1"), "--snapshots must be an integer from 0 on, got -1"),
             (("--minutes", "nan"), "--minutes must be positive and finite"),
             (("--minutes", "1e30"), "--minutes must be positive and finite"),
             (("--out", "images/a/000.png/run"), "the results cannot lie inside the images"),
             (("--out", "images"), "the results cannot lie inside the images"),
-            (("--out", "file/run"), "Not a directory: file"),
+            (("--out", "file/run"), "file is no folder"),
             (("--size", "100000"), "--size must be an integer from 1 to 4096"),
             (("--size", "100000000000000000000"), "--size must be an integer from 1 to 4096"),
             (("--device", "meta"), "--device must be"),

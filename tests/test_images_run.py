@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,13 @@ def bands(folder: Path, classes: int = 4, each: int = 24, size: int = 24) -> Pat
 @pytest.fixture
 def photos(tmp_path):
     return bands(tmp_path / "photos")
+
+
+def summed_anew(model: Path) -> None:
+    """Have the sums of a model be those of its parts, as one who edits them on purpose would."""
+    parts = {file.name: file.read_bytes() for file in model.iterdir() if file.name != "SHA256SUMS"}
+    lines = [f"{hashlib.sha256(parts[part]).hexdigest()}  {part}\n" for part in sorted(parts)]
+    (model / "SHA256SUMS").write_text("".join(lines), encoding="ascii")
 
 
 def table(result: Path) -> list[dict[str, str]]:
@@ -368,12 +376,27 @@ class TestAssign:
             ("arrays.npz", (tmp_path / "evil.npz").read_bytes()),
         ):
             (model / name).write_bytes(content)
-            parts = {file.name: file.read_bytes() for file in model.iterdir() if file.name != "SHA256SUMS"}
-            lines = [f"{hashlib.sha256(parts[part]).hexdigest()}  {part}\n" for part in sorted(parts)]
-            (model / "SHA256SUMS").write_text("".join(lines), encoding="ascii")
+            summed_anew(model)
             with pytest.raises(DataCorrupt, match=r"cannot be read: (Unpickling|Value)Error"):
                 assign(tmp_path / "out", photos)
         assert not (tmp_path / "evil").exists()
+
+    @pytest.mark.parametrize(("method", "part"), [("auto", ""), ("auto", "settings"), ("gsnmf", "model")])
+    def test_an_edited_model_is_one_line(self, method, part, photos, tmp_path, capsys):
+        out, copy = tmp_path / "out", tmp_path / "copy"
+        cluster_folder(photos, features="pixels", clusters=4, method=method, out=out)
+        whole = json.loads((out / "model/model.json").read_text(encoding="ascii"))
+        shutil.copytree(out, copy)
+        for name in whole[part] if part else whole:
+            for value in (None, -1, "x", {"a": 1}):
+                edited = {**whole, **({part: {**whole[part], name: value}} if part else {name: value})}
+                (copy / "model/model.json").write_text(json.dumps(edited), encoding="ascii")
+                summed_anew(copy / "model")
+                for asked in (["cut", str(copy), "--clusters", "2"], ["assign", str(copy), str(photos)]):
+                    capsys.readouterr()
+                    code = main([*asked, "--out", str(tmp_path / asked[0])])
+                    told = capsys.readouterr().err.split("\r")[-1].splitlines()
+                    assert code == 0 or (code == 2 and len(told) == 1), (name, value)
 
     def test_a_changed_byte_is_refused_and_another_s_part_too(self, photos, tmp_path):
         for seed in (0, 1):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clustlib.errors import UsageError
-from clustlib.reproduce.settings import split, typed
+from clustlib.reproduce import notebook as nb
+from clustlib.reproduce.settings import check_meaning, split, typed
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,40 @@ def test_any_text_is_a_value_or_one_line(text, default):
         typed("name", text, default)
     except UsageError as error:
         assert len(f"{error}".splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "known", "remark", "refused"),
+    [
+        (None, [3], "how many", True),
+        (None, [3], "how many; None takes all", False),
+        (None, [3, None], "", False),
+        ([0.5, None], [[0.5]], "", True),
+        ([0.5, None], [[0.5], [None]], "", False),
+        ([], [["a"]], "names", True),
+        ([], [["a"], []], "", False),
+        ([], ["all", ["a"]], "names, or empty", False),
+        (-1, [3], "", True),
+        ([2, -0.5], [[0.5]], "", True),
+        ([2, -0.5], [[-0.5]], "", False),
+        ({"a": -1}, [{}], "", True),
+        (False, [True], "", False),
+        (0, [3], "", False),
+    ],
+)
+def test_what_no_page_can_mean_names_the_parameter(value, known, remark, refused):
+    if not refused:
+        return check_meaning("points", value, known, remark)
+    with pytest.raises(UsageError, match=r"^points "):
+        check_meaning("points", value, known, remark)
+
+
+@pytest.mark.parametrize("notebook", nb.all_notebooks(), ids=lambda notebook: notebook.name)
+def test_every_parameter_has_a_remark_and_means_something(notebook):
+    defaults, remarks = notebook.defaults(), notebook.remarks()
+    assert set(remarks) == set(defaults) and all(remarks.values())
+    for name, default in defaults.items():
+        check_meaning(name, default, [default], remarks[name])
 
 
 def test_a_pair_has_a_name_and_a_value():

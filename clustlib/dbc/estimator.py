@@ -220,7 +220,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
 
     def _train(self, images: torch.Tensor, seed: int, kept: Checkpoint, monitor: Monitor | None) -> None:
         """Lines 2 to 15 of Algorithms 1 and 2, from the last epoch kept on."""
-        state = kept.load(images.device)
+        state = kept.load(images.device, most=self.epochs + 1)  # the start is an entry, too
         if state is None:
             start = self._start(images, seed)
             if self._turned(start):

@@ -171,7 +171,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         model = self.model_
         optimizer = optimizer_of(self.optimizer, model.parameters(), self.learning_rate, self.weight_decay)
         drawn = torch.Generator().manual_seed(seed)
-        state = kept.load(images.device)
+        state = kept.load(images.device, most=self.epochs)
         if state:
             model.load_state_dict(state["model"])
             optimizer.load_state_dict(state["optimizer"])

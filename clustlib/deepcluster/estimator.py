@@ -209,7 +209,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         checkpoint: Checkpoint,
         after_epoch: AfterEpoch | None,
     ) -> None:
-        state = checkpoint.load(self._device)
+        state = checkpoint.load(self._device, most=self.epochs)
         if state is not None:
             self._seed = state["seed"]  # where random_state is None, it is another one by now
         self.network_ = self._build(source.size)
@@ -325,6 +325,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         )
         clock.append(time.perf_counter())
         moments.combine(self._processes.total)
+        if not moments.count:
+            raise UsageError(f"none of the {len(source)} image files can be read")
         if self.clustering == "kmeans":
             check_n_clusters(self._k, moments.count)
         rows, self.whitening_ = features.reduce(store, moments, self.n_components, self._device)

@@ -3,6 +3,7 @@
 import math
 import mmap
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -30,8 +31,8 @@ class Feed:
     ----------
     source : the images. indices : the images of each batch.
     uniforms : what decides the random crops of a batch, by its number; None: central crops.
-    workers : processes that decode files ahead of their use; 0: this one does, when they are needed. An array needs
-        none.
+    workers : processes that decode files ahead of their use, no more than there are cores for them; 0: this one does,
+        when they are needed. An array needs none.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Feed:
         workers: int = 0,
     ) -> None:
         self.source, self.indices, self.device, self.uniforms = source, indices, device, uniforms
-        self.workers = workers if isinstance(source, FolderImages) else 0
+        self.workers = min(workers, _cores()) if isinstance(source, FolderImages) else 0
         self.seconds_waiting = 0.0
 
     def __iter__(self) -> Iterator[Fed]:
@@ -93,6 +94,11 @@ class Feed:
         return torch.frombuffer(mmap.mmap(-1, max(1, math.prod(shape))), dtype=torch.uint8)[: math.prod(shape)].view(
             shape
         )
+
+
+def _cores() -> int:
+    """Cores that this process may use. More workers than that take turns, and get less done (a benchmark shows it)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Wanted:

@@ -80,6 +80,7 @@ def _train(chosen: argparse.Namespace, device: str) -> None:
     from clustlib.networks.processes import Processes
 
     torch.backends.cudnn.benchmark = True  # of a GPU: all batches have one shape, so the fastest way is looked for once
+    _paths.check_place(chosen.out / "checkpoint.pt")
     images, is_first = ImageFolder(chosen.folder), Processes().rank == 0
     chosen.out.mkdir(parents=True, exist_ok=True)  # before any work is done
     model = DeepCluster(
@@ -104,9 +105,6 @@ def _train(chosen: argparse.Namespace, device: str) -> None:
         checkpoint_every=chosen.checkpoint,
     )
     model.fit(images, images.labels, _noting(model, chosen.out, chosen.snapshots) if is_first else None)
-    if len(model.history_) > chosen.epochs:
-        done = len(model.history_)
-        raise UsageError(f"{chosen.out} has {done} epochs already: --epochs {chosen.epochs} would take some back")
     if is_first:
         _write(model, chosen.out)
 

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
 from clustlib._validation import check_features, check_numbers, check_parameters, integers, measured_from, numbers
+from clustlib.transfer.svm import LARGEST_C
 
 
 class EnsembleProjection(TransformerMixin, BaseEstimator):
@@ -45,7 +46,7 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
         "n_prototypes": [integers(2)],
         "n_members": [integers(1)],
         "n_hypotheses": [integers(1)],
-        "C": [numbers(0, closed="neither")],
+        "C": [numbers(0, LARGEST_C, closed="right")],
         "random_state": ["random_state"],
     }
 

@@ -79,7 +79,7 @@ class FineTuning:
         return h
 
     def _resume(self) -> None:
-        saved = self.checkpoint.load(self.device)
+        saved = self.checkpoint.load(self.device, most=self.model.epochs)
         if saved is None:
             return
         self.H, self.W = saved["H"], saved["W"]

@@ -242,7 +242,7 @@ class _Fit:
         self.X = torch.from_numpy(X).to(device)
         self.history: list[dict[str, float]] = []
         self.checkpoint = Checkpoint(model.checkpoint, _identity(model, X) if model.checkpoint else {})
-        saved = self.checkpoint.load(device)
+        saved = self.checkpoint.load(device, most=model.max_iter)
         if saved is None:
             from clustlib.fcn.nndsvd import start
 

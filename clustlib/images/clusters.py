@@ -141,10 +141,13 @@ def assign(result: str | Path, folder: str | Path, *, cache: str | Path | None =
     DataMissing : no result, no folder, no image in it. DataCorrupt : a damaged result.
     """
     known = result_folder.read(Path(result))
-    features, side = known.settings["features"], known.settings["size"] or 32
+    with result_folder.as_written(Path(result)):
+        embed, features, side = embedder(known), known.settings["features"], known.settings["size"] or 32
+        maker_of(features, side, "auto")
     with Store(cache) as store:
         seen = _seen(Path(folder), features, side, "auto", store, verbose)
-    labels, score = vote(known.rows, known.labels, embedder(known)(seen.vectors))
+    with result_folder.as_written(Path(result)):
+        labels, score = vote(known.rows, known.labels, embed(seen.vectors))
     return Assigned(seen.files, labels, score, seen.skipped)
 
 
@@ -158,6 +161,8 @@ class Assigned:
 def embedder(known: Outcome) -> Callable[[np.ndarray], np.ndarray]:
     """From vectors, as features and pixels are kept, to rows like ``known.rows``."""
     method = known.settings["method"]
+    if method not in METHODS:
+        raise ValueError(f"there is no method {method!r}")
     if method not in SYSTEMS:
         return rows_of
     embed = SYSTEMS[method].embedder(known.model, known.arrays, known.weights)

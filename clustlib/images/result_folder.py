@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._paths import lies_in
+from clustlib._paths import check_place, lies_in
 from clustlib.errors import DataCorrupt, DataMissing, UsageError
 from clustlib.images.choice import Choice
 from clustlib.images.grouping import standing
@@ -86,6 +86,7 @@ def check_target(target: Path, source: Path | None = None) -> None:
     ------
     UsageError
     """
+    check_place(target)
     if source is not None:
         if lies_in(target, source):
             raise UsageError(f"the result cannot lie inside the images: {target}")
@@ -233,8 +234,22 @@ def read(folder: Path) -> Outcome:
     """
     if not is_result(folder):
         raise DataMissing(f"{folder} is no result of clustlib cluster: it has no run.json and model/")
-    try:
+    with as_written(folder):
         return _read(folder / "model")
+
+
+@contextmanager
+def as_written(folder: Path) -> Iterator[None]:
+    """Around what is done with a result's model: one that was edited fails anywhere, and that is told in one line.
+
+    Raises
+    ------
+    DataCorrupt
+    """
+    try:
+        yield
+    except (UsageError, MemoryError):
+        raise
     except Exception as error:  # torch and NumPy raise a dozen types on a damaged file
         why = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise DataCorrupt(f"{folder / 'model'} cannot be read: {why}") from None
@@ -249,6 +264,35 @@ def _compared(folder: Path) -> dict[str, bytes]:
     if sums != _sums(parts):
         raise ValueError(f"its files are not those of {SUMS}; run cluster again")
     return parts
+
+
+def _check_model(model: dict[str, Any], n_images: int) -> None:
+    """Raise ``ValueError`` on a field of a model that is not as :func:`_model` writes it."""
+    from clustlib.images.activations import KINDS
+
+    def texts(value: Any, many: int | None = None) -> bool:
+        return isinstance(value, list) and {str} >= set(map(type, value)) and (many is None or len(value) == many)
+
+    def numbers(value: Any) -> bool:
+        return isinstance(value, dict) and {int, float} >= set(map(type, value.values()))
+
+    settings, choice = model["settings"], model["choice"]
+    as_written = {
+        "name": isinstance(model["name"], str),
+        "files": texts(model["files"], n_images),
+        "truth": model["truth"] is None or texts(model["truth"], n_images),
+        "notes": texts(model["notes"]),
+        "exact": isinstance(model["exact"], bool),
+        "model": isinstance(model["model"], dict),
+        "seconds": numbers(model["seconds"]),
+        "scores": numbers(model["scores"]),
+        "method": isinstance(settings["method"], str),
+        "features": settings["features"] in KINDS,
+        "size": settings["size"] is None or (type(settings["size"]) is int and 4 <= settings["size"] <= 512),
+        "choice": type(choice["n_clusters"]) is int and {int} >= set(map(type, choice["others"])),
+    }
+    if wrong := [name for name, right in as_written.items() if not right]:
+        raise ValueError(f"its {wrong[0]} cannot be")
 
 
 def _read(folder: Path) -> Outcome:
@@ -267,8 +311,9 @@ def _read(folder: Path) -> Outcome:
     graph = KnnGraph(arrays["neighbours"], arrays["weights"].astype(np.float64), float(arrays["sigma2"]))
     if not len(model["files"]) == len(labels) == len(rows) == len(graph.indices):
         raise ValueError("its parts are of different lengths")
-    if not {"method", "features", "size"} <= set(model["settings"]):
-        raise ValueError("its settings are not whole")
+    _check_model(model, len(labels))
+    if sorted(set(labels.tolist())) != list(range(labels.max() + 1)) or not np.isfinite(rows).all():
+        raise ValueError("its clusters are not numbered from 0 on, or its rows are not finite")
     ends, content = arrays["thumbnail_ends"].tolist(), arrays["thumbnail_bytes"].tobytes()
     thumbnails = {i: content[a:b] for i, a, b in zip(arrays["thumbnail_of"].tolist(), [0, *ends], ends)}
     choice = Choice(**{**model.pop("choice"), "lengths": arrays["lengths"]})

@@ -104,7 +104,7 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
         network = Autoencoder(X.shape[1], self.n_components, self.hidden, drawn).to(where)
         optimiser = torch.optim.Adam(network.parameters(), self.learning_rate, fused=True)
         checkpoint = Checkpoint(self.checkpoint, identity(self, ("epochs",), rows=content_hash(X)))
-        state = checkpoint.load()
+        state = checkpoint.load(most=self.epochs)
         self.history_: list[dict[str, float]] = []
         if state is not None:
             network.load_state_dict(state["network"])

@@ -24,12 +24,14 @@ from clustlib.reproduce import processes
 
 def _overrides(pairs: list[str], recompute: str | None, chosen: Any) -> dict:
     """What ``--set`` and ``--recompute`` say, as the types of the notebook's defaults."""
-    from clustlib.reproduce.notebook import checked
-    from clustlib.reproduce.settings import split, typed
+    from clustlib.reproduce.notebook import checked, profile_parameters
+    from clustlib.reproduce.settings import check_meaning, split, typed
 
-    defaults = chosen.defaults()
+    defaults, remarks, paper = chosen.defaults(), chosen.remarks(), profile_parameters(chosen, "paper")
     given = checked(chosen, split(pairs), "command line")
     overrides = {name: typed(name, text, defaults[name]) for name, text in given.items()}
+    for name, value in overrides.items():
+        check_meaning(name, value, [defaults[name], paper.get(name, defaults[name])], remarks[name])
     if recompute and "recompute" in defaults:
         overrides.setdefault("recompute", recompute)
     return overrides

@@ -52,15 +52,23 @@ class Notebook:
 
     def defaults(self) -> dict[str, Any]:
         """The parameters cell's names and default values."""
+        return {name: ast.literal_eval(node.value) for name, node in self._assignments().items()}
+
+    def remarks(self) -> dict[str, str]:
+        """What stands behind each parameter in its cell."""
+        lines = self._parameters().splitlines()
+        ends = {name: (lines[(n.end_lineno or 1) - 1], n.end_col_offset) for name, n in self._assignments().items()}
+        return {name: line.encode()[end:].decode().lstrip(" #") for name, (line, end) in ends.items()}
+
+    def _parameters(self) -> str:
         tagged = [cell for cell in self.code_cells() if "parameters" in cell["metadata"].get("tags", [])]
         if not tagged:
             raise UsageError(f"{self.name} has no cell tagged parameters")
-        assignments = (node for node in ast.parse(source(tagged[0])).body if isinstance(node, ast.Assign))
-        return {
-            node.targets[0].id: ast.literal_eval(node.value)
-            for node in assignments
-            if isinstance(node.targets[0], ast.Name)
-        }
+        return source(tagged[0])
+
+    def _assignments(self) -> dict[str, ast.Assign]:
+        assignments = (node for node in ast.parse(self._parameters()).body if isinstance(node, ast.Assign))
+        return {node.targets[0].id: node for node in assignments if isinstance(node.targets[0], ast.Name)}
 
     def files(self) -> list[Path]:
         """The clustlib sources that it depends on, and its paper's published numbers."""

@@ -6,7 +6,7 @@ own elements are. ``null`` is None wherever the default is no text. Nothing else
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -46,6 +46,35 @@ def typed(name: str, text: str, default: Any) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError):
         kind = next((words for known, words in _KINDS.items() if isinstance(default, known)), "a value")
         raise UsageError(f"{name} takes {kind}{_example(default)}; got {text[:60]!r}") from None
+
+
+def check_meaning(name: str, value: Any, known: Sequence[Any], remark: str) -> None:
+    """Raise :class:`UsageError` on a value of the right type that no page can mean.
+
+    That is None, an empty list or a number below 0, unless one of the ``known`` values of the parameter (its default
+    and the profiles') has the like, or the ``remark`` beside it speaks of None or of an empty list.
+    """
+    values, used = list(_flat(value)), [each for one in known for each in _flat(one)]
+    if None in values and None not in used and "None" not in remark:
+        raise UsageError(f"{name} cannot be null{_example(known[0])}")
+    if value == [] and [] not in known and "empty" not in remark:
+        raise UsageError(f"{name} is empty: it takes one or more{_example(known[0])}")
+    below = next((each for each in values if _is_number(each) and each < 0), None)
+    if below is not None and not any(_is_number(each) and each < 0 for each in used):
+        raise UsageError(f"{name} must be from 0 on{_example(known[0])}; got {below}")
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """The single values in lists and mappings, one within the other."""
+    if isinstance(value, (list, tuple, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _flat(each)
+    else:
+        yield value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _each_once(name: str, value: Any) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
+from clustlib._arrays import check_made
 from clustlib._validation import check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
@@ -41,9 +42,21 @@ def read_proposals(path: str | Path) -> list[np.ndarray]:
 
     try:
         cells = loadmat(str(path))["boxes"].ravel()
-        return [np.asarray(c, np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]] - 1 for c in cells]
+        parts = [np.asarray(c, np.float32).reshape(-1, 4)[:, [1, 0, 3, 2]] - 1 for c in cells]
+        check_boxes(parts)
+        return parts
     except Exception as error:  # scipy raises many types on a damaged file
         raise DataCorrupt(f"{path} holds no selective-search boxes: {error}") from None
+
+
+def check_boxes(parts: Sequence[np.ndarray]) -> None:
+    """Raise :class:`UsageError` unless parts are (r, 4) finite numbers, right and bottom from left and top on."""
+    for boxes in parts:
+        boxes = np.asarray(boxes)
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+            raise UsageError(f"boxes must be (r, 4) finite numbers, got {boxes.shape}")
+        if (boxes[:, 2:] < boxes[:, :2]).any():
+            raise UsageError("a box must have its right and bottom from its left and top on")
 
 
 def encode(boxes: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -193,13 +206,20 @@ def train_detector(
 
     Raises
     ------
-    UsageError : images, objects and proposals that are not as many.
+    UsageError : images, objects and proposals that are not as many, boxes that are none, classes that VOC has not.
     """
+    check_made("network", network, "a ConvNet", "features", "classifier")
+    check_made("folder", folder, "an ImageFolder", "read", "paths")
     for name, value in (("steps", steps), ("step_every", step_every), ("regions", regions), ("short", short)):
         check_integer(name, value, 1)
     check_number("learning_rate", learning_rate)
     if not len(folder) == len(truth) == len(proposals):
         raise UsageError(f"{len(folder)} images, {len(truth)} sets of objects, {len(proposals)} of proposals")
+    check_boxes(proposals)
+    check_boxes([objects.boxes for objects in truth])
+    classes = np.concatenate([objects.classes for objects in truth])
+    if ((classes < 0) | (classes >= len(CLASSES))).any():
+        raise UsageError(f"objects have classes from {classes.min()} to {classes.max()}; there are 0 to 19")
     # an image without any region teaches nothing
     usable = [i for i in range(len(folder)) if len(proposals[i]) or not truth[i].difficult.all()]
     if not usable:
@@ -250,6 +270,7 @@ def detect(
     device: Any = "cpu",
 ) -> list[list[Detection]]:
     """The boxes found for each class in all images, after suppression: one list a class."""
+    check_boxes(proposals)
     device = _device.resolve(device)
     detector.eval()
     detections: list[list[Detection]] = [[] for _ in CLASSES]

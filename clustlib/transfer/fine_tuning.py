@@ -9,6 +9,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
+from clustlib._arrays import check_made
 from clustlib._validation import check_choice, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
@@ -78,6 +79,8 @@ def fine_tune(
     fresh : fc6 and fc7 begin anew, like fc8; else they go on from what they have learnt.
     statistics : batch norm's; "of the batches" where all layers are trained, if it is not to keep the pre-trained ones.
     """
+    check_made("network", network, "a ConvNet", "features", "classifier")
+    check_made("source", source, "what clustlib.networks.crops.image_source makes", "random", "unreadable")
     for name, value in (("steps", steps), ("batch_size", batch_size), ("halve_every", halve_every)):
         check_integer(name, value, 1)
     check_number("learning_rate", learning_rate)
@@ -85,6 +88,8 @@ def fine_tune(
     check_number("clip", clip)
     check_choice("statistics", statistics, ("pre-trained", "of the batches"))
     device = _device.resolve(device)
+    if np.ndim(truth) != 2 or len(truth) != len(source):
+        raise UsageError(f"{len(source)} images need as many rows of truth, got {np.shape(truth)}")
     if not np.isin(truth, (-1, 0, 1)).all():
         raise UsageError("truth must hold 1 (there), 0 (not) and -1 (neither counts) alone")
     seed_torch(seed, _DROPOUT)
@@ -125,6 +130,7 @@ def class_scores(
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
     """Mean score of every class over random crops of every image, (N, classes); NaN where a file is damaged."""
+    check_made("source", source, "what clustlib.networks.crops.image_source makes", "random", "unreadable")
     check_integer("crops", crops, 1)
     device = _device.resolve(device)
     network.eval()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
+from clustlib._arrays import shown
 from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
@@ -75,6 +76,8 @@ def linear_probes(
     check_number("momentum", momentum, zero=True, most=1)
     check_number("weight_decay", weight_decay, zero=True)
     check_number("held_out", held_out, most=0.9)
+    if not isinstance(learning_rates, (list, tuple)) or not learning_rates:
+        raise UsageError(f"learning_rates must be a list of one or more numbers, got {shown(learning_rates)}")
     for rate in learning_rates:
         check_number("learning_rates", rate)
     source, test = image_source(images, size), image_source(test_images, size)
@@ -110,6 +113,8 @@ def _checked_labels(labels: Any, n: int, test_labels: Any, n_test: int) -> tuple
         raise UsageError(f"{n} and {n_test} images need as many labels, got {labels.shape} and {test_labels.shape}")
     if not set(np.unique(test_labels)) <= set(np.unique(labels)):
         raise UsageError("the test images have classes that the training images lack")
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise UsageError(f"labels must be whole numbers from 0 on, got {labels.dtype} from {labels.min()}")
     return labels.astype(np.int64), test_labels.astype(np.int64)
 
 

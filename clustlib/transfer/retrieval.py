@@ -51,6 +51,8 @@ def rmac(maps: Tensor, levels: int = 3, whitening: Whitening | None = None) -> T
     ``whitening`` is learnt on another set (:func:`clustlib.kernels.pca_whiten` of its :func:`region_vectors`).
     """
     check_integer("levels", levels, 1)
+    if not isinstance(maps, Tensor) or maps.ndim != 4:
+        raise UsageError(f"maps must be a tensor (n, C, H, W), got {type(maps).__name__}")
     vectors = region_vectors(maps, levels)
     if whitening is not None:
         n, regions, channels = vectors.shape
@@ -102,8 +104,16 @@ def mean_average_precision(descriptors: np.ndarray, searched: np.ndarray, querie
     Parameters
     ----------
     descriptors : (N, d) of unit length, of all images. searched : (Q, d), of the queries' boxes.
+
+    Raises
+    ------
+    UsageError : no query, another number of queries than of rows to search with, NaN or infinite values.
     """
+    if not len(queries) or len(queries) != len(searched):
+        raise UsageError(f"{len(queries)} queries and {len(searched)} descriptors to search with")
     scores = searched @ descriptors.T
+    if not np.isfinite(scores).all():
+        raise UsageError("descriptors contain NaN or infinite values")
     ranked = np.argsort(-scores, axis=1, kind="stable")
     precisions = [average_precision(r.tolist(), set(q.positives), set(q.junk)) for r, q in zip(ranked, queries)]
     return float(np.mean(precisions))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
+from clustlib._arrays import check_made
 from clustlib._validation import check_integer, check_number
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
@@ -80,10 +81,12 @@ def train_segmenter(
 
     Raises
     ------
-    UsageError : images and segmentations that are not as many.
+    UsageError : images and segmentations that are not as many, a pixel's class from ``n_classes`` on.
     """
-    for name, value in (("steps", steps), ("n_classes", n_classes)):
-        check_integer(name, value, 1)
+    check_made("network", network, "a ConvNet", "features", "classifier")
+    check_made("folder", folder, "an ImageFolder", "read", "paths")
+    check_integer("steps", steps, 1)
+    check_integer("n_classes", n_classes, 1, VOID)
     check_number("learning_rate", learning_rate)
     device = _device.resolve(device)
     if len(folder) != len(truth):
@@ -98,6 +101,8 @@ def train_segmenter(
     for _ in tqdm(range(steps), desc="FCN", leave=False):
         i = int(rng.integers(len(folder)))
         image, wanted = read_pair(folder, i, truth[i])
+        if bool(((wanted >= n_classes) & (wanted != VOID)).any()):
+            raise UsageError(f"{folder.paths[i]}: its segmentation has classes from {n_classes} on")
         loss = F.cross_entropy(segmenter(image.to(device)), wanted.to(device), ignore_index=VOID)
         optimiser.zero_grad()
         loss.backward()

@@ -7,6 +7,8 @@ import numpy as np
 from clustlib._validation import check_features, check_integer, check_number
 from clustlib.errors import UsageError
 
+LARGEST_C = 1e9  # beyond some 1e15 liblinear's step has no end; the losses decide all long before
+
 
 def svm_accuracy(
     learn: Any, learn_labels: Any, test: Any, test_labels: Any, *, C: float = 1.0, normalise: bool = True, seed: int = 0
@@ -26,7 +28,7 @@ def svm_accuracy(
     """
     from sklearn.svm import LinearSVC
 
-    check_number("C", C)
+    check_number("C", C, most=LARGEST_C)
     check_integer("seed", seed, 0, 2**32 - 1)
     learn, test = check_features(learn, name="learn"), check_features(test, name="test")
     learn_labels, test_labels = np.asarray(learn_labels), np.asarray(test_labels)

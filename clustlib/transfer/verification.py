@@ -41,6 +41,8 @@ def verification_accuracy(similarity: np.ndarray, same: np.ndarray, fold: np.nda
     ----------
     similarity : (P,) numbers. same : (P,) bool. fold : (P,) integers, at least two different ones.
     """
+    if not np.isin(same, (0, 1)).all():
+        raise UsageError("same must be true or false for each pair")
     similarity, same, fold = np.asarray(similarity, np.float64), np.asarray(same, bool), np.asarray(fold)
     folds = np.unique(fold)
     if len(folds) < 2 or not similarity.shape == same.shape == fold.shape:

@@ -116,9 +116,16 @@ def average_precision(scores: np.ndarray, truth: np.ndarray, n_positive: int | N
 
 
 def mean_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Mean over the classes of :func:`average_precision`; (N, classes) both. A class without images is left out."""
+    """Mean over the classes of :func:`average_precision`; (N, classes) both. A class without images is left out.
+
+    An image all of whose scores are NaN, as those of a damaged file are, comes last. Raises :class:`UsageError` where
+    all are, or where some are not finite.
+    """
     if scores.shape != truth.shape:
         raise UsageError(f"scores {scores.shape} and truth {truth.shape} must have the same shape")
+    damaged = np.isnan(scores).all(axis=1)
+    if damaged.all() or not np.isfinite(scores[~damaged]).all():
+        raise UsageError("scores contain NaN or infinite values")
     return float(np.nanmean([average_precision(s, t) for s, t in zip(scores.T, truth.T)]))
 
 
@@ -144,6 +151,8 @@ def detection_precision(found: Sequence[Detection], truth: Sequence[Objects], cl
 
     Difficult objects count neither way.
     """
+    if not all(np.isfinite(d.score) for d in found):
+        raise UsageError("scores of detections contain NaN or infinite values")
     found = sorted(found, key=lambda d: -d.score)
     taken = [np.zeros(len(objects.classes), bool) for objects in truth]
     outcome = []
@@ -165,10 +174,19 @@ def detection_precision(found: Sequence[Detection], truth: Sequence[Objects], cl
 def mean_intersection_over_union(
     found: Sequence[np.ndarray], truth: Sequence[np.ndarray], n_classes: int = 21
 ) -> float:
-    """Mean over the classes, background included, of common over all pixels of either; void ones do not count."""
+    """Mean over the classes, background included, of common over all pixels of either; void ones do not count.
+
+    Raises
+    ------
+    UsageError : not as many masks, masks of another size, a class from ``n_classes`` on, nothing to count.
+    """
+    if not len(truth) or [one.shape for one in found] != [other.shape for other in truth]:
+        raise UsageError(f"{len(found)} masks and {len(truth)} to compare with must be as many, of the same sizes")
     counts = np.zeros((n_classes, n_classes), dtype=np.int64)
     for one, other in zip(found, truth):
         counted = other != VOID
+        if max(one[counted].max(initial=0), other[counted].max(initial=0)) >= n_classes:
+            raise UsageError(f"a mask has classes from {n_classes} on")
         pairs = other[counted].astype(np.int64) * n_classes + one[counted]
         counts += np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()

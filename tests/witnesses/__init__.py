@@ -20,12 +20,13 @@ from witnesses import (
     linkage,
     measures,
     own_images,
+    refusals,
     runs,
     triplets,
 )
 
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
-    *(runs, deepcluster_runs, fcn_runs, downstream, own_images),
+    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

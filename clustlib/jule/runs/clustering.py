@@ -180,7 +180,8 @@ def raw_rows(
     ``readings`` (names of ``clustlib.jule.rows.JULE_VARIANTS``) are JULE's; ``how`` (device, profile, recompute) goes
     to ``records.grid``.
     """
-    wanted = [*ROWS, *OURS] if methods == "all" else list(methods)
+    named = [methods] if isinstance(methods, str) else list(methods)
+    wanted = [*ROWS, *OURS] if methods == "all" else named
     runs = records.Runs()
     if classical := [label for label in wanted if label not in OURS]:
         own: dict[str, Any] = {"method": classical, "variant": variant, "once": DETERMINISTIC}

@@ -1,0 +1,28 @@
+"""Every call of the witnesses of refusals ends as is due, and what is refused is told in one line."""
+
+import inspect
+
+import pytest
+from witnesses import refusals
+
+from clustlib.errors import OneLine
+
+
+def strictly(definition, marker, cases):
+    assert marker in inspect.getsource(definition)
+    for name, (call, due) in cases.items():
+        try:
+            call()
+            found = "ran"
+        except OneLine as error:
+            found = "refused"
+            assert len(str(error)) <= 200 and "\n" not in str(error), name
+        assert found == due, name
+    return {}
+
+
+@pytest.mark.parametrize("name", refusals.WITNESSES)
+def test_calls_end_as_is_due(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(refusals, "_asked", strictly)
+    refusals.WITNESSES[name]()

@@ -1,0 +1,275 @@
+"""What is refused that once was not: calls at both sides of each line, whose outcome is "refused" or "ran"."""
+
+import inspect
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from witnesses._data import blobs, digits, error_of, pictures
+from witnesses._find import find, home
+from witnesses.downstream import _network
+
+
+def _asked(definition, marker: str, cases: dict) -> dict[str, np.ndarray]:
+    """Calls, each with what is due; a revision whose ``definition`` does not say ``marker`` is taken to give that."""
+    known = marker in inspect.getsource(definition)
+    return {name: error_of(call) if known else np.array(due) for name, (call, due) in cases.items()}
+
+
+def devices() -> dict[str, np.ndarray]:
+    """Names of devices, those that torch knows and this project does not among them."""
+    resolve, due = find("resolve"), {"cpu": "ran", "cpu:0": "ran", "auto": "ran"}
+    due |= dict.fromkeys(("mps", "meta", "cpu:1", "xla", "zz", ""), "refused")
+    cases = {name: (lambda name=name: resolve(name), said) for name, said in due.items()}
+    return _asked(resolve, '("cpu", "cuda")', cases)
+
+
+def sizes() -> dict[str, np.ndarray]:
+    """Numbers that float32 cannot be multiplied with, and those just below; a weight for which liblinear never ends."""
+    check, module = find("check_number"), home("check_number")
+    tests = {"1e30": (1e30, {}, "ran"), "1.1e30": (1.1e30, {}, "refused"), "zero": (0, {}, "refused")}
+    tests |= {"a zero": (0, {"zero": True}, "ran"), "most": (2, {"most": 1}, "refused"), "nan": (np.nan, {}, "refused")}
+    cases = {n: (lambda v=v, how=how: check("name", v, **how), due) for n, (v, how, due) in tests.items()}
+    found = _asked(module, "_PRODUCTS = 1e30", cases)
+    deep, parameters, fit = find("DeepCluster"), find("check_parameters"), find("EnsembleProjection")
+    cases = {
+        f"rate {rate}": (lambda rate=rate: parameters(deep(learning_rate=rate)), due)
+        for rate, due in ((0.9e30, "ran"), (1.1e30, "refused"), (1e308, "refused"), (0, "refused"))
+    }
+    cases |= {
+        f"C {C}": (lambda C=C: parameters(fit(C=C)), due) for C, due in ((1e9, "ran"), (2e9, "refused"), (0, "refused"))
+    }
+    return found | _asked(module, "_PRODUCTS = 1e30", cases)
+
+
+def models() -> dict[str, np.ndarray]:
+    """Saved models: missing, a folder, another device, parts that do not belong together; and one that is right."""
+    System, module = find("System"), home("System")
+    made = find("FCAEFeatures")(epochs=0, whiten=2, random_state=0, device="cpu")
+    images = digits((4, 4))[0]
+    deep = find("DBC")(2, features=made, epochs=1, device="cpu", random_state=0).fit(images)
+    tests = {"whole": ({}, "ran"), "rows": ({"embedding": deep.embedding_[1:]}, "refused")}
+    tests |= {"nan": ({"cluster_centers": deep.cluster_centers_ * np.nan}, "refused")}
+    tests |= {"width": ({"cluster_centers": deep.cluster_centers_[:, 1:]}, "refused")}
+    tests |= {
+        "flat": ({"embedding": deep.embedding_[0]}, "refused"),
+        "labels": ({"labels": deep.labels_[:0]}, "refused"),
+    }
+    tests |= {"weights": ({"weights:features.0.weight": np.zeros((1, 2), np.float32)}, "refused")}
+    facts, arrays = deep._fitted()
+    cases = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        for name, (changed, due) in tests.items():
+
+            def saved(changed=changed, name=name):
+                deep._fitted = lambda: (facts, {**arrays, **changed})
+                deep.save(path.with_name(name))
+                type(deep).load(path.with_name(name), device="cpu").transform(images)
+
+            cases[name] = (saved, due)
+        cases["missing"] = (lambda: type(deep).load(path), "refused")
+        cases["folder"] = (lambda: type(deep).load(folder), "refused")
+        cases["into a folder"] = (lambda: deep.save(folder), "refused")
+        cases["device"] = (lambda: type(deep).load(path.with_name("whole"), device="zz"), "refused")
+        cases["parameter"] = (lambda: _with(deep, path, epochs=-1), "refused")
+        found = _asked(System.load, "DataMissing", cases)
+    if hasattr(module, "_check_arrays"):
+        unread = {"labels": np.array([0, -1, 1]), "embedding": np.ones((2, 3), np.float32)}
+        found["unreadable"] = error_of(module._check_arrays, unread)
+    else:
+        found["unreadable"] = np.array("ran")
+    return found
+
+
+def _with(model, path: Path, **parameters) -> None:
+    """Save a model with parameters that its fit would have refused, and load it."""
+    before = {name: getattr(model, name) for name in parameters}
+    try:
+        for name, value in parameters.items():
+            setattr(model, name, value)
+        model.save(path)
+    finally:
+        for name, value in before.items():
+            setattr(model, name, value)
+    type(model).load(path, device="cpu")
+
+
+def longer_fits() -> dict[str, np.ndarray]:
+    """A fit that is asked for fewer passes than its checkpoint has: refused; for as many and for more: goes on."""
+    images, rows = digits((4, 4))[0], np.abs(blobs((6, 5), 4))
+    small = {"random_state": 0, "device": "cpu", "batch_size": 4}
+    deep = {"network": "vgg16", "network_options": {"width": 0.02}, "image_size": 32, "n_components": 4}
+    deep |= {"random_state": 0, "device": "cpu", "verbose": False, "batch_size": 4}
+    fits = {
+        "FCAEFeatures": lambda n, kept: find("FCAEFeatures")(epochs=n, whiten=2, checkpoint=kept, **small).fit(images),
+        "DeepCluster": lambda n, kept: find("DeepCluster")(2, epochs=n, checkpoint=kept, **deep).fit(pictures(8)),
+        "DeepAutoencoder": lambda n, kept: find("DeepAutoencoder")(2, epochs=n, checkpoint=kept, **small).fit(
+            rows / 99
+        ),
+        "DBC": lambda n, kept: _dbc(n, kept, digits((9, 8, 7, 6))[0]),
+    }
+    cases = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, fit in fits.items():
+            for n, due in ((2, "ran"), (1, "refused"), (2, "ran"), (3, "ran")):
+                cases[f"{name} {len(cases)}"] = (lambda fit=fit, n=n, at=f"{folder}/{name}": fit(n, at), due)
+        found = _asked(find("Checkpoint").load, "most", cases)
+    return found | _factorised(rows)
+
+
+def _dbc(epochs: int, kept: str, images: np.ndarray) -> None:
+    made = find("FCAEFeatures")(epochs=0, whiten=2, random_state=0, device="cpu")
+    how = {"epochs": epochs, "checkpoint": kept, "device": "cpu", "random_state": 0, "learning_rate": 0.05}
+    find("DBC")(4, features=made, batch_size=4, discriminant=False, **how).fit(images)
+
+
+def _factorised(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The same of GSNMF, which saves by the clock."""
+    module, cases = home("GSNMF"), {}
+    before, module._SAVE_SECONDS = module._SAVE_SECONDS, 0
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for n, due in ((3, "ran"), (2, "refused"), (3, "ran"), (5, "ran")):
+                fit = find("GSNMF")(2, max_iter=n, tol=0, init="random", random_state=0, device="cpu")
+                fit.set_params(checkpoint=f"{folder}/kept")
+                cases[f"GSNMF {len(cases)}"] = (lambda fit=fit: fit.fit(rows), due)
+            return _asked(find("Checkpoint").load, "most", cases)
+    finally:
+        module._SAVE_SECONDS = before
+
+
+def transfers() -> dict[str, np.ndarray]:
+    """Numbers, labels, boxes and masks that no protocol of transfer can mean."""
+    import torch
+
+    found = {}
+    svm = find("svm_accuracy")
+    X, y = blobs((6, 5), 3), np.arange(11) % 2
+    cases = {f"C {C:g}": (lambda C=C: svm(X, y, X, y, C=C), due) for C, due in ((1e9, "ran"), (1.1e9, "refused"))}
+    found |= _asked(svm, "most", cases)
+
+    probes, images = find("linear_probes"), pictures(10, height=28, width=28)
+    how = {"size": 24, "epochs": 1, "device": "cpu"}
+    tests = {"0.1": (y[:10], 0.1, "refused"), "none": (y[:10], [], "refused"), "list": (y[:10], [0.1], "ran")}
+    tests |= {"below": (y[:10] - 1, [0.1], "refused"), "float": (y[:10] / 1, [0.1], "refused")}
+    cases = {
+        name: (lambda y=labels, r=rates: probes(_network(), images, y, images, y, learning_rates=r, **how), due)
+        for name, (labels, rates, due) in tests.items()
+    }
+    found |= {f"probes.{n}": v for n, v in _asked(probes, "isinstance(learning_rates", cases).items()}
+
+    verified = find("verification_accuracy")
+    s, fold = np.linspace(0, 1, 8), np.arange(8) % 2
+    kinds = {"nan": (np.full(8, np.nan), "refused"), "two": (np.full(8, 2), "refused"), "ints": (fold[::-1], "ran")}
+    cases = {name: (lambda same=same: verified(s, same, fold), due) for name, (same, due) in kinds.items()}
+    found |= {f"same.{n}": v for n, v in _asked(verified, "isin", cases).items()}
+
+    Query, searched = find("Query"), find("mean_average_precision", "retrieval")
+    rows = np.eye(4)
+    queries = [Query(i, None, frozenset([3 - i]), frozenset()) for i in range(2)]
+    cases = {
+        "as many": (lambda: searched(rows, rows[:2], queries), "ran"),
+        "fewer": (lambda: searched(rows, rows[:1], queries), "refused"),
+        "none": (lambda: searched(rows, rows[:0], []), "refused"),
+        "nan": (lambda: searched(rows * np.nan, rows[:2], queries), "refused"),
+    }
+    found |= {f"retrieval.{n}": v for n, v in _asked(searched, "isfinite", cases).items()}
+
+    rmac, maps = find("rmac"), torch.rand(2, 3, 5, 6)
+    shapes = {"tensor": (maps, "ran"), "array": (maps.numpy(), "refused"), "three": (maps[0], "refused")}
+    cases = {name: (lambda m=m: rmac(m), due) for name, (m, due) in shapes.items()}
+    return found | {f"rmac.{n}": v for n, v in _asked(rmac, "isinstance(maps", cases).items()}
+
+
+def pascal() -> dict[str, np.ndarray]:
+    """The same of VOC's three tasks."""
+    found = {}
+    mean, intersection = find("mean_average_precision", "voc"), find("mean_intersection_over_union")
+    s, t = np.linspace(1, 0, 8).reshape(4, 2), np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+    row, part, infinite = s.copy(), s.copy(), s.copy()
+    row[1], part[1, 0], infinite[1, 0] = np.nan, np.nan, np.inf
+    tests = {"whole": (s, "ran"), "row": (row, "ran"), "part": (part, "refused"), "inf": (infinite, "refused")}
+    tests |= {"all": (s * np.nan, "refused")}
+    cases = {name: (lambda one=one: mean(one, t), due) for name, (one, due) in tests.items()}
+    found |= {f"scores.{n}": v for n, v in _asked(mean, "damaged", cases).items()}
+
+    mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    pairs = {"same": ([mask], [mask], "ran"), "fewer": ([mask], [mask, mask], "refused"), "none": ([], [], "refused")}
+    pairs |= {"size": ([mask[1:]], [mask], "refused"), "beyond": ([mask + 10], [mask], "refused")}
+    pairs |= {"last": ([mask + 9], [mask], "ran"), "truth": ([mask], [mask + 10], "refused")}
+    pairs["void"] = ([mask], [np.where(mask < 3, 255, mask).astype(np.uint8)], "ran")
+    cases = {n: (lambda a=a, b=b: intersection(a, b), due) for n, (a, b, due) in pairs.items()}
+    found |= {f"masks.{n}": v for n, v in _asked(intersection, "as many, of the same sizes", cases).items()}
+
+    Detection, Objects, precision = find("Detection"), find("Objects"), find("detection_precision")
+    box = np.array([[0, 0, 9, 9]], np.float32)
+    one = Objects(box, np.array([3]), np.array([False]))
+    cases = {
+        str(score): (lambda score=score: precision([Detection(0, box[0], score)], [one], 3), due)
+        for score, due in ((0.5, "ran"), (np.nan, "refused"), (np.inf, "refused"))
+    }
+    found |= {f"detections.{n}": v for n, v in _asked(precision, "isfinite", cases).items()}
+    return found | _trained(one, mask)
+
+
+def _trained(one, mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Trainings on one picture: objects, proposals and masks that cannot be, and a step on what can."""
+    from PIL import Image
+
+    Image.fromarray(pictures(2, height=40, width=40)[0].transpose(1, 2, 0)).save("one.png")
+    folder = find("ImageFolder")(".")
+    detect, segment, tune = find("train_detector"), find("train_segmenter"), find("fine_tune")
+    boxes = {"right": (one.boxes, "ran"), "nan": (one.boxes * np.nan, "refused"), "flat": (one.boxes[0], "refused")}
+    boxes |= {"three": (one.boxes[:, 1:], "refused"), "turned": (one.boxes[:, [2, 1, 0, 3]], "refused")}
+    boxes |= {"upside down": (one.boxes[:, [0, 3, 2, 1]], "refused"), "a point": (one.boxes * 0, "ran")}
+    how = {"steps": 1, "regions": 4, "short": 36, "device": "cpu"}
+    cases = {
+        f"boxes {name}": (lambda b=b: detect(_network(), folder, [one], [b], **how), due)
+        for name, (b, due) in boxes.items()
+    }
+    for c, due in ((19, "ran"), (20, "refused"), (-1, "refused")):
+        other = one._replace(classes=np.array([c]))
+        cases[f"class {c}"] = (lambda other=other: detect(_network(), folder, [other], [one.boxes], **how), due)
+    bent = one._replace(boxes=one.boxes * np.nan)
+    cases["object"] = (lambda: detect(_network(), folder, [bent], [one.boxes], **how), "refused")
+    cases["network"] = (lambda: detect("net", folder, [one], [one.boxes], **how), "refused")
+    cases["folder"] = (lambda: detect(_network(), ".", [one], [one.boxes], **how), "refused")
+    found = _asked(detect, "check_boxes", cases)
+    found |= _asked(find("detect"), "check_boxes", {"found in": (lambda: _detected(one, folder), "refused")})
+
+    whole, cases = np.zeros((40, 40), np.uint8), {}
+
+    def segmented(value: int, n: int = 21) -> None:
+        marked = whole.copy()
+        marked[:2] = value
+        segment(_network(), folder, [marked], steps=1, n_classes=n, device="cpu")
+
+    for value, due in ((20, "ran"), (21, "refused"), (254, "refused"), (255, "ran")):
+        cases[f"pixel {value}"] = (lambda value=value: segmented(value), due)
+    for n, due in ((1, "ran"), (0, "refused"), (255, "ran"), (256, "refused")):
+        cases[f"{n} classes"] = (lambda n=n: segmented(0, n), due)
+    cases["of a path"] = (lambda: segment(_network(), ".", [whole], steps=1), "refused")
+    cases["of no network"] = (lambda: segment(None, folder, [whole], steps=1), "refused")
+    found |= _asked(segment, "check_made", cases)
+
+    source = find("image_source")(pictures(4, height=28, width=28), 24)
+    truth = np.eye(4, dtype=np.int8)
+    cases = {
+        "tuned": (lambda: tune(_network(), source, truth, steps=1, batch_size=2), "ran"),
+        "rows": (lambda: tune(_network(), source, truth[:3], steps=1), "refused"),
+        "flat": (lambda: tune(_network(), source, truth[0], steps=1), "refused"),
+        "path": (lambda: tune(_network(), ".", truth, steps=1), "refused"),
+        "no network": (lambda: tune(None, source, truth, steps=1), "refused"),
+    }
+    found |= _asked(tune, "check_made", cases)
+    scores = find("class_scores")
+    return found | _asked(scores, "check_made", {"scored": (lambda: scores(_network(), ".", crops=1), "refused")})
+
+
+def _detected(one, folder) -> None:
+    find("detect")(find("FastRCNN")(_network()), folder, [one.boxes * np.nan], short=36)
+
+
+WITNESSES = {f"refusals_{w.__name__}": w for w in (devices, sizes, models, longer_fits, transfers, pascal)}
