@@ -111,8 +111,8 @@ def recall_note(rows: np.ndarray, graph: KnnGraph, method: str, seed: int) -> tu
     if graph.indices.shape[1] == 0 or is_exact(method, len(rows)):
         return ()
     recall = neighbour_recall(rows, graph.indices, random_state=seed)
-    tried = f"{min(1000, len(rows)):,} image{'s' * (len(rows) != 1)}"
-    return (f"Neighbours were searched approximately: {recall:.3f} of the true ones were found on {tried}.",)
+    tried = min(1000, len(rows))
+    return (f"Neighbours were searched approximately: {recall:.3f} of the true ones were found on {tried:,} images.",)
 
 
 def tree_from(graph: KnnGraph, labels: np.ndarray, rows: np.ndarray, linkage: str = "gdl") -> MergeTree:

@@ -1,14 +1,16 @@
 """What is refused that once was not: calls at both sides of each line, whose outcome is "refused" or "ran"."""
 
 import inspect
+import re
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import blobs, digits, error_of, pictures
-from witnesses._find import find, home
+from witnesses._data import blobs, digits, error_of, pictures, rng
+from witnesses._find import find, holding, home
 from witnesses.downstream import _network
+from witnesses.factorised import _tiny_network
 
 
 def _asked(definition, marker: str, cases: dict) -> dict[str, np.ndarray]:
@@ -78,8 +80,9 @@ def models() -> dict[str, np.ndarray]:
     if hasattr(module, "_check_arrays"):
         unread = {"labels": np.array([0, -1, 1]), "embedding": np.ones((2, 3), np.float32)}
         found["unreadable"] = error_of(module._check_arrays, unread)
+        found["without rows"] = error_of(module._check_arrays, {"components": np.ones((2, 3))})
     else:
-        found["unreadable"] = np.array("ran")
+        found |= dict.fromkeys(("unreadable", "without rows"), np.array("ran"))
     return found
 
 
@@ -96,48 +99,77 @@ def _with(model, path: Path, **parameters) -> None:
     type(model).load(path, device="cpu")
 
 
-def longer_fits() -> dict[str, np.ndarray]:
+def _longer(fit) -> dict[str, np.ndarray]:
     """A fit that is asked for fewer passes than its checkpoint has: refused; for as many and for more: goes on."""
-    images, rows = digits((4, 4))[0], np.abs(blobs((6, 5), 4))
-    small = {"random_state": 0, "device": "cpu", "batch_size": 4}
-    deep = {"network": "vgg16", "network_options": {"width": 0.02}, "image_size": 32, "n_components": 4}
-    deep |= {"random_state": 0, "device": "cpu", "verbose": False, "batch_size": 4}
-    fits = {
-        "FCAEFeatures": lambda n, kept: find("FCAEFeatures")(epochs=n, whiten=2, checkpoint=kept, **small).fit(images),
-        "DeepCluster": lambda n, kept: find("DeepCluster")(2, epochs=n, checkpoint=kept, **deep).fit(pictures(8)),
-        "DeepAutoencoder": lambda n, kept: find("DeepAutoencoder")(2, epochs=n, checkpoint=kept, **small).fit(
-            rows / 99
-        ),
-        "DBC": lambda n, kept: _dbc(n, kept, digits((9, 8, 7, 6))[0]),
-    }
-    cases = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, fit in fits.items():
-            for n, due in ((2, "ran"), (1, "refused"), (2, "ran"), (3, "ran")):
-                cases[f"{name} {len(cases)}"] = (lambda fit=fit, n=n, at=f"{folder}/{name}": fit(n, at), due)
-        found = _asked(find("Checkpoint").load, "most", cases)
-    return found | _factorised(rows)
+        asked = [(2, "ran"), (1, "refused"), (2, "ran"), (3, "ran")]
+        cases = {f"{i}: {n}": (lambda n=n: fit(n, f"{folder}/kept"), due) for i, (n, due) in enumerate(asked)}
+        return _asked(find("Checkpoint").load, "most", cases)
 
 
-def _dbc(epochs: int, kept: str, images: np.ndarray) -> None:
-    made = find("FCAEFeatures")(epochs=0, whiten=2, random_state=0, device="cpu")
-    how = {"epochs": epochs, "checkpoint": kept, "device": "cpu", "random_state": 0, "learning_rate": 0.05}
-    find("DBC")(4, features=made, batch_size=4, discriminant=False, **how).fit(images)
+_SMALL = {"random_state": 0, "device": "cpu", "batch_size": 4}
 
 
-def _factorised(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The same of GSNMF, which saves by the clock."""
-    module, cases = home("GSNMF"), {}
-    before, module._SAVE_SECONDS = module._SAVE_SECONDS, 0
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for n, due in ((3, "ran"), (2, "refused"), (3, "ran"), (5, "ran")):
-                fit = find("GSNMF")(2, max_iter=n, tol=0, init="random", random_state=0, device="cpu")
-                fit.set_params(checkpoint=f"{folder}/kept")
-                cases[f"GSNMF {len(cases)}"] = (lambda fit=fit: fit.fit(rows), due)
-            return _asked(find("Checkpoint").load, "most", cases)
-    finally:
-        module._SAVE_SECONDS = before
+def longer_autoencoder() -> dict[str, np.ndarray]:
+    """Stage I of DBC."""
+    images, made = digits((4, 4))[0], find("FCAEFeatures")
+    return _longer(lambda n, kept: made(epochs=n, whiten=2, checkpoint=kept, **_SMALL).fit(images))
+
+
+def longer_boosting() -> dict[str, np.ndarray]:
+    """Stage II, which notes its start before the first epoch."""
+    images, how = digits((9, 8, 7, 6))[0], {**_SMALL, "learning_rate": 0.05, "discriminant": False}
+    start = find("FCAEFeatures")(epochs=0, whiten=2, random_state=0, device="cpu")
+    return _longer(lambda n, kept: find("DBC")(4, features=start, epochs=n, checkpoint=kept, **how).fit(images))
+
+
+def longer_deepcluster() -> dict[str, np.ndarray]:
+    """DeepCluster, and files none of which can be read."""
+    how = {"network": "vgg16", "network_options": {"width": 0.02}, "image_size": 32, "n_components": 4}
+    how |= {**_SMALL, "verbose": False}
+    deep = find("DeepCluster")
+    found = _longer(lambda n, kept: deep(2, epochs=n, checkpoint=kept, **how).fit(pictures(8)))
+    for name in "abc":
+        Path(f"{name}.jpg").write_bytes(b"nothing")
+    damaged = {"damaged": (lambda: deep(clustering="pic", epochs=1, **how).fit("."), "refused")}
+    return found | _asked(deep, "can be read", damaged)
+
+
+def longer_deep_autoencoder() -> dict[str, np.ndarray]:
+    """The auto-encoder of JULE's tables."""
+    rows, made = np.abs(blobs((6, 5), 4)) / 99, find("DeepAutoencoder")
+    return _longer(lambda n, kept: made(2, epochs=n, checkpoint=kept, **_SMALL).fit(rows))
+
+
+def longer_factorisation() -> dict[str, np.ndarray]:
+    """GSNMF, which saves by the clock."""
+    rows, how = np.abs(blobs((6, 5), 4)), {"tol": 0, "init": "random", "random_state": 0, "device": "cpu"}
+    with holding(home("GSNMF"), _SAVE_SECONDS=0):
+        return _longer(lambda n, kept: find("GSNMF")(2, max_iter=n, checkpoint=kept, **how).fit(rows))
+
+
+def longer_fine_tuning() -> dict[str, np.ndarray]:
+    """FCN's last layer on what a small random network makes of pictures."""
+    tiny, how = _tiny_network(), {**_SMALL, "fine_tune": True, "size": 32, "n_components": 3, "max_iter": 2}
+    made = {"pretrained": lambda *_, **__: tiny()}
+    with holding(home("pretrained"), **made), holding(home("FCN"), **made):
+        return _longer(lambda n, kept: find("FCN")(epochs=n, checkpoint=kept, **how).fit(pictures(8, 3, 10, 12)))
+
+
+def recalled() -> dict[str, np.ndarray]:
+    """What is told of an approximate search: the share, and on how many images it was taken."""
+    rows, module = blobs((30, 20), 4), home("recall_note", "images")
+    graph = module.graph_of(rows, "exact", 0)
+    note = module.recall_note(rows, graph, "approximate", 0)[0]
+    known = "tried" in inspect.getsource(module.recall_note)
+    many = rng(0).normal(size=(1_001, 2)).astype(np.float32)
+    most = module.recall_note(many, module.graph_of(many, "exact", 0), "approximate", 0)[0]
+    return {
+        "share": np.array(re.findall(r"0\.\d+|1\.0+", note)),
+        "images": np.array(note[-10:] if known else "50 images."),
+        "most": np.array(most[-13:]),
+        "exact": np.array(len(module.recall_note(rows, graph, "exact", 0))),
+    }
 
 
 def transfers() -> dict[str, np.ndarray]:
@@ -264,12 +296,34 @@ def _trained(one, mask: np.ndarray) -> dict[str, np.ndarray]:
         "no network": (lambda: tune(None, source, truth, steps=1), "refused"),
     }
     found |= _asked(tune, "check_made", cases)
-    scores = find("class_scores")
-    return found | _asked(scores, "check_made", {"scored": (lambda: scores(_network(), ".", crops=1), "refused")})
+    scores, bare = find("class_scores"), _Bare(source)
+    cases = {"scored": (lambda: scores(_network(), source, crops=1), "ran")}
+    cases["bare"] = (lambda: scores(_network(), bare, crops=1), "refused")
+    found |= _asked(scores, "check_made", cases)
+    return found | _asked(
+        tune, "check_made", {"tuned bare": (lambda: tune(_network(), bare, truth, steps=1), "refused")}
+    )
+
+
+class _Bare:
+    """Images that could be read, by what does not say which could not."""
+
+    def __init__(self, source) -> None:
+        self.random, self.central, self.size, self._n = source.random, source.central, source.size, len(source)
+
+    def __len__(self) -> int:
+        return self._n
 
 
 def _detected(one, folder) -> None:
     find("detect")(find("FastRCNN")(_network()), folder, [one.boxes * np.nan], short=36)
 
 
-WITNESSES = {f"refusals_{w.__name__}": w for w in (devices, sizes, models, longer_fits, transfers, pascal)}
+WITNESSES = {
+    f"refusals_{witness.__name__}": witness
+    for witness in (
+        *(devices, sizes, models, transfers, pascal, recalled),
+        *(longer_autoencoder, longer_boosting, longer_deepcluster),
+        *(longer_deep_autoencoder, longer_factorisation, longer_fine_tuning),
+    )
+}
