@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clustlib.errors import INTERRUPTED, OneLine, UsageError, line_of
+from clustlib.errors import UsageError, ended
 
 SKIPPED = 3
-_EXITS = "exit codes: 0 done; 3 done, and some files were skipped; 2 a wrong parameter or no images; 130 interrupted"
+_EXITS = "exit codes: 0 done; 3 done, and some files were skipped; 2 not done, and why in one line; 130 interrupted"
 
 
 def cluster(asked: argparse.Namespace) -> int:
@@ -159,24 +159,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point: an error of the user's is one line and exit code 2."""
+    """Entry point: an error of the user's or of the system's is one line and exit code 2."""
     asked = parser().parse_args(arguments)
-    try:
-        return asked.call(asked)
-    except OneLine as error:
-        print(line_of(error), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(line_of(error), file=sys.stderr)
-        return 1
-    except RuntimeError as error:
-        if not str(error).startswith("Symlink loop"):  # of Path.resolve
-            raise
-        print(UsageError(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
+    return ended(lambda: asked.call(asked))
 
 
 if __name__ == "__main__":

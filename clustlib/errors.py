@@ -70,6 +70,11 @@ def ended(command: Callable[[], int]) -> int:
     except (OneLine, OSError) as error:
         print(line_of(error), file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # of Path.resolve
+            raise
+        print(UsageError(error), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         return 130

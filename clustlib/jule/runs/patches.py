@@ -132,6 +132,83 @@ def classify(
     return {**scores, **trained}
 
 
+def cost_of_compression(
+    dataset: str,
+    seed: int = 0,
+    side: int = 32,
+    quality: int = 75,
+    n_patches: int = 40_000,
+    n_codes: int = 1600,
+    device: str = "auto",
+) -> dict[str, float]:
+    """The row of K-means, which has no network, on images as they are and compressed once more as JPEG.
+
+    CIFAR-10's images on this page went through Pillow's JPEG at its defaults: quality 75, colours at half the
+    resolution. What that costs is measured where the originals are at hand.
+
+    Parameters
+    ----------
+    dataset : its images are brought to ``side`` pixels by the mean over squares, which leaves nothing of an earlier
+        compression at a higher resolution; a half is learned from, the other tested, as for :func:`classify`.
+    quality : of the JPEG. n_patches, n_codes, seed : as for :func:`classify`.
+
+    Returns
+    -------
+    ``accuracy`` and ``accuracy_compressed``, and the mean ``change`` of a value, in 255ths.
+    """
+    learn, labels, test, test_labels = parts(dataset)
+    plain = [_brought_to(images, side) for images in (learn, test)]
+    squeezed = [_compressed(images, quality) for images in plain]
+    change = np.mean([np.abs(a.astype(np.int16) - b).mean() for a, b in zip(plain, squeezed)])
+    scores = {}
+    for name, (learnt, tested) in {"accuracy": plain, "accuracy_compressed": squeezed}.items():
+        scores[name] = _by_patches(learnt, labels, tested, test_labels, seed, n_patches, n_codes, device)
+    return {**scores, "change": float(change)}
+
+
+def _by_patches(
+    learn: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
+    test_labels: np.ndarray,
+    seed: int,
+    n_patches: int,
+    n_codes: int,
+    device: str,
+) -> float:
+    """The accuracy of a codebook of whitened patches."""
+    from clustlib import _device
+    from clustlib.transfer.coates import image_features, standardised_svm_accuracy
+
+    where = _device.resolve(device)
+    codebook = _codebook(learn, "K-means", None, seed, n_patches, n_codes, where)
+    features, tested = (image_features(images, codebook, where) for images in (learn, test))
+    return standardised_svm_accuracy(features, labels, tested, test_labels)
+
+
+def _brought_to(images: np.ndarray, side: int) -> np.ndarray:
+    """(N, C, H, W) uint8 by the mean over squares, (N, C, side, side) uint8."""
+    n, channels, height, width = images.shape
+    if height % side or width % side:
+        raise UsageError(f"images of {height} x {width} pixels cannot be divided into {side} x {side} squares")
+    squares = images.reshape(n, channels, side, height // side, side, width // side)
+    return np.rint(squares.mean((3, 5))).astype(np.uint8)
+
+
+def _compressed(images: np.ndarray, quality: int) -> np.ndarray:
+    """RGB images (N, 3, H, W) uint8 after Pillow's JPEG at its own subsampling of colours."""
+    import io
+
+    from PIL import Image
+
+    squeezed = np.empty_like(images)
+    for i, image in enumerate(images):
+        buffer = io.BytesIO()
+        Image.fromarray(image.transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality)
+        squeezed[i] = np.asarray(Image.open(buffer)).transpose(2, 0, 1)
+    return squeezed
+
+
 def table_rows(methods: list[str], readings: list[str], **how: Any) -> records.Runs:
     """The rows of table 8: the patches themselves once, the layers of a network for each reading of JULE.
 
@@ -210,5 +287,14 @@ def _uses(params: dict[str, Any]) -> list[str]:
     return [] if reading == "default" else [repr(JULE_VARIANTS[reading])]
 
 
+def _check_compression(dataset: str, seed: int = 0, side: int = 32, quality: int = 75, **numbers: Any) -> None:
+    check_fit(dataset, seed=seed)
+    check_integer("side", side, PATCH + 1)
+    check_integer("quality", quality, 1, 95)
+    for name in ("n_patches", "n_codes"):
+        check_integer(name, numbers.get(name, 2), 2)
+
+
 records.declare(train_patches, uses=_uses)
+records.declare(cost_of_compression, check=_check_compression)
 records.declare(classify, check=_check, uses=_uses)
