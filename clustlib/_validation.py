@@ -14,7 +14,7 @@ from clustlib.errors import UsageError
 
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
 _SMALLEST = {"float32": 1e-18, "float64": 1e-290}  # largest number of which so small a square is still told from 0
-_PRODUCTS = 1e30  # a parameter above it leaves float32 as soon as it is multiplied with anything
+_LARGE = 1e15  # for a parameter: its square, times what data bring along, is still a number of float32
 _WHOLE = {np.float32: 1 << 24, np.float64: 1 << 53}  # whole numbers up to here are exact
 _FAR = 32.0  # rows further from 0 than so many times their spread lose a fifth of float32's digits in products
 
@@ -199,7 +199,7 @@ def integers(least: int, most: int | None = None) -> Any:
     return Interval(Integral, least, most, closed="left" if most is None else "both")
 
 
-def numbers(least: float, most: float | None = _PRODUCTS, *, closed: str = "left") -> Any:
+def numbers(least: float, most: float | None = _LARGE, *, closed: str = "left") -> Any:
     """A constraint: numbers from ``least`` to ``most``; ``closed`` says which of the two are included."""
     from sklearn.utils._param_validation import Interval
 
@@ -221,7 +221,7 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
         raise UsageError(f"{name} must be an integer from {least} {until}, got {shown(value)}"[:_LONGEST])
 
 
-def check_number(name: str, value: Any, *, zero: bool = False, most: float = _PRODUCTS) -> None:
+def check_number(name: str, value: Any, *, zero: bool = False, most: float = _LARGE) -> None:
     """Raise :class:`UsageError` unless ``value`` is a positive number, or with ``zero`` also 0, up to ``most``."""
     real = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
     if not real or not math.isfinite(value) or not 0 <= value <= most or (value == 0 and not zero):

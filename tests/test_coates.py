@@ -12,6 +12,7 @@ from clustlib import datasets, jule, records
 from clustlib.errors import UsageError
 from clustlib.jule.estimator import PatchJULE
 from clustlib.jule.network import PatchNet
+from clustlib.jule.runs import patches
 from clustlib.kernels import Moments, zca_whitening
 from clustlib.records import Missing, Runs
 from clustlib.transfer import coates
@@ -277,3 +278,34 @@ class TestClassify:
     def test_too_few_images_are_an_error(self):
         with pytest.raises(UsageError, match="898 training images"):
             jule.runs.patches.classify("digits", "K-means", sizes="5000")
+
+
+class TestCostOfCompression:
+    def test_images_are_brought_to_their_size_by_the_mean(self):
+        images = np.arange(2 * 3 * 4 * 6, dtype=np.uint8).reshape(2, 3, 4, 6)
+        found = patches._brought_to(images[..., :4], 2)
+        assert found.shape == (2, 3, 2, 2) and found.dtype == np.uint8
+        assert found[0, 0, 0, 0] == np.rint(images[0, 0, :2, :2].mean())
+        with pytest.raises(UsageError, match="4 x 6 pixels cannot be divided"):
+            patches._brought_to(images, 2)
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_a_compression_changes_colours_and_edges_little_and_flat_grey_not_at_all(self, channels):
+        drawn = np.random.default_rng(0).integers(0, 256, (3, channels, 16, 16), dtype=np.uint8)
+        found = patches._compressed(drawn, 75)
+        assert found.shape == drawn.shape and found.dtype == np.uint8 and not np.array_equal(found, drawn)
+        assert (
+            np.abs(patches._compressed(drawn, 95).astype(int) - drawn).mean() < np.abs(found.astype(int) - drawn).mean()
+        )
+        flat = np.full_like(drawn, 128)
+        assert np.array_equal(patches._compressed(flat, 75), flat)
+
+    def test_both_accuracies_are_told(self):
+        found = patches.cost_of_compression("digits", side=8, n_patches=300, n_codes=20)
+        assert set(found) == {"accuracy", "accuracy_compressed", "change"}
+        assert 0.7 < found["accuracy_compressed"] <= 1 and 0.7 < found["accuracy"] <= 1 and found["change"] > 0
+
+    @pytest.mark.parametrize("wrong", [{"quality": 0}, {"quality": 96}, {"side": 6}, {"n_codes": 1}, {"seed": -1}])
+    def test_what_cannot_be_names_the_parameter(self, wrong):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            patches.cost_of_compression.check("digits", **wrong)

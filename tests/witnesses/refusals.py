@@ -30,19 +30,19 @@ def devices() -> dict[str, np.ndarray]:
 def sizes() -> dict[str, np.ndarray]:
     """Numbers that float32 cannot be multiplied with, and those just below; a weight for which liblinear never ends."""
     check, module = find("check_number"), home("check_number")
-    tests = {"1e30": (1e30, {}, "ran"), "1.1e30": (1.1e30, {}, "refused"), "zero": (0, {}, "refused")}
+    tests = {"1e15": (1e15, {}, "ran"), "1.1e15": (1.1e15, {}, "refused"), "zero": (0, {}, "refused")}
     tests |= {"a zero": (0, {"zero": True}, "ran"), "most": (2, {"most": 1}, "refused"), "nan": (np.nan, {}, "refused")}
     cases = {n: (lambda v=v, how=how: check("name", v, **how), due) for n, (v, how, due) in tests.items()}
-    found = _asked(module, "_PRODUCTS = 1e30", cases)
+    found = _asked(module, "_LARGE = 1e15", cases)
     deep, parameters, fit = find("DeepCluster"), find("check_parameters"), find("EnsembleProjection")
     cases = {
         f"rate {rate}": (lambda rate=rate: parameters(deep(learning_rate=rate)), due)
-        for rate, due in ((0.9e30, "ran"), (1.1e30, "refused"), (1e308, "refused"), (0, "refused"))
+        for rate, due in ((0.9e15, "ran"), (1.1e15, "refused"), (1e308, "refused"), (0, "refused"))
     }
     cases |= {
         f"C {C}": (lambda C=C: parameters(fit(C=C)), due) for C, due in ((1e9, "ran"), (2e9, "refused"), (0, "refused"))
     }
-    return found | _asked(module, "_PRODUCTS = 1e30", cases)
+    return found | _asked(module, "_LARGE = 1e15", cases)
 
 
 def models() -> dict[str, np.ndarray]:

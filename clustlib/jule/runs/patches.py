@@ -189,14 +189,14 @@ def _by_patches(
 def _brought_to(images: np.ndarray, side: int) -> np.ndarray:
     """(N, C, H, W) uint8 by the mean over squares, (N, C, side, side) uint8."""
     n, channels, height, width = images.shape
-    if height % side or width % side:
+    if height % side or width != height:
         raise UsageError(f"images of {height} x {width} pixels cannot be divided into {side} x {side} squares")
     squares = images.reshape(n, channels, side, height // side, side, width // side)
     return np.rint(squares.mean((3, 5))).astype(np.uint8)
 
 
 def _compressed(images: np.ndarray, quality: int) -> np.ndarray:
-    """RGB images (N, 3, H, W) uint8 after Pillow's JPEG at its own subsampling of colours."""
+    """Grey or RGB images (N, C, H, W) uint8 after Pillow's JPEG at its own subsampling of colours."""
     import io
 
     from PIL import Image
@@ -204,8 +204,8 @@ def _compressed(images: np.ndarray, quality: int) -> np.ndarray:
     squeezed = np.empty_like(images)
     for i, image in enumerate(images):
         buffer = io.BytesIO()
-        Image.fromarray(image.transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality)
-        squeezed[i] = np.asarray(Image.open(buffer)).transpose(2, 0, 1)
+        Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(buffer, "JPEG", quality=quality)
+        squeezed[i] = np.atleast_3d(np.asarray(Image.open(buffer))).transpose(2, 0, 1)
     return squeezed
 
 

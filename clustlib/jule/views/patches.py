@@ -39,5 +39,25 @@ def compare(cells: pd.DataFrame) -> pd.DataFrame:
     return stand_ins.compare(cells, "jule", "table-08", columns, reasons)
 
 
+def costs(runs: records.Runs) -> pd.DataFrame:
+    """What compressing images once more does to the row of K-means: means over seeds, a line a data set."""
+    rows = [{"dataset": run.params["dataset"], "seed": run.params["seed"], **run.metrics} for run in runs.records]
+    columns = ["dataset", "seed", "accuracy", "accuracy_compressed", "change"]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame["difference"] = frame["accuracy_compressed"] - frame["accuracy"]
+    grouped = frame.groupby("dataset", sort=False)
+    return grouped.agg(
+        **{
+            "as they are": ("accuracy", "mean"),
+            "compressed": ("accuracy_compressed", "mean"),
+            "difference": ("difference", "mean"),
+            "least": ("difference", "min"),
+            "most": ("difference", "max"),
+            "seeds": ("seed", "count"),
+            "change of a value (of 255)": ("change", "mean"),
+        }
+    ).reset_index()
+
+
 def _short(size: int) -> str:
     return f"{size // 1000}k" if size % 1000 == 0 else str(size)
