@@ -325,6 +325,8 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         )
         clock.append(time.perf_counter())
         moments.combine(self._processes.total)
+        if not moments.count:
+            raise UsageError(f"none of the {len(source)} image files can be read")
         if self.clustering == "kmeans":
             check_n_clusters(self._k, moments.count)
         rows, self.whitening_ = features.reduce(store, moments, self.n_components, self._device)
