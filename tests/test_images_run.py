@@ -270,6 +270,43 @@ class TestCut:
         assert main(["cut", str(out), "--clusters", "3", "--out", str(tmp_path / "three")]) == 0
         assert (tmp_path / "three" / "index.html").is_file()
 
+    @pytest.mark.parametrize("way", ["out/../out", "out/model/..", "."])
+    def test_a_result_is_replaced_whatever_the_way_to_it(self, way, photos, tmp_path, monkeypatch):
+        cluster_folder(photos, features="pixels", clusters=3, out=tmp_path / "out")
+        monkeypatch.chdir(tmp_path / "out" if way == "." else tmp_path)
+        assert main(["cut", way, "--clusters", "2"]) == 0
+        assert {row["cluster"] for row in table(tmp_path / "out")} == {"1", "2"}
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out", "photos"]
+
+    @pytest.mark.parametrize("laid", ["model/mine.txt", "clusters/mine.txt", "clusters/1/mine.txt", "mine/too.txt"])
+    def test_what_somebody_laid_deep_into_a_result_is_not_lost(self, laid, photos, tmp_path, capsys):
+        out = tmp_path / "out"
+        cluster_folder(photos, features="pixels", clusters=3, out=out, folders="copy")
+        assert main(["cut", str(out), "--clusters", "2"]) == 0  # what it wrote itself, it replaces
+        (out / laid).parent.mkdir(exist_ok=True, parents=True)
+        (out / laid).write_text("mine", encoding="utf-8")
+        for asked in (["cut", str(out), "--clusters", "3"], ["cluster", str(photos), "--out", str(out)]):
+            capsys.readouterr()
+            assert main(asked) == 2
+            assert "which would be lost" in capsys.readouterr().err
+        assert (out / laid).read_text(encoding="utf-8") == "mine"
+
+    def test_a_table_that_somebody_made_a_folder_is_not_lost(self, photos, tmp_path, capsys):
+        out = tmp_path / "out"
+        cluster_folder(photos, features="pixels", clusters=3, out=out)
+        (out / "clusters.csv").unlink()
+        (out / "clusters.csv").mkdir()
+        (out / "clusters.csv/mine.txt").write_text("mine", encoding="utf-8")
+        assert main(["cluster", str(photos), "--out", str(out)]) == 2
+        assert (out / "clusters.csv/mine.txt").is_file()
+
+    def test_only_what_a_killed_run_of_that_name_left_is_cleared(self, photos, tmp_path):
+        for name in (".77777777.old", ".77777777.part", ".77777777.mine.old"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "mine.txt").write_text("mine", encoding="utf-8")
+        cluster_folder(photos, features="pixels", clusters=3, out=tmp_path / "77777777")
+        assert len(list(tmp_path.glob(".7*/mine.txt"))) == 3
+
     def test_what_somebody_laid_into_a_result_is_not_lost(self, photos, tmp_path, capsys):
         out = tmp_path / "out"
         cluster_folder(photos, features="pixels", out=out)
@@ -424,6 +461,36 @@ class TestAssign:
         (model / "SHA256SUMS").unlink()
         with pytest.raises(DataCorrupt, match="has no SHA256SUMS"):
             assign(tmp_path / "out0", photos)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("neighbours", lambda a: a + 10_000),
+            ("neighbours", lambda a: a[:, :2]),
+            ("weights", lambda a: a * np.nan),
+            ("weights", lambda a: -a - 1),
+            ("sigma2", lambda a: a * np.nan),
+            ("lengths", lambda a: a * np.nan),
+            ("tree_initial", lambda a: a * 0),
+            ("tree_initial", lambda a: a[1:]),
+            ("tree_children", lambda a: a + 10_000),
+            ("tree_heights", lambda a: a * np.nan),
+            ("tree_sizes", lambda a: -a),
+            ("thumbnail_of", lambda a: a + 10_000),
+            ("thumbnail_ends", lambda a: a * 0),
+            ("labels", lambda a: a + 3),
+            ("rows", lambda a: a * np.nan),
+        ],
+    )
+    def test_edited_arrays_are_one_line(self, name, value, photos, tmp_path):
+        out = tmp_path / "out"
+        cluster_folder(photos, features="pixels", clusters=4, out=out)
+        with np.load(out / "model/arrays.npz") as file:
+            arrays = {each: file[each] for each in file.files}
+        np.savez(out / "model/arrays.npz", **{**arrays, name: value(arrays[name])})
+        summed_anew(out / "model")
+        with pytest.raises(DataCorrupt, match="cannot be"):
+            result_folder.read(out)
 
     @pytest.mark.parametrize("k", [0, -1])
     def test_a_cut_into_no_clusters_names_them(self, photos, tmp_path, capsys, k):

@@ -114,6 +114,8 @@ def test_any_text_is_a_value_or_one_line(text, default):
         ([2, -0.5], [[0.5]], "", True),
         ([2, -0.5], [[-0.5]], "", False),
         ({"a": -1}, [{}], "", True),
+        ([2**32], [[0]], "", True),
+        ([2**32 - 1], [[0]], "", False),
         (False, [True], "", False),
         (0, [3], "", False),
     ],

@@ -28,7 +28,7 @@ from clustlib.kernels import KnnGraph, MergeTree
 
 FORMAT = 2
 PARTS, SUMS = ("arrays.npz", "model.json", "network.pt"), "SHA256SUMS"
-_OWN = ("clusters.csv", "index.html", "run.json", "model", "clusters")  # what a result folder holds
+_OWN = ("clusters.csv", "index.html", "run.json")  # files of a result folder, beside model/ and clusters/
 
 
 def written(outcome: Outcome, target: Path) -> Iterator[tuple[str, bytes]]:
@@ -86,19 +86,39 @@ def check_target(target: Path, source: Path | None = None) -> None:
     ------
     UsageError
     """
+    if target.is_symlink():
+        raise UsageError(f"{target} is there and is no folder")
+    target = target.resolve()
     check_place(target)
     if source is not None:
         if lies_in(target, source):
             raise UsageError(f"the result cannot lie inside the images: {target}")
         if lies_in(source, target):
             raise UsageError(f"the result cannot take the place of a folder that holds the images: {target}")
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
+    if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is there and is no folder")
     if target.is_dir() and any(target.iterdir()) and not is_result(target):
         raise UsageError(f"{target} is there and is no result of an earlier run; choose another place with --out")
-    others = sorted(path.name for path in target.iterdir() if path.name not in _OWN) if target.is_dir() else []
-    if others:
-        raise UsageError(f"{target} also holds {others[0]!r}, which would be lost; choose another place with --out")
+    other = next(_others(target), None)
+    if other is not None:
+        raise UsageError(f"{target} also holds {other!r}, which would be lost; choose another place with --out")
+
+
+def _others(target: Path) -> Iterator[str]:
+    """What lies in a result folder at any depth that no run has put there, relative to it."""
+    try:
+        files = set(json.loads((target / "model" / "model.json").read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        files = set()
+    for folder, inner, names in os.walk(target):
+        place = Path(folder).relative_to(target).parts
+        links = [name for name in inner if os.path.islink(os.path.join(folder, name))]
+        for name in sorted({*names, *links, *(inner if place == ("model",) else ())}):
+            own = {(): _OWN, ("model",): (*PARTS, SUMS)}.get(place, ())
+            sorted_in = place[:1] == ("clusters",) and "/".join((*place[2:], name)) in files
+            if not (name in own and name not in inner) and not sorted_in:
+                yield "/".join((*place, name))
+        yield from (name for name in sorted(inner) if place == () and name not in ("model", "clusters", *links))
 
 
 def is_result(folder: Path) -> bool:
@@ -109,6 +129,7 @@ def is_result(folder: Path) -> bool:
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block succeeds, and else is removed."""
+    target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
@@ -129,8 +150,8 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 def _sweep(target: Path) -> None:
     """Remove what killed runs left; a result that was just being replaced goes back to its place."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        pid = left.name.split(".")[-2]
-        if left.suffix not in (".part", ".old") or not pid.isdigit() or _lives(int(pid)):
+        pid = left.name.removeprefix(f".{target.name}.").removesuffix(left.suffix)
+        if left.suffix not in (".part", ".old") or not pid.isdecimal() or _lives(int(pid)):
             continue
         if left.suffix == ".old" and not target.exists():
             os.rename(left, target)
@@ -276,10 +297,12 @@ def _check_model(model: dict[str, Any], n_images: int) -> None:
     def numbers(value: Any) -> bool:
         return isinstance(value, dict) and {int, float} >= set(map(type, value.values()))
 
-    settings, choice = model["settings"], model["choice"]
+    settings, choice, files = model["settings"], model["choice"], model["files"]
+    why = [list(map(type, reason)) == [str, str] for reason in model["skipped"].values()]
     as_written = {
         "name": isinstance(model["name"], str),
-        "files": texts(model["files"], n_images),
+        "files": texts(files, n_images) and len(set(files)) == n_images,
+        "skipped": all(why),
         "truth": model["truth"] is None or texts(model["truth"], n_images),
         "notes": texts(model["notes"]),
         "exact": isinstance(model["exact"], bool),
@@ -289,7 +312,32 @@ def _check_model(model: dict[str, Any], n_images: int) -> None:
         "method": isinstance(settings["method"], str),
         "features": settings["features"] in KINDS,
         "size": settings["size"] is None or (type(settings["size"]) is int and 4 <= settings["size"] <= 512),
-        "choice": type(choice["n_clusters"]) is int and {int} >= set(map(type, choice["others"])),
+        "choice": choice["n_clusters"] in range(1, n_images + 1) and {int} >= set(map(type, choice["others"])),
+    }
+    if wrong := [name for name, right in as_written.items() if not right]:
+        raise ValueError(f"its {wrong[0]} cannot be")
+
+
+def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
+    """Raise ``ValueError`` on arrays of a model that :func:`_arrays` would not write."""
+    n = len(arrays["labels"])
+    names = ("neighbours", "weights", "sigma2", "lengths", "thumbnail_of", "thumbnail_ends", "thumbnail_bytes")
+    neighbours, weights, sigma2, lengths, of, ends, content = (arrays[name] for name in names)
+    initial, children, heights, sizes = (arrays[f"tree_{name}"] for name in ("initial", "children", "heights", "sizes"))
+    leaves = int(initial.max()) + 1
+
+    def within(indices: np.ndarray, below: int) -> bool:
+        return indices.dtype.kind in "iu" and bool(((indices >= 0) & (indices < below)).all())
+
+    as_written = {
+        "neighbours": within(neighbours, n) and neighbours.shape == weights.shape,
+        "weights": bool((np.isfinite(weights) & (weights >= 0)).all() and np.isfinite(sigma2) and sigma2 >= 0),
+        "lengths": lengths.ndim == 1 and bool(np.isfinite(lengths).all()),
+        "tree": initial.shape == (n,) and within(initial, n) and children.shape == (len(heights), 2),
+        "merges": len(heights) < leaves and within(children, 2 * leaves) and bool(np.isfinite(heights).all()),
+        "sizes": sizes.shape == heights.shape and bool((sizes > 0).all()),
+        "thumbnails": within(of, n) and of.shape == ends.shape and bool((np.diff(ends, prepend=0) >= 0).all()),
+        "pictures": len(content) == (ends[-1] if len(ends) else 0),
     }
     if wrong := [name for name, right in as_written.items() if not right]:
         raise ValueError(f"its {wrong[0]} cannot be")
@@ -314,6 +362,7 @@ def _read(folder: Path) -> Outcome:
     _check_model(model, len(labels))
     if sorted(set(labels.tolist())) != list(range(labels.max() + 1)) or not np.isfinite(rows).all():
         raise ValueError("its clusters are not numbered from 0 on, or its rows are not finite")
+    _check_arrays(arrays)
     ends, content = arrays["thumbnail_ends"].tolist(), arrays["thumbnail_bytes"].tobytes()
     thumbnails = {i: content[a:b] for i, a, b in zip(arrays["thumbnail_of"].tolist(), [0, *ends], ends)}
     choice = Choice(**{**model.pop("choice"), "lengths": arrays["lengths"]})

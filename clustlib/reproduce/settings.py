@@ -15,6 +15,7 @@ from clustlib.errors import UsageError
 
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _NULLS = ("null", "none", "~")
+_LARGEST = 2**32 - 1  # whole number that random generators take
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}
 _PLAIN_TAG = "tag:yaml.org,2002:"
 
@@ -51,8 +52,9 @@ def typed(name: str, text: str, default: Any) -> Any:
 def check_meaning(name: str, value: Any, known: Sequence[Any], remark: str) -> None:
     """Raise :class:`UsageError` on a value of the right type that no page can mean.
 
-    That is None, an empty list or a number below 0, unless one of the ``known`` values of the parameter (its default
-    and the profiles') has the like, or the ``remark`` beside it speaks of None or of an empty list.
+    That is a whole number above those that random generators take; and None, an empty list or a number below 0, unless
+    one of the ``known`` values of the parameter (its default and the profiles') has the like, or the ``remark`` beside
+    it speaks of None or of an empty list.
     """
     values, used = list(_flat(value)), [each for one in known for each in _flat(one)]
     if None in values and None not in used and "None" not in remark:
@@ -62,6 +64,9 @@ def check_meaning(name: str, value: Any, known: Sequence[Any], remark: str) -> N
     below = next((each for each in values if _is_number(each) and each < 0), None)
     if below is not None and not any(_is_number(each) and each < 0 for each in used):
         raise UsageError(f"{name} must be from 0 on{_example(known[0])}; got {below}")
+    above = next((each for each in values if type(each) is int and each > _LARGEST), None)
+    if above is not None:
+        raise UsageError(f"{name} must be at most {_LARGEST}{_example(known[0])}; got {str(above)[:30]}")
 
 
 def _flat(value: Any) -> Iterator[Any]:
