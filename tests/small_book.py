@@ -20,6 +20,8 @@ with open(Path("../..") / "calls.txt", "a") as file:
 time.sleep(seconds)
 if value < 0:
     raise ValueError("value must not be negative")
+if value > 99:
+    raise ValueError("value must be below 100")
 """
 FINISH = 'results.finish("PAPER", "NAME", profile=profile, metrics={"value": value})\n'
 

@@ -335,7 +335,7 @@ def test_a_line_of_progress_is_written_in_one_piece(book, monkeypatch):
     written = []
     monkeypatch.chdir(book)
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=written.append, flush=lambda: None))
-    assert main(["run", "jule/table-03", "--set", "value=-1"]) == 1
+    assert main(["run", "jule/table-03", "--set", "value=100"]) == 1
     assert [text[0] for text in written] == [">", "!"]
     assert all(text.count("\n") == 1 and text.endswith("\n") for text in written)
 
