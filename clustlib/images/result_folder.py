@@ -298,11 +298,10 @@ def _check_model(model: dict[str, Any], n_images: int) -> None:
         return isinstance(value, dict) and {int, float} >= set(map(type, value.values()))
 
     settings, choice, files = model["settings"], model["choice"], model["files"]
-    why = [list(map(type, reason)) == [str, str] for reason in model["skipped"].values()]
-    as_written = {
+    holds = {
         "name": isinstance(model["name"], str),
         "files": texts(files, n_images) and len(set(files)) == n_images,
-        "skipped": all(why),
+        "skipped": all(list(map(type, reason)) == [str, str] for reason in model["skipped"].values()),
         "truth": model["truth"] is None or texts(model["truth"], n_images),
         "notes": texts(model["notes"]),
         "exact": isinstance(model["exact"], bool),
@@ -314,7 +313,7 @@ def _check_model(model: dict[str, Any], n_images: int) -> None:
         "size": settings["size"] is None or (type(settings["size"]) is int and 4 <= settings["size"] <= 512),
         "choice": choice["n_clusters"] in range(1, n_images + 1) and {int} >= set(map(type, choice["others"])),
     }
-    if wrong := [name for name, right in as_written.items() if not right]:
+    if wrong := [name for name, right in holds.items() if not right]:
         raise ValueError(f"its {wrong[0]} cannot be")
 
 
@@ -329,7 +328,7 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
     def within(indices: np.ndarray, below: int) -> bool:
         return indices.dtype.kind in "iu" and bool(((indices >= 0) & (indices < below)).all())
 
-    as_written = {
+    holds = {
         "neighbours": within(neighbours, n) and neighbours.shape == weights.shape,
         "weights": bool((np.isfinite(weights) & (weights >= 0)).all() and np.isfinite(sigma2) and sigma2 >= 0),
         "lengths": lengths.ndim == 1 and bool(np.isfinite(lengths).all()),
@@ -339,7 +338,7 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
         "thumbnails": within(of, n) and of.shape == ends.shape and bool((np.diff(ends, prepend=0) >= 0).all()),
         "pictures": len(content) == (ends[-1] if len(ends) else 0),
     }
-    if wrong := [name for name, right in as_written.items() if not right]:
+    if wrong := [name for name, right in holds.items() if not right]:
         raise ValueError(f"its {wrong[0]} cannot be")
 
 
