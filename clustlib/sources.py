@@ -10,7 +10,8 @@ clustlib; each is followed to its definition, and so on. A run on the CPU does n
 (``"clustlib.cluster.kmeans:KMeans"``) is followed on request, for registries that name their entries that way.
 
 A mark says what is computed, not how it is told: docstrings, comments, layout, annotations, the names of a function's
-local variables, the texts of errors and warnings, and the module in which a definition stands do not count.
+local variables, the texts of errors and warnings, the module in which a definition stands and where it is imported do
+not count.
 """
 
 import ast
@@ -84,14 +85,15 @@ class _OnCpu(ast.NodeTransformer):
 
 
 class _AsComputed(ast.NodeTransformer):
-    """Leaves what decides a result: no docstring, annotation, local name, text of an error or a warning."""
+    """Leaves what decides a result: no docstring, annotation, local name, own import, text of an error or a warning."""
 
     def _body(self, node: ast.AST) -> ast.AST:
         self.generic_visit(node)
         first = node.body[0] if node.body else None  # type: ignore[attr-defined]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             node.body = node.body[1:]  # type: ignore[attr-defined]
-        node.body = node.body or [ast.Pass()]  # type: ignore[attr-defined]
+        said = [statement for statement in node.body if not isinstance(statement, ast.Pass)]  # type: ignore[attr-defined]
+        node.body = said or [ast.Pass()]  # type: ignore[attr-defined]
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -100,6 +102,11 @@ class _AsComputed(ast.NodeTransformer):
 
     visit_AsyncFunctionDef = visit_FunctionDef  # type: ignore[assignment]
     visit_ClassDef = _body
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        """An import of clustlib's, in a function: what the names stand for is followed, from wherever they come."""
+        own = node.level > 0 or (node.module or "").split(".")[0] == PACKAGE
+        return ast.Pass() if own else node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
@@ -311,8 +318,9 @@ class Code:
             assert module is not None
             named: dict[str, Definition] = {}
             for statement in self.statements(definition, gpu):
+                own = self.imports(statement, definition.module, module.path.name == "__init__.py")
                 local = module.nodes.__contains__
-                named |= self.named(statement, module.imports, local, definition.module, strings)
+                named |= self.named(statement, module.imports | own, local, definition.module, strings)
             resolved = {name: self.resolve(target) for name, target in named.items()}
             self._references[key] = {name: target for name, target in resolved.items() if target}
         return self._references[key]

@@ -217,6 +217,21 @@ def test_where_a_definition_stands_does_not_count(package):
     assert CODE[0].mark(["the text clustlib.a.b:C"]) == CODE[0].mark(["the text clustlib.c:C"])
 
 
+def test_where_a_function_imports_from_does_not_count_and_what_it_imports_does(package):
+    text = "def fit(x):\n    from clustlib.{} import step\n\n    return step(x)\n\n\ndef {other}"
+    other = "other(x):\n    from clustlib.b import step\n\n    return step(x)\n"
+    for name, sign in (("a", ""), ("b", "-"), ("moved", "")):
+        package(f"{name}.py", f"def step(x):\n    return {sign}x\n")
+    package("run.py", text.format("a", other=other))
+    before = mark()
+    package("run.py", text.format("moved", other=other))
+    assert mark() == before
+    package("run.py", "from clustlib.moved import step\n\n\ndef fit(x):\n    return step(x)\n")
+    assert mark() == before
+    package("run.py", text.format("b", other=other))
+    assert mark() != before
+
+
 def test_the_same_texts_bound_to_other_names_are_another_run(package):
     package("a.py", "def step(x):\n    return x\n")
     package("b.py", "def step(x):\n    return -x\n")
