@@ -48,6 +48,46 @@ def not_numbers(name: str, error: Exception) -> NotNumbers:
     return NotNumbers(f"{name} must hold numbers: {one_line(error)}"[:LONGEST])
 
 
+def array_of(name: str, value: Any, form: str, kinds: str = "fiub", rows: int = 0) -> np.ndarray:
+    """The array of ``value``, whose dtype stays what it is.
+
+    Parameters
+    ----------
+    form : "(N,)", "(r, 4)", "(N, C, H, W)": so many axes, and where there is a number, so long.
+    kinds : of NumPy's dtypes that may be: "iu" for whole numbers. rows : at least so many.
+
+    Raises
+    ------
+    UsageError : another form, fewer rows, something else than such numbers, NaN or infinite values.
+    """
+    try:
+        array = np.asarray(held(value, name))
+    except ValueError as error:  # a ragged list
+        raise not_numbers(name, error) from None
+    if not _has_form(array.shape, form) or (rows and len(array) < rows):
+        at_least = f", {rows} or more of them" if rows > 1 else ""
+        raise UsageError(f"{name} must be {form}{at_least}, got {array.shape or shown(value)}")
+    if array.dtype.kind not in kinds:
+        raise NotNumbers(f"{name} must hold {'numbers' if 'f' in kinds else 'whole numbers'}, got dtype {array.dtype}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UsageError(f"{name} must be finite, not NaN or infinite")
+    return array
+
+
+def check_tensor(name: str, value: Any, form: str, floating: bool = True) -> None:
+    """Raise :class:`UsageError` unless ``value`` is a tensor of a form such as "(N, d)", of floats or of integers."""
+    check_made(name, value, "a tensor", "is_floating_point", "dtype")
+    kind = "floating" if floating else "whole"
+    right = value.is_floating_point() if floating else not (value.is_floating_point() or value.is_complex())
+    if not _has_form(tuple(value.shape), form) or not right:
+        raise UsageError(f"{name} must be {form} of {kind} numbers, got {value.dtype} {tuple(value.shape)}")
+
+
+def _has_form(shape: tuple[int, ...], form: str) -> bool:
+    sides = [side.strip() for side in form.strip("()").split(",") if side.strip()]
+    return len(shape) == len(sides) and all(not s.isdecimal() or int(s) == n for s, n in zip(sides, shape))
+
+
 def check_made(name: str, value: Any, kind: str, *parts: str) -> None:
     """Raise :class:`UsageError` unless ``value`` has the ``parts`` of what only this library or torch makes."""
     if not all(hasattr(value, part) for part in parts):

@@ -5,6 +5,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+from clustlib._arrays import shown
 from clustlib.errors import DataMissing, UsageError
 
 _LONGEST = 220  # bytes of a file's name; it may have 255, and is written under a longer one first
@@ -48,8 +49,12 @@ def lies_in(path: Path, folder: Path) -> bool:
 
 def check_place(path: Path) -> None:
     """Refuse, before any work is done for it, a place where nothing can be written. Raises :class:`UsageError`."""
+    if "\0" in str(path):
+        raise UsageError(f"no file's name has a zero byte: {shown(str(path))}")
     if len(os.fsencode(path.name)) > _LONGEST:
         raise UsageError(f"a name of {len(os.fsencode(path.name))} bytes is too long: {path.name}")
+    if any(len(os.fsencode(part)) > _LONGEST for part in path.parts):
+        raise UsageError(f"a folder's name is too long: {shown(str(path))}")
     there = next((parent for parent in path.absolute().parents if os.path.exists(parent)), Path("/"))
     if not there.is_dir():
         raise UsageError(f"{there} is no folder, so {path.name} cannot be written there")

@@ -15,6 +15,7 @@ from clustlib.errors import UsageError
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
 _SMALLEST = {"float32": 1e-18, "float64": 1e-290}  # largest number of which so small a square is still told from 0
 _LARGE = 1e15  # for a parameter: its square, times what data bring along, is still a number of float32
+_LARGEST_SEED = 2**63 - 1  # torch's generators take no more
 _WHOLE = {np.float32: 1 << 24, np.float64: 1 << 53}  # whole numbers up to here are exact
 _FAR = 32.0  # rows further from 0 than so many times their spread lose a fifth of float32's digits in products
 
@@ -251,12 +252,20 @@ def warn_of_fewer(labels: np.ndarray, n_clusters: int | None) -> None:
         warnings.warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=3)
 
 
+def check_generator(random_state: Any) -> None:
+    """Raise :class:`UsageError` unless :func:`seed_of` takes it; nothing is drawn."""
+    whole = isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool)
+    if not (whole or random_state is None or isinstance(random_state, np.random.RandomState)):
+        raise UsageError(f"random_state must be an integer, a RandomState or None, got {shown(random_state)}")
+
+
 def seed_of(random_state: Any) -> int:
     """The integer that a fit draws everything from: an int itself, else one drawn from ``random_state``."""
     from sklearn.utils import check_random_state
 
     if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
         return int(random_state)
+    check_generator(random_state)
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
@@ -279,5 +288,11 @@ def unit_rows(samples: np.ndarray) -> np.ndarray:
 
 
 def check_seed(seed: Any) -> None:
-    """Raise :class:`UsageError` unless ``seed`` is an integer from 0 on."""
-    check_integer("seed", seed, 0)
+    """Raise :class:`UsageError` unless ``seed`` is an integer that every generator takes."""
+    check_integer("seed", seed, 0, _LARGEST_SEED)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise :class:`UsageError` unless ``value`` is true or false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise UsageError(f"{name} must be true or false, got {shown(value)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from clustlib._arrays import shown
+from clustlib._arrays import array_of, shown
 from clustlib._validation import check_features, check_integer, check_numbers, measured_from, origin_of
 from clustlib.errors import UsageError
 
@@ -220,7 +220,10 @@ def purity(y: Any, p: Any) -> float:
 
 
 def compact(labels: np.ndarray) -> np.ndarray:
-    """Labels from 0 on in the smallest unsigned integers that hold them."""
+    """Labels (N,) from 0 on in the smallest unsigned integers that hold them."""
+    labels = array_of("labels", labels, "(N,)", "iu", rows=1)
+    if labels.min() < 0:
+        raise UsageError(f"labels must be from 0 on, got {labels.min()}")
     return labels.astype(np.min_scalar_type(int(labels.max())))
 
 

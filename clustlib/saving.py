@@ -2,15 +2,17 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from clustlib import _device, _paths
+from clustlib._arrays import shown
 from clustlib._validation import check_parameters
 from clustlib.checkpoints import identity, seal, unsealed
-from clustlib.errors import DataCorrupt, DataMissing, OneLine, UsageError
+from clustlib.errors import DataCorrupt, DataMissing, OneLine, PackageMissing, UsageError
 
 _SETTINGS = "settings"
 _WEIGHTS = "weights:"
@@ -32,15 +34,17 @@ class System:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        if Path(path).is_dir():
+        place = _place(path)
+        if place.is_dir():
             raise UsageError(f"{path} is a folder; a model is saved as a file")
+        _paths.check_place(place)
         facts, arrays = self._fitted()
         left_out = ("features", *(n for n, v in self._parameters().items() if isinstance(v, np.random.RandomState)))
         settings = {"class": type(self).__name__, "parameters": identity(self, left_out), "fitted": facts}
         text = np.frombuffer(json.dumps(settings).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{_SETTINGS: text, **arrays})
-        _paths.write_atomically(Path(path), seal(buffer))
+        _paths.write_atomically(place.resolve(), seal(buffer))  # what a link points to is written, and the link stays
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
@@ -52,11 +56,11 @@ class System:
         not belong together. UsageError : it holds another estimator; a device that this machine does not have.
         """
         _device.resolve(device)
-        if not Path(path).is_file():
-            raise DataMissing(
-                f"{path} is {'a folder' if Path(path).is_dir() else 'missing'}, not a saved {cls.__name__}"
-            )
-        content = unsealed(Path(path), "save the model again")
+        place = _place(path)
+        if not os.path.isfile(place):
+            what = "a folder" if os.path.isdir(place) else "missing"
+            raise DataMissing(f"{shown(str(path))} is {what}, not a saved {cls.__name__}")
+        content = unsealed(place, "save the model again")
         try:
             with np.load(content, allow_pickle=False) as found:
                 arrays = {name: found[name] for name in found.files}
@@ -71,8 +75,11 @@ class System:
             model: Any = cls(**{**parameters, "device": device})
             check_parameters(model)
             model._restore(facts, arrays)
-        except OneLine:
+            model._try_out()
+        except (DataMissing, PackageMissing):  # of what a model does not hold: pre-trained weights
             raise
+        except OneLine as error:
+            raise DataCorrupt(f"{path}: {error}") from None
         except Exception as error:  # torch and NumPy raise half a dozen types on parts of other shapes
             raise DataCorrupt(f"{path}: its parts do not belong together ({type(error).__name__})") from None
         return model
@@ -88,12 +95,27 @@ class System:
         """Become fitted from what :meth:`_fitted` gave."""
         raise NotImplementedError
 
+    def _image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of an image that this fitted estimator takes."""
+        raise NotImplementedError
+
+    def _try_out(self) -> None:
+        """Treat a black image as a new one: parts that do not go together show. Raises :class:`DataCorrupt`."""
+        image: Any = np.zeros((1, *self._image_shape()), np.uint8)
+        row = self.transform(image)  # type: ignore[attr-defined]
+        found = self.predict(image)[0] if hasattr(self, "predict") else 0
+        labels = getattr(self, "labels_", np.zeros(1, np.int64))
+        if row.ndim != 2 or not np.isfinite(row).all() or not 0 <= found <= labels.max():
+            raise DataCorrupt("what it makes of an image is no number, or no cluster that it knows")
+
 
 def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
     """Raise :class:`DataCorrupt` on numbers that are not finite, and on labels and rows that do not go together."""
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DataCorrupt(f"a saved model's {name} is not finite")
+        if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+            raise DataCorrupt(f"a saved model's {name} is not finite numbers")
+        if name.startswith("labels") and not _are_labels(array, arrays):
+            raise DataCorrupt(f"a saved model's {name} are no clusters of its")
     rows, centres = arrays.get("embedding"), arrays.get("cluster_centers")
     if rows is None:
         return
@@ -102,6 +124,18 @@ def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
         raise DataCorrupt(f"a saved model's embedding is {rows.shape} for {counted[0]} labels")
     if centres is not None and centres.shape[1:] != rows.shape[1:]:
         raise DataCorrupt(f"a saved model's centres are {centres.shape} beside rows of {rows.shape[1]}")
+
+
+def _are_labels(array: np.ndarray, arrays: dict[str, np.ndarray]) -> bool:
+    """Whether an array numbers clusters, of which there are no more than centres, or than rows without centres."""
+    most = len(arrays.get("cluster_centers", array))
+    return array.ndim == 1 and array.dtype.kind in "iu" and len(array) > 0 and -1 <= array.min() <= array.max() < most
+
+
+def _place(path: Any) -> Path:
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise UsageError(f"path must be a file's name, got {shown(path)}")
+    return Path(path)
 
 
 def weights_of(network: Any) -> dict[str, np.ndarray]:

@@ -362,6 +362,9 @@ class DBC(System, ClusterMixin, BaseEstimator):
         arrays = {name: getattr(self, f"{name}_") for name in ("labels", "embedding", "cluster_centers")}
         return {"shape": list(self.model_.shape), "features": chosen}, {**arrays, **weights_of(self.model_)}
 
+    def _image_shape(self) -> tuple[int, ...]:
+        return tuple(self.model_.shape)
+
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self.features_ = FCAEFeatures(**facts["features"])
         chosen = (facts["shape"], self.features_.code, self.features_.unpooling)

@@ -226,6 +226,9 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         encoder = {f"encoder {name}": array for name, array in weights_of(self.encoder_).items()}
         return {"shape": list(self.model_.shape)}, {**weights_of(self.model_), **encoder}
 
+    def _image_shape(self) -> tuple[int, ...]:
+        return tuple(self.model_.shape)
+
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         device = _device.resolve(self.device)
         chosen = (facts["shape"], self.code, self.unpooling)

@@ -398,6 +398,9 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         facts = {"size": self.image_size_, "outputs": self.network_.head.out_features, "files": self.files_}
         return facts, {**arrays, **whitening, **weights_of(self.network_)}
 
+    def _image_shape(self) -> tuple[int, ...]:
+        return 3, self.image_size_, self.image_size_
+
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._device, self._seed = _device.resolve(self.device), 0
         self.image_size_, self.labels_, self.embedding_ = facts["size"], arrays["labels"], arrays["embedding"]

@@ -19,7 +19,7 @@ from clustlib._validation import (
     unit_rows,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
-from clustlib.errors import UsageError
+from clustlib.errors import DataCorrupt, UsageError
 from clustlib.fcn.gsnmf import CONSTRAINTS, GSNMF
 from clustlib.saving import System, state_of, weights_of
 
@@ -278,6 +278,13 @@ class FCN(System, TransformerMixin, BaseEstimator):
         if hasattr(self, "cluster_centers_"):
             arrays["cluster_centers"] = self.cluster_centers_
         return {}, arrays
+
+    def _try_out(self) -> None:
+        """The widths alone: an image would go through the whole network, and into the cache."""
+        basis, width = self.factorisation_.components_, self.network_.n_features
+        centres = getattr(self, "cluster_centers_", basis).shape[1:]
+        if basis.shape[1:] != (width,) or basis.min() < 0 or centres not in ((width,), (len(basis),)):
+            raise DataCorrupt(f"its basis {basis.shape} or its centres do not fit {width} activations")
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._load_network()

@@ -25,7 +25,7 @@ from clustlib._validation import (
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.cluster.number_of_clusters import estimate
 from clustlib.errors import UsageError
-from clustlib.jule.fit_state import noted, packed, tree_arrays, unpacked
+from clustlib.jule.fit_state import noted, packed, tree_arrays, tree_of, unpacked
 from clustlib.jule.network import JuleNet, PatchNet
 from clustlib.jule.parameters import CONSTRAINTS, NETWORK, PATCH_NETWORK
 from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
@@ -392,13 +392,18 @@ class JULE(System, ClusterMixin, BaseEstimator):
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self.image_shape_, self.n_clusters_ = tuple(facts["shape"]), facts["n_clusters"]
+        check_n_clusters(self.n_clusters_, len(arrays["labels_rc"]))
         for name in ("labels_rc", "labels_sf", "embedding"):
             setattr(self, f"{name}_", arrays[name])
         self.labels_ = self.labels_rc_
-        self.merge_tree_ = MergeTree(**{n.removeprefix("tree:"): a for n, a in arrays.items() if n.startswith("tree:")})
+        tree = {n.removeprefix("tree:"): a for n, a in arrays.items() if n.startswith("tree:")}
+        self.merge_tree_ = tree_of(tree, len(self.labels_))
         self.network_ = self._new_network(self.image_shape_, torch.Generator())
         self.network_.load_state_dict(state_of(arrays))
         self.network_.to(_device.resolve(self.device)).eval()
+
+    def _image_shape(self) -> tuple[int, ...]:
+        return self.image_shape_
 
 
 class PatchJULE(JULE):

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from clustlib.errors import DataCorrupt
+
 
 def packed(state: dict, training: Any) -> dict[str, Any]:
     """The state as a checkpoint holds it: arrays as tensors."""
@@ -24,6 +26,28 @@ def unpacked(state: dict) -> dict[str, Any]:
 def tree_arrays(tree: Any) -> dict[str, np.ndarray]:
     """The arrays of a :class:`clustlib.kernels.MergeTree`, by the names it takes them by."""
     return {name: getattr(tree, name) for name in ("initial", "children", "heights", "sizes")}
+
+
+def tree_of(arrays: dict[str, np.ndarray], n: int) -> Any:
+    """A :class:`clustlib.kernels.MergeTree` over ``n`` samples from its arrays.
+
+    Raises :class:`DataCorrupt` where they are no tree: a node that does not exist yet or has been merged.
+    """
+    from clustlib.kernels import MergeTree
+    from clustlib.kernels.linkage.tree import subtree_sizes
+
+    tree = MergeTree(**arrays)
+    leaves = tree.n_leaves
+    known = leaves + np.arange(leaves - 1)[:, None]  # nodes that there are before each merge
+    right = all(array.dtype.kind in "iu" for array in (tree.initial, tree.children, tree.sizes))
+    right &= tree.initial.shape == (n,) and tree.children.shape == (leaves - 1, 2)
+    right = right and 0 <= tree.initial.min() <= tree.initial.max() < leaves and tree.heights.shape == (leaves - 1,)
+    right = right and bool(((tree.children >= 0) & (tree.children < known)).all())
+    right = right and len(np.unique(tree.children)) == tree.children.size
+    sizes = subtree_sizes(tree.children, np.bincount(tree.initial, minlength=leaves)) if right else np.zeros(0)
+    if not right or not np.array_equal(tree.sizes, sizes):
+        raise DataCorrupt("its merge tree is none")
+    return tree
 
 
 def mapped(change: Callable[[Any], Any], value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from clustlib._arrays import array_of
 from clustlib._validation import check_features, check_integer, seed_of
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, rounding
@@ -79,8 +80,8 @@ def neighbour_recall(X: Any, indices: np.ndarray, *, rows: int = _SAMPLED, rando
     """
     X = check_features(X, translate=True)
     check_integer("rows", rows, 1)
-    indices = np.asarray(indices)
-    if indices.ndim != 2 or len(indices) != len(X) or indices.dtype.kind not in "iu":
+    indices = array_of("indices", indices, "(N, k)", "iu")
+    if len(indices) != len(X):
         raise UsageError(f"neighbours need integer indices of shape ({len(X)}, k), got {indices.shape}")
     check_k(indices.shape[1], len(X))
     if indices.min() < 0 or indices.max() >= len(X):

@@ -19,7 +19,8 @@ from numbers import Real
 import numpy as np
 from scipy.special import gammaln
 
-from clustlib._arrays import check_made, shown
+from clustlib._arrays import array_of, check_made, shown
+from clustlib._validation import check_number
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels.linkage.tree import MergeTree
@@ -49,8 +50,9 @@ def description_lengths(tree: MergeTree, edges: np.ndarray, price: float = 0.0) 
     check_made("tree", tree, "a MergeTree", "initial", "children")
     n = len(tree.initial)
     edges = _checked(edges, n)
-    if not isinstance(price, Real) or not np.isfinite(float(price)):
-        raise UsageError(f"price must be finite, got {shown(price)}")
+    if not isinstance(price, Real):
+        raise UsageError(f"price must be a number, got {shown(price)}")
+    check_number("price", abs(price), zero=True)
     inside = np.cumsum(np.bincount(joining_merges(tree, edges) + 1, minlength=tree.n_leaves))
     groups = np.arange(tree.n_leaves, 0, -1)
     degrees = np.bincount(edges.ravel(), minlength=n)
@@ -63,10 +65,10 @@ def description_lengths(tree: MergeTree, edges: np.ndarray, price: float = 0.0) 
 
 def mutual_edges(neighbours: np.ndarray) -> np.ndarray:
     """The edges of a k-NN graph (N, K) between points that are neighbours of each other, both directions. (E, 2)."""
-    neighbours = np.asarray(neighbours)
-    if neighbours.ndim != 2 or neighbours.dtype.kind not in "iu":
-        raise UsageError(f"neighbours must be integers (N, K), got {neighbours.dtype} {neighbours.shape}")
+    neighbours = array_of("neighbours", neighbours, "(N, K)", "iu")
     n, k = neighbours.shape
+    if neighbours.size and not 0 <= neighbours.min() <= neighbours.max() < n:
+        raise UsageError(f"neighbours must be points from 0 to {n - 1}")
     here, there = np.repeat(np.arange(n), k), neighbours.ravel().astype(np.int64)
     known = np.isin(there * n + here, here * n + there)
     return np.stack([here[known], there[known]], axis=1)
@@ -87,9 +89,7 @@ def joining_merges(tree: MergeTree, edges: np.ndarray) -> np.ndarray:
 
 
 def _checked(edges: np.ndarray, n: int) -> np.ndarray:
-    edges = np.asarray(edges)
-    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
-        raise UsageError(f"edges must be integers of shape (E, 2), got {edges.dtype} of shape {edges.shape}")
+    edges = array_of("edges", edges, "(E, 2)", "iu")
     if edges.size and not 0 <= edges.min() <= edges.max() < n:
         raise UsageError(f"edges must join samples 0 to {n - 1}")
     if (edges[:, 0] == edges[:, 1]).any():

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clustlib._arrays import shown
+from clustlib._arrays import check_made, not_numbers, shown
 from clustlib._device import on_gpu_with_triton
+from clustlib._validation import check_number
 from clustlib.errors import UsageError
 
 PRODUCTS = ("float32", "bfloat16")
@@ -35,8 +36,7 @@ class Penalty:
 
     def __post_init__(self) -> None:
         for name in ("l1", "l2", "l21"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UsageError(f"{name} must be a number from 0 on, got {shown(getattr(self, name))}")
+            check_number(name, getattr(self, name), zero=True)
 
     def diagonal(self, lengths: Tensor) -> Tensor:
         """What is added to the diagonal of W Wᵀ, (L,): l2, and of each mixed norm its quadratic bound l21 / |h_k|."""
@@ -73,6 +73,7 @@ def gsnmf_update(
     UsageError : unknown ``basis_norm`` or ``products``; shapes that do not agree.
     """
     X, H, W = (_tensor(a) for a in (X, H, W))
+    check_made("penalty", penalty, "a Penalty", "l1", "diagonal")
     _check(X, H, W, basis_norm, products)
     statistics = Statistics.zeros(W)
     value = update_coefficients(X, H, W, penalty, products=products, statistics=statistics)
@@ -216,7 +217,10 @@ def _bfloat16(A: Tensor) -> Tensor:
 
 def _tensor(array: Any) -> Tensor:
     """A torch view of the same memory."""
-    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+    try:
+        return array if isinstance(array, Tensor) else torch.from_numpy(array)
+    except (TypeError, ValueError) as error:  # no array, objects, strides that torch has not
+        raise not_numbers("X, H and W", error) from None
 
 
 def _check(X: Tensor, H: Tensor, W: Tensor, basis_norm: str | None, products: str) -> None:
@@ -224,7 +228,7 @@ def _check(X: Tensor, H: Tensor, W: Tensor, basis_norm: str | None, products: st
         raise UsageError(f"basis_norm must be one of {', '.join(map(repr, BASIS_NORMS))}, got {shown(basis_norm)}")
     if products not in PRODUCTS:
         raise UsageError(f"products must be one of {', '.join(PRODUCTS)}, got {shown(products)}")
-    if X.ndim != 2 or H.shape != (len(X), len(W)) or W.shape[1:] != X.shape[1:]:
+    if not X.ndim == W.ndim == 2 or H.shape != (len(X), len(W)) or W.shape[1:] != X.shape[1:]:
         raise UsageError(f"X {tuple(X.shape)}, H {tuple(H.shape)}, W {tuple(W.shape)} must be (N, M), (N, L), (L, M)")
     if not X.dtype == H.dtype == W.dtype or not X.is_floating_point():
         raise UsageError(f"X, H and W must have one floating dtype, got {X.dtype}, {H.dtype}, {W.dtype}")

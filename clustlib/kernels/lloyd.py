@@ -59,13 +59,14 @@ def kmeans(
     ValueError : more clusters than rows, an unknown choice, NaN.
     """
     check_integer("n_iter", n_iter, 1, 2**31 - 1)
-    check_integer("seed", seed, 0)
+    check_integer("seed", seed, 0, 2**32 - 1)
+    where = resolve(device)
     if on_gpu(rows if isinstance(rows, Tensor) else device) and backend != "faiss":
         return _kmeans_on_gpu(rows, n_clusters, n_iter, seed, split, device)
     points = check_numbers(rows, name="rows")
     check_n_clusters(n_clusters, len(points))
     check_choice("split", split, ("released", "paper"))
-    origin, where = origin_of(points), device if isinstance(device, torch.device) else resolve(device)
+    origin = origin_of(points)
     points = measured_from(points, origin).astype(np.float32, copy=False)
     clusters = _kmeans_on_cpu(points, n_clusters, n_iter, seed, split, backend, where)
     return clusters if origin is None else clusters._replace(centroids=(clusters.centroids + origin).astype(np.float32))
@@ -102,7 +103,7 @@ def _kmeans_faiss(rows: np.ndarray, start: np.ndarray, n_iter: int, device: torc
     if device.type == "cuda" and hasattr(faiss, "StandardGpuResources"):
         index = faiss.GpuIndexFlatL2(faiss.StandardGpuResources(), d)
     clustering = faiss.Clustering(d, k)
-    clustering.niter = n_iter
+    clustering.niter = int(n_iter)
     clustering.min_points_per_centroid = 1  # a warning otherwise
     clustering.max_points_per_centroid = 10**7  # no subsampling, as released
     faiss.copy_array_to_vector(start.ravel(), clustering.centroids)

@@ -18,8 +18,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from clustlib import _device
+from clustlib._arrays import array_of
 from clustlib._device import on_gpu
-from clustlib._validation import check_choice, check_features, check_integer, check_number
+from clustlib._validation import check_choice, check_features, check_generator, check_integer, check_number
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, magnified, rounding
@@ -129,8 +130,7 @@ def affinity_graph(
     check_choice("variant", variant, ("published", "released"))
     check_number("a", a)
     if isinstance(X, tuple):
-        indices, d2 = X
-        indices, d2 = _check_neighbours(indices, d2, n_neighbors)
+        indices, d2 = _check_neighbours(X, n_neighbors)
     else:
         if on_gpu(getattr(X, "device", None)):
             from clustlib.kernels.torch_neighbours import affinities
@@ -150,15 +150,20 @@ def affinity_graph(
     return KnnGraph(np.ascontiguousarray(indices, np.int32), np.ascontiguousarray(weights), sigma2)
 
 
-def _check_neighbours(indices, d2, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+def _check_neighbours(pair: tuple, n_neighbors: int) -> tuple[np.ndarray, np.ndarray]:
     check_integer("n_neighbors", n_neighbors, 1)
-    indices, d2 = np.asarray(indices), np.asarray(d2, np.float64)
-    if indices.ndim != 2 or indices.shape != d2.shape or indices.dtype.kind not in "iu":
+    if len(pair) != 2:
+        raise UsageError(f"neighbours are a pair (indices, d2), got {len(pair)} things")
+    indices, d2 = (
+        array_of("neighbours", pair[0], "(N, k)", "iu"),
+        array_of("neighbours' d2", pair[1], "(N, k)").astype(np.float64),
+    )
+    if indices.shape != d2.shape:
         raise UsageError(f"neighbours need integer indices and distances of one shape (N, k), got {indices.shape}")
     if indices.shape[1] < n_neighbors:
         raise UsageError(f"n_neighbors={n_neighbors} is more than the {indices.shape[1]} neighbours given")
     check_k(n_neighbors, len(indices))
-    if indices.min() < 0 or indices.max() >= len(indices) or not np.isfinite(d2).all() or d2.min() < 0:
+    if indices.min() < 0 or indices.max() >= len(indices) or d2.min() < 0:
         raise UsageError("neighbours point outside the data or have an impossible distance")
     return indices, d2
 
@@ -181,6 +186,7 @@ def _neighbours(
     X: np.ndarray, k: int, method: str, random_state: Any, backend: str, device: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`knn` on checked input, with float64 distances."""
+    check_generator(random_state)
     if is_exact(method, len(X), device):
         return _exact_knn(X, k, backend, device)
     from clustlib.kernels.approximate_neighbours import approximate_knn

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from clustlib._arrays import array_of, check_made
 from clustlib._validation import check_choice
 from clustlib.errors import UsageError
 
@@ -32,6 +33,8 @@ def draw_epoch(labels: np.ndarray, rng: np.random.Generator, sampler: Sampler = 
     UsageError : no image to draw, or an unknown sampler.
     """
     check_choice("sampler", sampler, ("uniform", "released"))
+    check_made("rng", rng, "a NumPy generator", "permutation", "choice")
+    labels = array_of("labels", labels, "(N,)", "iu")
     by_cluster = np.argsort(labels, kind="stable")[np.count_nonzero(labels < 0) :]
     if len(by_cluster) == 0:
         raise UsageError("there is no image to draw")

@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+from clustlib._arrays import check_tensor
 from clustlib._device import on_gpu_with_triton
 from clustlib._validation import check_features, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import rounding
-from clustlib.kernels.boosting import kl_terms, library
+from clustlib.kernels.boosting import library, terms
+
+_FEWEST = 1e-12  # degrees of freedom; distances over fewer of them overflow
 
 
 def squared_distances(Z: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
@@ -76,7 +79,7 @@ class _BoostedKL(torch.autograd.Function):
         S, u = scores(Z, centers, v)
         ctx.save_for_backward(Z, centers, S, u, target)
         ctx.v = v
-        return kl_terms(target, S).sum()
+        return terms(target, S).sum()
 
     @staticmethod
     @once_differentiable
@@ -87,11 +90,15 @@ class _BoostedKL(torch.autograd.Function):
 
 
 def _check(Z: torch.Tensor, centers: torch.Tensor, v: float) -> None:
-    if Z.ndim != 2 or centers.ndim != 2 or Z.shape[1] != centers.shape[1]:
+    check_tensor("Z", Z, "(N, d)")
+    check_tensor("centers", centers, "(k, d)")
+    if not Z.shape[1] == centers.shape[1] > 0 or not len(centers) or Z.dtype != centers.dtype:
         raise UsageError(
-            f"codes (N, d) and centres (k, d) must share d, got {tuple(Z.shape)} and {tuple(centers.shape)}"
+            f"codes (N, d) and centres (k, d) must share d and dtype, got {tuple(Z.shape)} and {tuple(centers.shape)}"
         )
     check_number("v", v)
+    if v < _FEWEST:
+        raise UsageError(f"v must be at least {_FEWEST:g}, got {v!r}")
 
 
 def soft_assign(Z: Any, centers: Any, v: float = 1.0) -> Any:
@@ -147,6 +154,9 @@ def boosted_kl(Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: 
     ValueError : shapes that do not fit, or ``v`` that is not positive.
     """
     _check(Z, centers, v)
+    check_tensor("target", target, "(N, k)")
     if target.shape != (len(Z), len(centers)):
         raise UsageError(f"the target must be ({len(Z)}, {len(centers)}), got {tuple(target.shape)}")
+    if target.device.type == "cpu" and not bool((target >= 0).all()):  # a GPU would have to be waited for
+        raise UsageError("the target must be finite and non-negative")
     return _BoostedKL.apply(Z, centers, target, v)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from clustlib._arrays import check_made, check_tensor, one_line
 from clustlib._device import on_gpu
 from clustlib._validation import check_choice, check_integer, check_number
 from clustlib.compiled import njit
@@ -70,7 +71,7 @@ def sample_triplets(
     UsageError
         An unknown name, fewer than one negative, or "nearest" without distances.
     """
-    _check(n_negatives, negatives, distances)
+    _check(labels, n_negatives, negatives, distances, generator)
     if negatives == "nearest":
         assert distances is not None
         return _with_nearest(labels, n_negatives, distances)
@@ -214,12 +215,17 @@ def weighted_triplet_loss(
     check_number("gamma", gamma, zero=True)
     if margin is not None:
         check_number("margin", margin, zero=True)
+    check_tensor("x", x, "(B, D)")
+    check_made("triplets", triplets, "Triplets", "anchor", "positive", "negative")
     if len(triplets) == 0:
         return x.sum() * 0
     others = x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())
     d2 = by_products(x, others)
-    to_positive = d2[triplets.anchor, triplets.positive]
-    to_negative = d2[triplets.anchor].gather(1, triplets.negative)
+    try:
+        to_positive = d2[triplets.anchor, triplets.positive]
+        to_negative = d2[triplets.anchor].gather(1, triplets.negative)
+    except (IndexError, RuntimeError) as error:
+        raise UsageError(f"triplets must be positions among the {len(x)} rows of x: {one_line(error)}") from None
     return hinged(gamma * to_positive[:, None] - to_negative, margin).mean()  # Eq. (11)
 
 
@@ -233,6 +239,10 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
     Rows that lie close together, far from the origin, are measured from one of them.
     """
+    check_tensor("x", x, "(B, D)")
+    check_tensor("y", y, "(C, D)")
+    if x.shape[1] != y.shape[1] or x.dtype != y.dtype:
+        raise UsageError(f"x and y must share D and dtype, got {tuple(x.shape)} and {tuple(y.shape)}")
     origin = far_row(y.detach())
     return by_products(x, y) if origin is None else by_products(x - origin, y - origin)
 
@@ -242,8 +252,11 @@ def by_products(x: Tensor, y: Tensor) -> Tensor:
     return (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T
 
 
-def _check(n_negatives: int, negatives: str, distances: Tensor | None) -> None:
+def _check(labels: Tensor, n_negatives: int, negatives: str, distances: Tensor | None, generator: Any) -> None:
+    check_tensor("labels", labels, "(B,)", floating=False)
     check_choice("negatives", negatives, NEGATIVES)
     check_integer("n_negatives", n_negatives, 1)
-    if negatives == "nearest" and distances is None:
-        raise UsageError("negatives='nearest' needs the distances in the batch")
+    if generator is not None:
+        check_made("generator", generator, "torch's Generator", "manual_seed", "get_state")
+    if negatives == "nearest":
+        check_tensor("distances", distances, f"({len(labels)}, {len(labels)})")

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from clustlib._arrays import check_made, check_tensor, shown
+from clustlib._device import resolve
 from clustlib._validation import check_integer, check_number
 from clustlib.errors import UsageError
 
+_MOST = 1 << 20  # features, whose scatter matrix is square
 _FAR = 100.0  # times the spread: a mean beyond is too far away for float32
 
 
@@ -21,12 +24,15 @@ class Moments:
     """
 
     def __init__(self, n_features: int, device: torch.device | str = "cpu") -> None:
+        check_integer("n_features", n_features, 1, _MOST)
+        device = resolve(device)
         self.count = 0
         self.mean = torch.zeros(n_features, dtype=torch.float64, device=device)
         self.scatter = torch.zeros(n_features, n_features, dtype=torch.float64, device=device)
 
     def update(self, rows: Tensor) -> None:
         """Add a batch, (n, d) of any float dtype."""
+        check_tensor("rows", rows, f"(n, {len(self.mean)})")
         if len(rows) == 0:
             return
         rows = rows.to(self.mean)
@@ -77,6 +83,7 @@ def whitening(moments: Moments, n_components: int = 256) -> Whitening:
     ------
     UsageError : fewer than two rows, or features that are not finite.
     """
+    check_made("moments", moments, "Moments", "count", "scatter")
     check_integer("n_components", n_components, 1)
     if moments.count < 2:
         raise UsageError(f"whitening needs at least two rows, got {moments.count}")
@@ -101,11 +108,12 @@ def zca_whitening(moments: Moments, epsilon: float = 0.1) -> Whitening:
     ------
     UsageError : fewer than two rows, features that are not finite, or no positive ``epsilon``.
     """
+    check_made("moments", moments, "Moments", "count", "scatter")
+    check_number("epsilon", epsilon)
     if moments.count < 2:
         raise UsageError(f"whitening needs at least two rows, got {moments.count}")
     if not torch.isfinite(moments.scatter).all():
         raise UsageError("features contain NaN or infinite values")
-    check_number("epsilon", epsilon)
     values, vectors = torch.linalg.eigh(moments.scatter / (moments.count - 1))
     matrix = vectors * (values.clamp(min=0) + epsilon).rsqrt() @ vectors.T
     return _with_enough_digits(moments, matrix)
@@ -125,7 +133,10 @@ def pca_whiten(batches: Iterable[Tensor], n_components: int = 256) -> Whitening:
     UsageError : no batch, fewer than two rows, or features that are not finite.
     """
     moments: Moments | None = None
+    if not isinstance(batches, Iterable):
+        raise UsageError(f"batches must be tensors (n, d), one after the other, got {shown(batches)}")
     for rows in batches:
+        check_tensor("batches", rows, "(n, d)")
         moments = moments or Moments(rows.shape[1], rows.device)
         moments.update(rows)
     if moments is None:

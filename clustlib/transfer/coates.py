@@ -17,10 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from clustlib._validation import check_integer, check_number
+from clustlib import _device
+from clustlib._arrays import array_of, check_made
+from clustlib._validation import check_features, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels import Moments, zca_whitening
 from clustlib.kernels.whitening import Whitening
+from clustlib.transfer.svm import LARGEST_C
 
 _CONTRAST = 10.0  # added to a patch's variance, in squared gray levels of 0..255
 _ZCA = 0.1  # added to the eigenvalues
@@ -36,7 +39,8 @@ def random_patches(images: np.ndarray, n_patches: int, size: int, seed: int = 0)
     """
     for name, value, least in (("n_patches", n_patches, 1), ("size", size, 1), ("seed", seed, 0)):
         check_integer(name, value, least)
-    n, _, height, width = _four_sides(images)
+    images = _four_sides(images)
+    n, _, height, width = images.shape
     if size > min(height, width):
         raise UsageError(f"cannot take {n_patches} patches of {size} x {size} from images of {height} x {width}")
     drawn = np.random.default_rng(seed)
@@ -46,11 +50,11 @@ def random_patches(images: np.ndarray, n_patches: int, size: int, seed: int = 0)
     return windows[np.arange(n_patches) % n, :, top, left]
 
 
-def _four_sides(images: Any) -> tuple[int, ...]:
-    shape = np.shape(images)
-    if len(shape) != 4 or 0 in shape:
-        raise UsageError(f"images must have shape (N, C, H, W), got {shape}")
-    return shape
+def _four_sides(images: Any, name: str = "images") -> np.ndarray:
+    images = array_of(name, images, "(N, C, H, W)", rows=1)
+    if 0 in images.shape:
+        raise UsageError(f"{name} must have shape (N, C, H, W), got {images.shape}")
+    return images
 
 
 def normalised(patches: Tensor) -> Tensor:
@@ -96,6 +100,7 @@ class Codebook:
 
 def whiten_patches(patches: np.ndarray) -> tuple[Whitening, Tensor]:
     """ZCA whitening of raw patches (n, C, s, s), and the whitened patches as rows (n, C s^2) float32."""
+    patches = _four_sides(patches, "patches")
     rows = normalised(torch.from_numpy(patches.reshape(len(patches), -1).astype(np.float32)))
     moments = Moments(rows.shape[1])
     moments.update(rows)
@@ -109,7 +114,12 @@ def image_features(images: np.ndarray, codebook: Codebook, device: Any = "cpu") 
     ``images`` are (N, C, H, W) uint8. Where a side is odd, the first half takes the middle. Memory grows with the
     batch, which holds as many images as keep the table of patches and codes under 16 MB.
     """
-    height, width = (side - codebook.size + 1 for side in _four_sides(images)[2:])
+    images = _four_sides(images)
+    check_made("codebook", codebook, "a Codebook", "size", "codes", "whitening")
+    device = _device.resolve(device)
+    if images.shape[1] != codebook.channels:
+        raise UsageError(f"images have {images.shape[1]} channels, the codebook's patches {codebook.channels}")
+    height, width = (side - codebook.size + 1 for side in images.shape[2:])
     if min(height, width) < 2:
         raise UsageError(f"patches of {codebook.size} x {codebook.size} leave no quadrants in {images.shape[2:]}")
     batch = max(1, _AT_ONCE // (height * width * len(codebook.codes)))
@@ -137,7 +147,12 @@ def standardised_svm_accuracy(
     Each class minimises |w|^2 / 2 + C mean(max(0, 1 - y w x)^2), the bias being one of the weights, by L-BFGS over all
     classes at once, as the published code does; liblinear, a class at a time, takes minutes for 6,400 features.
     """
-    check_number("C", C)
+    check_number("C", C, most=LARGEST_C)
+    learn, test = check_features(learn, name="learn"), check_features(test, name="test")
+    if learn.shape[1] != test.shape[1]:
+        raise UsageError(f"{learn.shape[1]} features to learn from, {test.shape[1]} to test")
+    learn_labels = array_of("learn_labels", learn_labels, f"({len(learn)},)", "iu")
+    test_labels = array_of("test_labels", test_labels, f"({len(test)},)", "iu")
     classes, targets = np.unique(learn_labels, return_inverse=True)
     if len(classes) < 2:
         raise UsageError("needs at least two classes to learn from")

@@ -11,14 +11,24 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._arrays import check_made
-from clustlib._validation import check_integer, check_number
+from clustlib._arrays import array_of, check_made
+from clustlib._validation import check_flag, check_integer, check_number, check_seed
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.processes import seed_torch, seeded
-from clustlib.transfer.fine_tuning import BatchNorm, Layers, trained_parameters
-from clustlib.transfer.voc import CLASSES, Detection, Objects, overlaps
+from clustlib.transfer.checks import (
+    MOST_CLASSES,
+    boxes_of,
+    check_boxes,
+    check_folder,
+    check_network,
+    check_share,
+    check_side,
+    sequence_of,
+)
+from clustlib.transfer.fine_tuning import BatchNorm, Layers, check_layers, trained_parameters
+from clustlib.transfer.voc import CLASSES, Detection, Objects, check_objects, overlaps
 
 SHORT, LONG = 600, 1000  # pixels that an image's sides are brought to, at most
 IN_A_MIRROR = np.array([-1, 1, 1, 1], np.float32)  # what becomes of deltas
@@ -49,18 +59,12 @@ def read_proposals(path: str | Path) -> list[np.ndarray]:
         raise DataCorrupt(f"{path} holds no selective-search boxes: {error}") from None
 
 
-def check_boxes(parts: Sequence[np.ndarray]) -> None:
-    """Raise :class:`UsageError` unless parts are (r, 4) finite numbers, right and bottom from left and top on."""
-    for boxes in parts:
-        boxes = np.asarray(boxes)
-        if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-            raise UsageError(f"boxes must be (r, 4) finite numbers, got {boxes.shape}")
-        if (boxes[:, 2:] < boxes[:, :2]).any():
-            raise UsageError("a box must have its right and bottom from its left and top on")
-
-
 def encode(boxes: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """What moves ``boxes`` onto ``targets``, (r, 4): shifts in units of the box, logarithms of the scales."""
+    boxes, targets = boxes_of(boxes), boxes_of(targets, "targets")
+    check_boxes([boxes, targets])
+    if len(boxes) != len(targets):
+        raise UsageError(f"{len(boxes)} boxes and {len(targets)} targets must be as many")
     size, wanted = boxes[:, 2:] - boxes[:, :2] + 1, targets[:, 2:] - targets[:, :2] + 1
     shift = (targets[:, :2] + wanted / 2 - boxes[:, :2] - size / 2) / size
     return np.concatenate([shift, np.log(wanted / size)], axis=1).astype(np.float32)
@@ -68,6 +72,7 @@ def encode(boxes: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def decode(boxes: np.ndarray, deltas: np.ndarray) -> np.ndarray:
     """The boxes that :func:`encode`'s numbers move ``boxes`` to."""
+    boxes, deltas = boxes_of(boxes), array_of("deltas", deltas, f"({len(boxes)}, 4)")
     size = boxes[:, 2:] - boxes[:, :2] + 1
     centre, wanted = boxes[:, :2] + size / 2 + deltas[:, :2] * size, size * np.exp(deltas[:, 2:].clip(max=4))
     return np.concatenate([centre - wanted / 2, centre + wanted / 2 - 1], axis=1)
@@ -101,6 +106,8 @@ def spread_of_deltas(
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, overlap: float = 0.3) -> np.ndarray:
     """Indices of the boxes that no better one covers by more than ``overlap``, best first."""
+    boxes, scores = boxes_of(boxes), array_of("scores", scores, f"({len(boxes)},)").astype(np.float64)
+    check_share("overlap", overlap)
     order, kept = np.argsort(-scores, kind="stable"), []
     while len(order):
         kept.append(int(order[0]))
@@ -140,6 +147,8 @@ class FastRCNN(nn.Module):
 
     def __init__(self, network: ConvNet, n_classes: int = len(CLASSES)) -> None:
         super().__init__()
+        check_network(network)
+        check_integer("n_classes", n_classes, 1, MOST_CLASSES)
         self.network = network
         width = next(m.in_features for m in network.classifier if isinstance(m, nn.Linear))
         channels = [m.out_channels for m in network.features if isinstance(m, nn.Conv2d)][-1]
@@ -208,18 +217,22 @@ def train_detector(
     ------
     UsageError : images, objects and proposals that are not as many, boxes that are none, classes that VOC has not.
     """
-    check_made("network", network, "a ConvNet", "features", "classifier")
-    check_made("folder", folder, "an ImageFolder", "read", "paths")
-    for name, value in (("steps", steps), ("step_every", step_every), ("regions", regions), ("short", short)):
+    check_network(network)
+    check_folder(folder)
+    for name, value in (("steps", steps), ("step_every", step_every), ("regions", regions)):
         check_integer(name, value, 1)
+    check_side("short", short)
     check_number("learning_rate", learning_rate)
+    check_flag("mirror", mirror)
+    check_flag("normalise", normalise)
+    check_seed(seed)
+    check_layers(layers, batch_norm)
+    check_boxes(proposals, "proposals")
+    for objects in sequence_of("truth", truth):
+        check_objects(objects)
+    check_boxes([objects.boxes for objects in truth])
     if not len(folder) == len(truth) == len(proposals):
         raise UsageError(f"{len(folder)} images, {len(truth)} sets of objects, {len(proposals)} of proposals")
-    check_boxes(proposals)
-    check_boxes([objects.boxes for objects in truth])
-    classes = np.concatenate([objects.classes for objects in truth])
-    if ((classes < 0) | (classes >= len(CLASSES))).any():
-        raise UsageError(f"objects have classes from {classes.min()} to {classes.max()}; there are 0 to 19")
     # an image without any region teaches nothing
     usable = [i for i in range(len(folder)) if len(proposals[i]) or not truth[i].difficult.all()]
     if not usable:
@@ -270,7 +283,13 @@ def detect(
     device: Any = "cpu",
 ) -> list[list[Detection]]:
     """The boxes found for each class in all images, after suppression: one list a class."""
-    check_boxes(proposals)
+    check_made("detector", detector, "a FastRCNN", "network", "deltas")
+    check_folder(folder)
+    check_boxes(proposals, "proposals")
+    if len(proposals) != len(folder):
+        raise UsageError(f"{len(folder)} images, {len(proposals)} sets of proposals")
+    check_side("short", short)
+    check_share("threshold", threshold)
     device = _device.resolve(device)
     detector.eval()
     detections: list[list[Detection]] = [[] for _ in CLASSES]

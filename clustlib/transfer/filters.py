@@ -9,11 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clustlib import _device
-from clustlib._arrays import shown
-from clustlib._validation import check_integer, check_number
+from clustlib._arrays import array_of, shown
+from clustlib._validation import check_integer, check_number, check_seed
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import ArrayImages
+from clustlib.transfer.checks import check_network, check_side
+
+LEAST_BLUR = 0.05  # a deviation in pixels; the next pixel's weight is 1e-87 of a pixel's own
 
 
 def exciting_images(
@@ -49,13 +52,19 @@ def exciting_images(
     ------
     UsageError : a stage or filter that the network does not have.
     """
+    check_network(network)
     check_integer("stage", stage, 0, len(network.stages) - 1)
-    for name, value in (("size", size), ("steps", steps), ("blur_every", blur_every)):
+    check_side("size", size)
+    check_seed(seed)
+    for name, value in (("steps", steps), ("blur_every", blur_every)):
         check_integer(name, value, 1)
     check_number("learning_rate", learning_rate)
     check_number("weight_decay", weight_decay, zero=True)
     check_number("blur", blur)
-    if not len(filters) or min(filters) < 0:
+    if blur < LEAST_BLUR:
+        raise UsageError(f"blur must be at least {LEAST_BLUR} pixels, got {shown(blur)}")
+    filters = array_of("filters", filters, "(F,)", "iu").tolist() if np.size(filters) else []
+    if not filters or min(filters) < 0:
         raise UsageError(f"filters must name one or more, from 0 on; got {shown(filters)}")
     device = _device.resolve(device)
     network = network.to(device).eval()
@@ -82,7 +91,7 @@ def _unit(gradient: Tensor) -> Tensor:
 
 
 def _gaussian(deviation: float) -> Tensor:
-    line = torch.exp(-(torch.arange(-1.0, 2.0) ** 2) / (2 * deviation**2))
+    line = torch.exp(-(torch.arange(-1.0, 2.0) ** 2) / (2 * float(deviation) ** 2))
     return torch.outer(line, line)[None, None] / line.sum() ** 2
 
 
@@ -97,6 +106,8 @@ def responses(
     network: ConvNet, images: Any, stage: int, *, size: int, device: str | torch.device = "cpu"
 ) -> np.ndarray:
     """The mean response of every filter of a layer to the central crop of every image, (N, filters) float32."""
+    check_network(network)
+    check_side("size", size)
     device = _device.resolve(device)
     check_integer("stage", stage, 0, len(network.stages) - 1)
     source = ArrayImages(images, size)
@@ -107,5 +118,11 @@ def responses(
 
 
 def top_images(response: np.ndarray, n: int = 9) -> np.ndarray:
-    """The ``n`` images that excite each filter most, strongest first: (filters, n) int64."""
-    return np.argsort(-response, axis=0, kind="stable")[:n].T
+    """The ``n`` images that excite each filter most, strongest first: (filters, n) int64.
+
+    ``response`` is (N, filters), finite, of ``n`` images or more.
+    """
+    response = array_of("response", response, "(N, filters)", rows=1)
+    check_integer("n", n, 1, len(response))
+    ranked = response if response.dtype.kind == "f" else response.astype(np.float64)  # unsigned numbers have no -1
+    return np.argsort(-ranked, axis=0, kind="stable")[:n].T

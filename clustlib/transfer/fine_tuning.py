@@ -9,12 +9,13 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._arrays import check_made
-from clustlib._validation import check_choice, check_integer, check_number
+from clustlib._arrays import array_of, held, shown
+from clustlib._validation import check_choice, check_flag, check_integer, check_number, check_seed
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import AREA, ArrayImages, FolderImages, Uniforms, draw_uniforms
 from clustlib.networks.processes import seed_torch, seeded
+from clustlib.transfer.checks import check_network, check_source
 
 Layers = Literal["fc68", "all"]
 BatchNorm = Literal["trained", "frozen"]
@@ -28,12 +29,25 @@ def trained_parameters(network: ConvNet, layers: Layers, batch_norm: BatchNorm) 
     "fc68" trains fc6, fc7 and the new fc8. With ``batch_norm="trained"`` the scale and shift of the frozen
     convolutions' batch norm are trained too: the released code's 72.0 on VOC 2007; "frozen" gives its 70.4.
     """
-    check_choice("layers", layers, ("fc68", "all"))
-    check_choice("batch_norm", batch_norm, ("trained", "frozen"))
+    check_network(network)
+    check_layers(layers, batch_norm)
     norms = {id(p) for m in network.features.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
     for parameter in network.features.parameters():
         parameter.requires_grad_(layers == "all" or (batch_norm == "trained" and id(parameter) in norms))
     return [p for p in network.parameters() if p.requires_grad]
+
+
+def check_layers(layers: Any, batch_norm: Any) -> None:
+    """Raise :class:`UsageError` unless both are choices of :func:`trained_parameters`."""
+    check_choice("layers", layers, ("fc68", "all"))
+    check_choice("batch_norm", batch_norm, ("trained", "frozen"))
+
+
+def _check_crops(scale: Any, shape: Any) -> None:
+    check_choice("shape", shape, ("square", "stretched"))
+    low, high = array_of("scale", scale, "(2,)").tolist()
+    if not 0 < low <= high <= 1:
+        raise UsageError(f"scale must be two shares of an image's area, the smaller first, got {shown(scale)}")
 
 
 def scaled(uniforms: Uniforms, scale: tuple[float, float] = SCALE, shape: str = "square") -> Uniforms:
@@ -41,7 +55,7 @@ def scaled(uniforms: Uniforms, scale: tuple[float, float] = SCALE, shape: str = 
 
     "square" as the port cuts them; "stretched" ones are three to four up to four to three.
     """
-    check_choice("shape", shape, ("square", "stretched"))
+    _check_crops(scale, shape)
     boxes = uniforms.boxes.copy()
     boxes[..., 0] = (scale[0] + (scale[1] - scale[0]) * boxes[..., 0] - AREA[0]) / (AREA[1] - AREA[0])
     boxes[..., 1] = boxes[..., 1] if shape == "stretched" else 0.5  # in the middle of the two shapes
@@ -79,8 +93,12 @@ def fine_tune(
     fresh : fc6 and fc7 begin anew, like fc8; else they go on from what they have learnt.
     statistics : batch norm's; "of the batches" where all layers are trained, if it is not to keep the pre-trained ones.
     """
-    check_made("network", network, "a ConvNet", "features", "classifier")
-    check_made("source", source, "what clustlib.networks.crops.image_source makes", "random", "unreadable")
+    check_network(network)
+    check_source(source)
+    check_layers(layers, batch_norm)
+    _check_crops(scale, shape)
+    check_flag("fresh", fresh)
+    check_seed(seed)
     for name, value in (("steps", steps), ("batch_size", batch_size), ("halve_every", halve_every)):
         check_integer(name, value, 1)
     check_number("learning_rate", learning_rate)
@@ -88,9 +106,10 @@ def fine_tune(
     check_number("clip", clip)
     check_choice("statistics", statistics, ("pre-trained", "of the batches"))
     device = _device.resolve(device)
-    if np.ndim(truth) != 2 or len(truth) != len(source):
-        raise UsageError(f"{len(source)} images need as many rows of truth, got {np.shape(truth)}")
-    if not np.isin(truth, (-1, 0, 1)).all():
+    truth = np.asarray(held(truth, "truth"))
+    if truth.ndim != 2 or len(truth) != len(source) or not truth.shape[1]:
+        raise UsageError(f"{len(source)} images need as many rows of truth, got {truth.shape}")
+    if truth.dtype.kind not in "fiub" or not np.isin(truth, (-1, 0, 1)).all():
         raise UsageError("truth must hold 1 (there), 0 (not) and -1 (neither counts) alone")
     seed_torch(seed, _DROPOUT)
     network.new_head(truth.shape[1])
@@ -130,7 +149,10 @@ def class_scores(
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
     """Mean score of every class over random crops of every image, (N, classes); NaN where a file is damaged."""
-    check_made("source", source, "what clustlib.networks.crops.image_source makes", "random", "unreadable")
+    check_network(network)
+    check_source(source)
+    _check_crops(scale, shape)
+    check_seed(seed)
     check_integer("crops", crops, 1)
     device = _device.resolve(device)
     network.eval()

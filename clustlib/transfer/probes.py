@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._arrays import shown
-from clustlib._validation import check_integer, check_number
+from clustlib._arrays import array_of, shown
+from clustlib._validation import check_integer, check_number, check_seed
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import ArrayImages, FolderImages, image_source
+from clustlib.transfer.checks import MOST_CLASSES, check_network, check_side
 from clustlib.transfer.crops import shifted, ten
 
 GRIDS = (10, 6, 5, 5, 6)  # maps are averaged to these sides: 9,600 or 9,216 numbers of a full-width AlexNet
@@ -70,22 +71,25 @@ def linear_probes(
     ------
     UsageError : labels that are not as many as images, classes that training lacks, nothing held out.
     """
-    for name, value in (("size", size), ("epochs", epochs), ("batch_size", batch_size)):
+    check_network(network)
+    check_side("size", size)
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         check_integer(name, value, 1)
-    check_integer("seed", seed, 0)
+    check_seed(seed)
     check_number("momentum", momentum, zero=True, most=1)
     check_number("weight_decay", weight_decay, zero=True)
     check_number("held_out", held_out, most=0.9)
+    device = _device.resolve(device)
     if not isinstance(learning_rates, (list, tuple)) or not learning_rates:
         raise UsageError(f"learning_rates must be a list of one or more numbers, got {shown(learning_rates)}")
     for rate in learning_rates:
         check_number("learning_rates", rate)
     source, test = image_source(images, size), image_source(test_images, size)
     labels, test_labels = _checked_labels(labels, len(source), test_labels, len(test))
-    device = _device.resolve(device)
     network = network.to(device).eval()
     order = np.random.default_rng(seed).permutation(len(source))
-    kept, validation = np.split(order, [len(order) - max(1, round(len(order) * held_out))])
+    held = min(max(1, round(len(order) * held_out)), len(order) - 1)
+    kept, validation = np.split(order, [len(order) - held])
     n_classes = int(labels.max()) + 1
     heads = _train(
         network,
@@ -108,13 +112,17 @@ def linear_probes(
 
 
 def _checked_labels(labels: Any, n: int, test_labels: Any, n_test: int) -> tuple[np.ndarray, np.ndarray]:
-    labels, test_labels = np.asarray(labels), np.asarray(test_labels)
-    if labels.shape != (n,) or test_labels.shape != (n_test,):
+    labels, test_labels = array_of("labels", labels, "(N,)"), array_of("test_labels", test_labels, "(N,)")
+    if len(labels) != n or len(test_labels) != n_test:
         raise UsageError(f"{n} and {n_test} images need as many labels, got {labels.shape} and {test_labels.shape}")
+    if n < 2:
+        raise UsageError(f"needs two images or more, one to learn from and one held out, got {n}")
     if not set(np.unique(test_labels)) <= set(np.unique(labels)):
         raise UsageError("the test images have classes that the training images lack")
     if labels.dtype.kind not in "iu" or labels.min() < 0:
         raise UsageError(f"labels must be whole numbers from 0 on, got {labels.dtype} from {labels.min()}")
+    if labels.max() >= MOST_CLASSES:
+        raise UsageError(f"labels must be below {MOST_CLASSES:,}, as classes numbered from 0 are, got {labels.max():,}")
     return labels.astype(np.int64), test_labels.astype(np.int64)
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clustlib._arrays import array_of, check_made, check_tensor, shown
 from clustlib._validation import check_integer
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.kernels.whitening import Whitening
+from clustlib.transfer.checks import LARGEST_SIDE, sequence_of
 
 
 def region_grid(height: int, width: int, levels: int = 3) -> list[tuple[int, int, int]]:
@@ -18,7 +20,14 @@ def region_grid(height: int, width: int, levels: int = 3) -> list[tuple[int, int
 
     At scale l the side is 2 min(H, W) / (l + 1); along the short side l squares are spread evenly, along the long side
     as many more as bring the overlap of neighbours closest to 40 %.
+
+    Raises
+    ------
+    UsageError : no pixel, no level, or so many that a square would be smaller than a pixel (three there may always be).
     """
+    check_integer("height", height, 1, LARGEST_SIDE)
+    check_integer("width", width, 1, LARGEST_SIDE)
+    check_integer("levels", levels, 1, max(3, 2 * min(height, width) - 1))
     short, long = sorted((height, width))
     overlap = {m: abs((short**2 - short * (long - short) / m) / short**2 - 0.4) for m in range(1, 7)}
     more = min(overlap, key=lambda m: overlap[m]) if long > short else 0
@@ -39,6 +48,9 @@ def _spread(room: int, n: int) -> list[int]:
 
 def region_vectors(maps: Tensor, levels: int = 3) -> Tensor:
     """The maximum of each channel in each region, of unit length: (n, C, H, W) to (n, regions, C)."""
+    check_tensor("maps", maps, "(n, C, H, W)")
+    if not bool(maps.isfinite().all()):
+        raise UsageError("maps must be finite, not NaN or infinite")
     cut = [
         maps[:, :, t : t + s, w : w + s].amax((2, 3)) for t, w, s in region_grid(maps.shape[2], maps.shape[3], levels)
     ]
@@ -50,11 +62,9 @@ def rmac(maps: Tensor, levels: int = 3, whitening: Whitening | None = None) -> T
 
     ``whitening`` is learnt on another set (:func:`clustlib.kernels.pca_whiten` of its :func:`region_vectors`).
     """
-    check_integer("levels", levels, 1)
-    if not isinstance(maps, Tensor) or maps.ndim != 4:
-        raise UsageError(f"maps must be a tensor (n, C, H, W), got {type(maps).__name__}")
     vectors = region_vectors(maps, levels)
     if whitening is not None:
+        check_made("whitening", whitening, "a Whitening", "mean", "matrix")
         n, regions, channels = vectors.shape
         vectors = whitening(vectors.reshape(-1, channels)).reshape(n, regions, -1)
     return torch.nn.functional.normalize(vectors.sum(1))
@@ -71,6 +81,12 @@ def average_precision(ranked: Sequence[int], positives: set[int], junk: set[int]
     ------
     UsageError : no positive image.
     """
+    ranked = array_of("ranked", ranked, "(N,)", "iu").tolist()
+    if len(set(ranked)) < len(ranked):
+        raise UsageError("ranked must name an image once")
+    for name, images in (("positives", positives), ("junk", junk)):
+        if not isinstance(images, (set, frozenset)):
+            raise UsageError(f"{name} must be a set of images, got {shown(images)}")
     if not positives:
         raise UsageError("a query needs at least one positive image")
     hits = seen = 0
@@ -107,16 +123,31 @@ def mean_average_precision(descriptors: np.ndarray, searched: np.ndarray, querie
 
     Raises
     ------
-    UsageError : no query, another number of queries than of rows to search with, NaN or infinite values.
+    UsageError : no query, another number of queries than of rows to search with, another width, NaN or infinite
+    values, a query for images that have no descriptor or for none.
     """
-    if not len(queries) or len(queries) != len(searched):
-        raise UsageError(f"{len(queries)} queries and {len(searched)} descriptors to search with")
+    descriptors, searched = _rows("descriptors", descriptors), _rows("searched", searched)
+    if len(sequence_of("queries", queries)) != len(searched) or searched.shape[1] != descriptors.shape[1]:
+        raise UsageError(f"{len(queries)} queries for {searched.shape} descriptors to find among {descriptors.shape}")
+    for query in queries:
+        _check_query(query, len(descriptors))
     scores = searched @ descriptors.T
-    if not np.isfinite(scores).all():
-        raise UsageError("descriptors contain NaN or infinite values")
     ranked = np.argsort(-scores, axis=1, kind="stable")
     precisions = [average_precision(r.tolist(), set(q.positives), set(q.junk)) for r, q in zip(ranked, queries)]
     return float(np.mean(precisions))
+
+
+def _rows(name: str, descriptors: np.ndarray) -> np.ndarray:
+    """(N, d) floats; whole numbers as float64, in which their products do not overflow."""
+    found = array_of(name, descriptors, "(N, d)", rows=1)
+    return found if found.dtype.kind == "f" and found.dtype.itemsize > 2 else found.astype(np.float64)
+
+
+def _check_query(query: Query, n: int) -> None:
+    """Raise :class:`UsageError` unless a query's images are among ``n`` ones."""
+    check_made("queries", query, "a Query", "positives", "junk")
+    if not all(isinstance(i, (int, np.integer)) and 0 <= i < n for i in (*query.positives, *query.junk)):
+        raise UsageError(f"a query's positive and junk images must be whole numbers from 0 to {n - 1}")
 
 
 def class_queries(labels: np.ndarray, per_class: int = 5) -> list[Query]:
@@ -125,6 +156,7 @@ def class_queries(labels: np.ndarray, per_class: int = 5) -> list[Query]:
     Oxford and Paris have five queries a landmark.
     """
     check_integer("per_class", per_class, 1)
+    labels = array_of("labels", labels, "(N,)", "iu", rows=1)
     queries = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -147,8 +179,10 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
     ------
     DataCorrupt : no query, a file of another form, or an image that is not among ``names``.
     """
-    index = {name: i for i, name in enumerate(names)}
-    queries = []
+    index = {name: i for i, name in enumerate(map(str, sequence_of("names", names)))}
+    if not isinstance(folder, (str, Path)) or not isinstance(prefix, str):
+        raise UsageError(f"folder must be a path and prefix a text, got {shown(folder)} and {shown(prefix)}")
+    folder, queries = Path(folder), []
     for path in sorted(folder.glob("*_query.txt")):
         parts = path.read_text(encoding="utf-8").split()
         if len(parts) != 5:

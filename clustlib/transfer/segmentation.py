@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._arrays import check_made
-from clustlib._validation import check_integer, check_number
+from clustlib._arrays import array_of, check_made
+from clustlib._validation import check_integer, check_number, check_seed
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.processes import seed_torch, seeded
-from clustlib.transfer.fine_tuning import BatchNorm, Layers, trained_parameters
+from clustlib.transfer.checks import check_folder, check_network, check_share, sequence_of
+from clustlib.transfer.fine_tuning import BatchNorm, Layers, check_layers, trained_parameters
 from clustlib.transfer.voc import VOID
 
 
@@ -28,6 +29,8 @@ class FullyConvolutional(nn.Module):
 
     def __init__(self, network: ConvNet, n_classes: int = 21) -> None:
         super().__init__()
+        check_network(network)
+        check_integer("n_classes", n_classes, 1, VOID)
         self.network = network
         self.score = nn.Conv2d(network.n_features, n_classes, 1)
         nn.init.zeros_(self.score.weight)
@@ -83,12 +86,17 @@ def train_segmenter(
     ------
     UsageError : images and segmentations that are not as many, a pixel's class from ``n_classes`` on.
     """
-    check_made("network", network, "a ConvNet", "features", "classifier")
-    check_made("folder", folder, "an ImageFolder", "read", "paths")
+    check_network(network)
+    check_folder(folder)
     check_integer("steps", steps, 1)
     check_integer("n_classes", n_classes, 1, VOID)
     check_number("learning_rate", learning_rate)
+    check_share("momentum", momentum)
+    check_number("weight_decay", weight_decay, zero=True)
+    check_seed(seed)
+    check_layers(layers, batch_norm)
     device = _device.resolve(device)
+    truth = [array_of("truth", one, "(H, W)", "iu") for one in sequence_of("truth", truth)]
     if len(folder) != len(truth):
         raise UsageError(f"{len(folder)} images, {len(truth)} segmentations")
     seed_torch(seed, 41)
@@ -101,8 +109,8 @@ def train_segmenter(
     for _ in tqdm(range(steps), desc="FCN", leave=False):
         i = int(rng.integers(len(folder)))
         image, wanted = read_pair(folder, i, truth[i])
-        if bool(((wanted >= n_classes) & (wanted != VOID)).any()):
-            raise UsageError(f"{folder.paths[i]}: its segmentation has classes from {n_classes} on")
+        if bool((((wanted >= n_classes) & (wanted != VOID)) | (wanted < 0)).any()):
+            raise UsageError(f"{folder.paths[i]}: its segmentation has classes below 0 or from {n_classes} on")
         loss = F.cross_entropy(segmenter(image.to(device)), wanted.to(device), ignore_index=VOID)
         optimiser.zero_grad()
         loss.backward()
@@ -113,6 +121,8 @@ def train_segmenter(
 @torch.no_grad()
 def segment(segmenter: FullyConvolutional, folder: ImageFolder, device: str | torch.device = "cpu") -> list[np.ndarray]:
     """The class of every pixel of every image, (H, W) uint8 each."""
+    check_made("segmenter", segmenter, "a FullyConvolutional", "network", "score")
+    check_folder(folder)
     device = _device.resolve(device)
     segmenter.eval()
     masks = []

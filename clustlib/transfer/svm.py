@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._arrays import array_of
 from clustlib._validation import check_features, check_integer, check_number
 from clustlib.errors import UsageError
 
@@ -31,9 +32,8 @@ def svm_accuracy(
     check_number("C", C, most=LARGEST_C)
     check_integer("seed", seed, 0, 2**32 - 1)
     learn, test = check_features(learn, name="learn"), check_features(test, name="test")
-    learn_labels, test_labels = np.asarray(learn_labels), np.asarray(test_labels)
-    if learn_labels.shape != learn.shape[:1] or test_labels.shape != test.shape[:1]:
-        raise UsageError(f"{len(learn)} and {len(test)} samples need as many labels")
+    learn_labels = array_of("learn_labels", learn_labels, f"({len(learn)},)", "iub")
+    test_labels = array_of("test_labels", test_labels, f"({len(test)},)", "iub")
     if learn.shape[1] != test.shape[1]:
         raise UsageError(f"{learn.shape[1]} features to learn from, {test.shape[1]} to test")
     if len(np.unique(learn_labels)) < 2:

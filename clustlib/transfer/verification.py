@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from clustlib._arrays import array_of
 from clustlib._validation import check_features
 from clustlib.errors import UsageError
 
@@ -25,6 +26,7 @@ def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
 
     Of several equally good ones the lowest.
     """
+    similarity, same = _pairs(similarity, same)
     order = np.argsort(similarity, kind="stable")
     s, y = similarity[order], same[order].astype(np.int64)
     below = np.concatenate([[0], np.cumsum(1 - y)])  # rightly told apart if the first k are called different
@@ -34,6 +36,15 @@ def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     return float(cuts[np.argmax(right)])
 
 
+def _pairs(similarity: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities (P,) float64 and kinds (P,) bool, of one pair or more."""
+    similarity = array_of("similarity", similarity, "(P,)", rows=1).astype(np.float64)
+    same = array_of("same", same, f"({len(similarity)},)")
+    if not np.isin(same, (0, 1)).all():
+        raise UsageError("same must be true or false for each pair")
+    return similarity, same.astype(bool)
+
+
 def verification_accuracy(similarity: np.ndarray, same: np.ndarray, fold: np.ndarray) -> float:
     """Mean accuracy over the folds, each with the best threshold of all others.
 
@@ -41,14 +52,11 @@ def verification_accuracy(similarity: np.ndarray, same: np.ndarray, fold: np.nda
     ----------
     similarity : (P,) numbers. same : (P,) bool. fold : (P,) integers, at least two different ones.
     """
-    if not np.isin(same, (0, 1)).all():
-        raise UsageError("same must be true or false for each pair")
-    similarity, same, fold = np.asarray(similarity, np.float64), np.asarray(same, bool), np.asarray(fold)
+    similarity, same = _pairs(similarity, same)
+    fold = array_of("fold", fold, f"({len(same)},)", "iub")
     folds = np.unique(fold)
-    if len(folds) < 2 or not similarity.shape == same.shape == fold.shape:
+    if len(folds) < 2:
         raise UsageError("needs pairs in at least two folds, with a similarity and a kind each")
-    if not np.isfinite(similarity).all():
-        raise UsageError("similarities contain NaN or infinite values")
     accuracies = []
     for held_out in folds:
         test = fold == held_out

@@ -3,12 +3,15 @@
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from clustlib._arrays import array_of, check_made, held
+from clustlib._validation import check_integer
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
+from clustlib.transfer.checks import boxes_of, sequence_of
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -102,7 +105,24 @@ def average_precision(scores: np.ndarray, truth: np.ndarray, n_positive: int | N
     Parameters
     ----------
     scores : (N,) numbers. truth : (N,), 1 right, 0 wrong, -1 left out. n_positive : where not all were found.
+
+    Returns
+    -------
+    NaN where there is nothing to find.
+
+    Raises
+    ------
+    UsageError : NaN or infinite scores, another length or another truth, more found than there are.
     """
+    scores = array_of("scores", scores, "(N,)").astype(np.float64)
+    truth = _checked_truth(truth, f"({len(scores)},)")
+    if n_positive is not None:
+        check_integer("n_positive", n_positive, int((truth == 1).sum()))
+    return _interpolated(scores, truth, n_positive)
+
+
+def _interpolated(scores: np.ndarray, truth: np.ndarray, n_positive: int | None = None) -> float:
+    """:func:`average_precision` of what has been checked; scores that are NaN come last."""
     scores, truth = scores[truth >= 0], truth[truth >= 0]
     order = np.argsort(-scores, kind="stable")
     right = np.cumsum(truth[order] == 1)
@@ -121,16 +141,29 @@ def mean_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     An image all of whose scores are NaN, as those of a damaged file are, comes last. Raises :class:`UsageError` where
     all are, or where some are not finite.
     """
-    if scores.shape != truth.shape:
-        raise UsageError(f"scores {scores.shape} and truth {truth.shape} must have the same shape")
+    truth = _checked_truth(truth, "(N, classes)")
+    scores = np.asarray(held(scores, "scores"))
+    if scores.shape != truth.shape or scores.dtype.kind not in "fiub":
+        raise UsageError(f"scores {scores.shape} must be numbers, in the same shape as truth {truth.shape}")
     damaged = np.isnan(scores).all(axis=1)
     if damaged.all() or not np.isfinite(scores[~damaged]).all():
         raise UsageError("scores contain NaN or infinite values")
-    return float(np.nanmean([average_precision(s, t) for s, t in zip(scores.T, truth.T)]))
+    if not (truth == 1).any():
+        raise UsageError("truth has nothing to find: no image of any class")
+    return float(np.nanmean([_interpolated(s, t) for s, t in zip(scores.T, truth.T)]))
+
+
+def _checked_truth(truth: np.ndarray, form: str) -> np.ndarray:
+    """Whole numbers of a form such as "(N, classes)", each 1 (right), 0 (wrong) or -1 (counts neither way)."""
+    truth = array_of("truth", truth, form)
+    if not np.isin(truth, (-1, 0, 1)).all():
+        raise UsageError("truth must hold 1 (right), 0 (wrong) and -1 (neither counts) alone")
+    return truth.astype(np.int8)
 
 
 def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Intersection over union of (m, 4) with (n, 4) boxes whose sides include both ends: (m, n)."""
+    boxes, others = boxes_of(boxes), boxes_of(others, "others")
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     common = (high - low + 1).clip(min=0).prod(2)
@@ -149,17 +182,25 @@ class Detection(NamedTuple):
 def detection_precision(found: Sequence[Detection], truth: Sequence[Objects], class_: int) -> float:
     """Average precision of one class: a box is right if it covers an object by at least a half that no better box has.
 
-    Difficult objects count neither way.
+    Difficult objects count neither way. NaN where there is no object of the class.
+
+    Raises
+    ------
+    UsageError : a class that VOC has not, a detection in an image that is not there, whose box is none or whose score
+    is not finite.
     """
-    if not all(np.isfinite(d.score) for d in found):
-        raise UsageError("scores of detections contain NaN or infinite values")
+    check_integer("class_", class_, 0, len(CLASSES) - 1)
+    for one in sequence_of("truth", truth):
+        check_objects(one)
+    for detection in sequence_of("found", found):
+        _check_detection(detection, len(truth))
     found = sorted(found, key=lambda d: -d.score)
     taken = [np.zeros(len(objects.classes), bool) for objects in truth]
     outcome = []
     for detection in found:
         objects = truth[detection.image]
         own = np.flatnonzero(objects.classes == class_)
-        cover = overlaps(detection.box[None], objects.boxes[own])[0] if len(own) else np.zeros(0)
+        cover = overlaps(np.asarray(detection.box)[None], objects.boxes[own])[0] if len(own) else np.zeros(0)
         best = int(own[cover.argmax()]) if len(own) and cover.max() >= 0.5 else None
         if best is not None and objects.difficult[best]:
             outcome.append(-1)
@@ -171,6 +212,25 @@ def detection_precision(found: Sequence[Detection], truth: Sequence[Objects], cl
     return average_precision(np.array([d.score for d in found]), np.array(outcome, dtype=int), n_positive)
 
 
+def check_objects(objects: Any) -> None:
+    """Raise :class:`UsageError` unless what is annotated in an image is boxes with a class each."""
+    check_made("truth", objects, "Objects", "boxes", "classes", "difficult")
+    if not all(isinstance(part, np.ndarray) for part in (objects.boxes, objects.classes, objects.difficult)):
+        raise UsageError("boxes, classes and difficult of Objects must be arrays")
+    n = len(boxes_of(objects.boxes))
+    classes = array_of("classes", objects.classes, f"({n},)", "iu")
+    array_of("difficult", objects.difficult, f"({n},)", "b")
+    if n and not 0 <= classes.min() <= classes.max() < len(CLASSES):
+        raise UsageError(f"objects have classes from {classes.min()} to {classes.max()}; there are 0 to 19")
+
+
+def _check_detection(detection: Detection, n_images: int) -> None:
+    check_made("found", detection, "Detections", "image", "box", "score")
+    check_integer("image", detection.image, 0, n_images - 1)
+    array_of("box", detection.box, "(4,)")
+    array_of("scores of detections", detection.score, "()")
+
+
 def mean_intersection_over_union(
     found: Sequence[np.ndarray], truth: Sequence[np.ndarray], n_classes: int = 21
 ) -> float:
@@ -180,15 +240,21 @@ def mean_intersection_over_union(
     ------
     UsageError : not as many masks, masks of another size, a class from ``n_classes`` on, nothing to count.
     """
+    check_integer("n_classes", n_classes, 1, VOID)
+    found = [array_of("found", one, "(H, W)", "iu") for one in sequence_of("found", found)]
+    truth = [array_of("truth", one, "(H, W)", "iu") for one in sequence_of("truth", truth)]
     if not len(truth) or [one.shape for one in found] != [other.shape for other in truth]:
         raise UsageError(f"{len(found)} masks and {len(truth)} to compare with must be as many, of the same sizes")
     counts = np.zeros((n_classes, n_classes), dtype=np.int64)
     for one, other in zip(found, truth):
         counted = other != VOID
-        if max(one[counted].max(initial=0), other[counted].max(initial=0)) >= n_classes:
-            raise UsageError(f"a mask has classes from {n_classes} on")
+        both = np.concatenate([one[counted], other[counted]])
+        if both.min(initial=0) < 0 or both.max(initial=0) >= n_classes:
+            raise UsageError(f"a mask has classes below 0 or from {n_classes} on")
         pairs = other[counted].astype(np.int64) * n_classes + one[counted]
         counts += np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     present = union > 0
+    if not present.any():
+        raise UsageError("no pixel counts: the masks to compare with are void")
     return float((counts.diagonal()[present] / union[present]).mean())

@@ -19,6 +19,7 @@ from witnesses import (
     jule_fits,
     linkage,
     measures,
+    odd_calls,
     own_images,
     refusals,
     runs,
@@ -27,6 +28,6 @@ from witnesses import (
 
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
-    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals),
+    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

@@ -16,7 +16,18 @@ from witnesses.factorised import _tiny_network
 def _asked(definition, marker: str, cases: dict) -> dict[str, np.ndarray]:
     """Calls, each with what is due; a revision whose ``definition`` does not say ``marker`` is taken to give that."""
     known = marker in inspect.getsource(definition)
-    return {name: error_of(call) if known else np.array(due) for name, (call, due) in cases.items()}
+    return {name: _ended(call) if known else np.array(due) for name, (call, due) in cases.items()}
+
+
+def _ended(call) -> np.ndarray:
+    """How a call ends; an error that is not one clear line is none that was meant."""
+    try:
+        call()
+        return np.array("ran")
+    except find("OneLine"):
+        return np.array("refused")
+    except Exception as error:
+        return np.array(type(error).__name__)
 
 
 def devices() -> dict[str, np.ndarray]:
@@ -45,6 +56,48 @@ def sizes() -> dict[str, np.ndarray]:
     return found | _asked(module, "_LARGE = 1e15", cases)
 
 
+def arrays() -> dict[str, np.ndarray]:
+    """Arrays and tensors by their form, their kind of numbers, their rows; flags, seeds, random states."""
+    import torch
+
+    module, checks = home("held"), home("check_integer")
+    rows, whole = np.ones((2, 4), np.float32), torch.zeros(3, dtype=torch.int64)
+    forms = {
+        "right": (rows, "(r, 4)", "fiub", 0, "ran"), "any": (rows, "(N, d)", "fiub", 2, "ran"),
+        "fewer": (rows, "(r, 4)", "fiub", 3, "refused"), "side": (rows, "(r, 3)", "fiub", 0, "refused"),
+        "axes": (rows[0], "(r, 4)", "fiub", 0, "refused"), "kind": (rows, "(r, 4)", "iu", 0, "refused"),
+        "number": (3, "()", "iu", 0, "ran"), "numbers": ([3], "()", "iu", 0, "refused"),
+        "none": (rows[:0], "(r, 4)", "f", 0, "ran"),
+        "one": (rows[:0], "(r, 4)", "f", 1, "refused"), "nan": (rows * np.nan, "(r, 4)", "f", 0, "refused"),
+        "ragged": ([[1], [1, 2]], "(N, d)", "f", 0, "refused"), "tensor": (whole, "(N,)", "iu", 0, "ran"),
+    }  # fmt: skip
+    cases = {n: (lambda v=v: module.array_of("it", *v), due) for n, (*v, due) in forms.items()}
+    tensors = {
+        "floats": (torch.ones(2, 4), "(r, 4)", True, "ran"), "form": (torch.ones(2, 4), "(r, 3)", True, "refused"),
+        "whole": (whole, "(N,)", False, "ran"), "not whole": (torch.ones(3), "(N,)", False, "refused"),
+        "not floats": (whole, "(N,)", True, "refused"), "complex": (torch.ones(3) + 0j, "(N,)", False, "refused"),
+        "an array": (rows, "(r, 4)", True, "refused"),
+    }  # fmt: skip
+    cases |= {n: (lambda v=v: module.check_tensor("it", *v), due) for n, (*v, due) in tensors.items()}
+    return _asked(module, "def array_of", cases) | _asked(checks, "def check_flag", _numbers(checks))
+
+
+def _numbers(checks) -> dict:
+    seeds = {-1: "refused", 0: "ran", 2**63 - 1: "ran", 2**63: "refused", True: "refused"}
+    cases = {f"seed {n}": (lambda n=n: checks.check_seed(n), due) for n, due in seeds.items()}
+    flags = {"yes": "refused", None: "refused", 2: "refused"}
+    cases |= {f"flag {flag}": (lambda flag=flag: checks.check_flag("it", flag), due) for flag, due in flags.items()}
+    cases |= {f"flag {flag!r}": (lambda flag=flag: checks.check_flag("it", flag), "ran") for flag in (False, np.True_)}
+    states = {
+        "3": (3, "ran"),
+        "np": (np.int64(3), "ran"),
+        "none": (None, "ran"),
+        "state": (np.random.RandomState(0), "ran"),
+    }
+    states |= {"true": (True, "refused"), "2.5": (2.5, "refused"), "text": ("a", "refused")}
+    return cases | {f"state {n}": (lambda s=s: checks.check_generator(s), due) for n, (s, due) in states.items()}
+
+
 def models() -> dict[str, np.ndarray]:
     """Saved models: missing, a folder, another device, parts that do not belong together; and one that is right."""
     System, module = find("System"), home("System")
@@ -59,6 +112,13 @@ def models() -> dict[str, np.ndarray]:
         "labels": ({"labels": deep.labels_[:0]}, "refused"),
     }
     tests |= {"weights": ({"weights:features.0.weight": np.zeros((1, 2), np.float32)}, "refused")}
+    tests |= {"complex": ({"embedding": deep.embedding_ + 0j}, "refused")}
+    tests |= {"beyond": ({"labels": deep.labels_ + 1}, "refused"), "halves": ({"labels": deep.labels_ / 2}, "refused")}
+    tests |= {
+        "below": ({"labels": deep.labels_ - 2}, "refused"),
+        "damaged": ({"labels": deep.labels_ * 0 - 1}, "refused"),
+    }
+    tests |= {"centre": ({"cluster_centers": deep.cluster_centers_[:1]}, "refused")}
     facts, arrays = deep._fitted()
     cases = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -74,15 +134,71 @@ def models() -> dict[str, np.ndarray]:
         cases["missing"] = (lambda: type(deep).load(path), "refused")
         cases["folder"] = (lambda: type(deep).load(folder), "refused")
         cases["into a folder"] = (lambda: deep.save(folder), "refused")
+        cases["no name"] = (lambda: deep.save(None), "refused")
+        cases["from no name"] = (lambda: type(deep).load(3), "refused")
+        cases["below a file"] = (lambda: deep.save(path.with_name("whole") / "x"), "refused")
         cases["device"] = (lambda: type(deep).load(path.with_name("whole"), device="zz"), "refused")
         cases["parameter"] = (lambda: _with(deep, path, epochs=-1), "refused")
-        found = _asked(System.load, "DataMissing", cases)
+        found = _asked(System.load, "_try_out", cases)
     if hasattr(module, "_check_arrays"):
         unread = {"labels": np.array([0, -1, 1]), "embedding": np.ones((2, 3), np.float32)}
         found["unreadable"] = error_of(module._check_arrays, unread)
         found["without rows"] = error_of(module._check_arrays, {"components": np.ones((2, 3))})
     else:
         found |= dict.fromkeys(("unreadable", "without rows"), np.array("ran"))
+    return found
+
+
+def trees() -> dict[str, np.ndarray]:
+    """Saved fits of JULE and DeepCluster: a merge tree that is none, a whitening that does not fit; and right ones."""
+    images = digits((6, 5))[0]
+    jule = find("JULE")(2, epochs=1, random_state=0, device="cpu").fit(images)
+    tree = jule.merge_tree_
+    late, twice, sizes = tree.children.copy(), tree.children.copy(), tree.sizes.copy()
+    late[0, 1], twice[1], sizes[-1] = len(late) + 1, twice[0], 1
+    tests = {"whole": ({}, "ran"), "late": ({"tree:children": late}, "refused")}
+    tests |= {"twice": ({"tree:children": twice}, "refused"), "sizes": ({"tree:sizes": sizes}, "refused")}
+    tests |= {"below": ({"tree:children": tree.children - 1}, "refused")}
+    tests |= {
+        "leaf": ({"tree:initial": tree.initial + 1}, "refused"),
+        "rows": ({"tree:initial": tree.initial[1:]}, "refused"),
+    }
+    tests |= {"minus": ({"tree:initial": tree.initial - 1}, "refused")}
+    tests |= {
+        "heights": ({"tree:heights": tree.heights[1:]}, "refused"),
+        "floats": ({"tree:sizes": sizes / 1}, "refused"),
+    }
+    tests |= {"flat": ({"tree:children": tree.children[:, 0]}, "refused")}
+    found = _resealed(jule, tests, images)
+    facts = {"n": ({"n_clusters": "a"}, "refused"), "n 0": ({"n_clusters": 0}, "refused")}
+    found |= _resealed(jule, {name: ({}, due, changed) for name, (changed, due) in facts.items()}, images)
+    how = {"network": "vgg16", "network_options": {"width": 0.02}, "image_size": 32, "n_components": 4, "epochs": 1}
+    deep = find("DeepCluster")(2, verbose=False, **how, **_SMALL).fit(pictures(8))
+    whole = deep.whitening_.matrix.cpu().numpy()
+    tests = {
+        "deep": ({}, "ran"),
+        "matrix": ({"matrix": whole[1:]}, "refused"),
+        "mean": ({"mean": whole[:, 0][1:]}, "refused"),
+    }
+    tests |= {"text": ({"matrix": whole.astype(str)}, "refused"), "columns": ({"matrix": whole[:, 1:]}, "refused")}
+    return found | _resealed(deep, tests, pictures(8))
+
+
+def _resealed(model, tests: dict, images) -> dict[str, np.ndarray]:
+    """A model saved with other arrays or facts, loaded, and asked about images."""
+    facts, arrays = model._fitted()
+    cases = {}
+    with tempfile.TemporaryDirectory() as folder:
+
+        def saved(name, changed, other):
+            model._fitted = lambda: ({**facts, **other}, {**arrays, **changed})
+            model.save(Path(folder) / name)
+            type(model).load(Path(folder) / name, device="cpu").predict(images)
+
+        for name, (changed, due, *other) in tests.items():
+            cases[name] = (lambda name=name, c=changed, o=(other or [{}])[0]: saved(name, c, o), due)
+        found = _asked(find("System").load, "_try_out", cases)
+    del model._fitted
     return found
 
 
@@ -196,7 +312,7 @@ def transfers() -> dict[str, np.ndarray]:
     s, fold = np.linspace(0, 1, 8), np.arange(8) % 2
     kinds = {"nan": (np.full(8, np.nan), "refused"), "two": (np.full(8, 2), "refused"), "ints": (fold[::-1], "ran")}
     cases = {name: (lambda same=same: verified(s, same, fold), due) for name, (same, due) in kinds.items()}
-    found |= {f"same.{n}": v for n, v in _asked(verified, "isin", cases).items()}
+    found |= {f"same.{n}": v for n, v in _asked(verified, "_pairs", cases).items()}
 
     Query, searched = find("Query"), find("mean_average_precision", "retrieval")
     rows = np.eye(4)
@@ -207,12 +323,12 @@ def transfers() -> dict[str, np.ndarray]:
         "none": (lambda: searched(rows, rows[:0], []), "refused"),
         "nan": (lambda: searched(rows * np.nan, rows[:2], queries), "refused"),
     }
-    found |= {f"retrieval.{n}": v for n, v in _asked(searched, "isfinite", cases).items()}
+    found |= {f"retrieval.{n}": v for n, v in _asked(searched, "_check_query", cases).items()}
 
     rmac, maps = find("rmac"), torch.rand(2, 3, 5, 6)
     shapes = {"tensor": (maps, "ran"), "array": (maps.numpy(), "refused"), "three": (maps[0], "refused")}
     cases = {name: (lambda m=m: rmac(m), due) for name, (m, due) in shapes.items()}
-    return found | {f"rmac.{n}": v for n, v in _asked(rmac, "isinstance(maps", cases).items()}
+    return found | {f"rmac.{n}": v for n, v in _asked(rmac, "check_made", cases).items()}
 
 
 def pascal() -> dict[str, np.ndarray]:
@@ -242,7 +358,7 @@ def pascal() -> dict[str, np.ndarray]:
         str(score): (lambda score=score: precision([Detection(0, box[0], score)], [one], 3), due)
         for score, due in ((0.5, "ran"), (np.nan, "refused"), (np.inf, "refused"))
     }
-    found |= {f"detections.{n}": v for n, v in _asked(precision, "isfinite", cases).items()}
+    found |= {f"detections.{n}": v for n, v in _asked(precision, "_check_detection", cases).items()}
     return found | _trained(one, mask)
 
 
@@ -284,7 +400,7 @@ def _trained(one, mask: np.ndarray) -> dict[str, np.ndarray]:
         cases[f"{n} classes"] = (lambda n=n: segmented(0, n), due)
     cases["of a path"] = (lambda: segment(_network(), ".", [whole], steps=1), "refused")
     cases["of no network"] = (lambda: segment(None, folder, [whole], steps=1), "refused")
-    found |= _asked(segment, "check_made", cases)
+    found |= _asked(segment, "check_network", cases)
 
     source = find("image_source")(pictures(4, height=28, width=28), 24)
     truth = np.eye(4, dtype=np.int8)
@@ -295,13 +411,13 @@ def _trained(one, mask: np.ndarray) -> dict[str, np.ndarray]:
         "path": (lambda: tune(_network(), ".", truth, steps=1), "refused"),
         "no network": (lambda: tune(None, source, truth, steps=1), "refused"),
     }
-    found |= _asked(tune, "check_made", cases)
+    found |= _asked(tune, "check_network", cases)
     scores, bare = find("class_scores"), _Bare(source)
     cases = {"scored": (lambda: scores(_network(), source, crops=1), "ran")}
     cases["bare"] = (lambda: scores(_network(), bare, crops=1), "refused")
-    found |= _asked(scores, "check_made", cases)
+    found |= _asked(scores, "check_network", cases)
     return found | _asked(
-        tune, "check_made", {"tuned bare": (lambda: tune(_network(), bare, truth, steps=1), "refused")}
+        tune, "check_network", {"tuned bare": (lambda: tune(_network(), bare, truth, steps=1), "refused")}
     )
 
 
@@ -322,7 +438,7 @@ def _detected(one, folder) -> None:
 WITNESSES = {
     f"refusals_{witness.__name__}": witness
     for witness in (
-        *(devices, sizes, models, transfers, pascal, recalled),
+        *(devices, sizes, arrays, models, trees, transfers, pascal, recalled),
         *(longer_autoencoder, longer_boosting, longer_deepcluster),
         *(longer_deep_autoencoder, longer_factorisation, longer_fine_tuning),
     )

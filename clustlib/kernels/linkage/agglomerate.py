@@ -99,12 +99,11 @@ def graph_linkage(
     label = _leaves(graph, labels0)
     _check_names(linkage=linkage, update=update, criterion=criterion, isolated=isolated)
     _check_numbers(k_c, weight, candidates, criterion, z)
+    features = features if features is None else check_features(features, translate=True, name="features")
     if isolated != "keep" and (features is None or len(features) != len(label)):
         raise UsageError(f"isolated={shown(isolated)} needs the features of the {len(label)} samples")
     forest, rule = _start(graph, label, linkage, z, self_loops, update, criterion, k_c, weight, candidates)
-    centroids = Centroids(
-        features if features is None else check_features(features, translate=True, name="features"), forest
-    )
+    centroids = Centroids(features, forest)
     if isolated == "released" and len(forest.node) > 20 * n_clusters:
         for a, b in released_joins(forest, centroids, rule.isolated, shrink=update == "released_fast"):
             forest = _join(forest, rule, a, b)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from clustlib._arrays import array_of
 from clustlib._validation import check_choice
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
@@ -29,16 +32,24 @@ def initial_clusters(graph: KnnGraph | np.ndarray, *, variant: str = "published"
     (N,) int32
         Cluster of every point; clusters are numbered in the order of their first points.
     """
-    indices = graph.indices if isinstance(graph, KnnGraph) else np.asarray(graph)
-    nearest = indices[:, 0] if indices.ndim == 2 else indices
-    n = len(nearest)
-    if n == 0 or nearest.dtype.kind not in "iu" or nearest.min() < 0 or nearest.max() >= n:
+    indices = graph.indices if isinstance(graph, KnnGraph) else graph
+    indices = array_of("graph", indices, "(N,)" if _is_flat(indices) else "(N, k)", "iu", rows=1)
+    nearest = indices[:, 0] if indices.ndim == 2 and indices.size else indices.ravel()
+    n = len(indices)
+    if len(nearest) < n or nearest.min() < 0 or nearest.max() >= n:
         raise UsageError("initial clusters need the index of a neighbour, from 0 to N - 1, for each of N points")
     check_choice("variant", variant, ("published", "released"))
     if variant == "released":
         return in_order_of_appearance(_follow_chains(nearest.astype(np.int64)))
     links = coo_array((np.ones(n, np.int8), (np.arange(n), nearest)), shape=(n, n))
     return in_order_of_appearance(connected_components(links, connection="weak")[1])
+
+
+def _is_flat(indices: Any) -> bool:
+    try:
+        return np.ndim(indices) == 1
+    except ValueError:  # a ragged list
+        return False
 
 
 def in_order_of_appearance(labels: np.ndarray) -> np.ndarray:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from clustlib._arrays import check_made
+from clustlib._arrays import array_of, check_made
 from clustlib._validation import check_integer, check_number, check_numbers
 from clustlib.errors import UsageError
 from clustlib.kernels.neighbours import KnnGraph
+
+_MOST = 1 << 20  # neighbours that the criterion looks at: so many columns are made, though there be fewer clusters
 
 
 def cluster_affinities(graph: KnnGraph, labels: np.ndarray) -> np.ndarray:
@@ -29,9 +31,9 @@ def cluster_affinities(graph: KnnGraph, labels: np.ndarray) -> np.ndarray:
     from scipy.sparse import csr_array
 
     check_made("graph", graph, "a KnnGraph", "indices", "weights")
+    labels = array_of("labels", labels, "(N,)", "iu")
     n, k = graph.indices.shape
-    labels = np.asarray(labels)
-    whole = labels.shape == (n,) and labels.dtype.kind in "iu" and labels.min() >= 0
+    whole = len(labels) == n and labels.min() >= 0
     sizes = np.bincount(labels) if whole and labels.max() < n else np.zeros(1)
     if (sizes == 0).any():
         raise UsageError(f"labels must be (N,) = ({n},) integers from 0 on, every one used")
@@ -54,7 +56,7 @@ def merge_scores(affinities: np.ndarray, k_c: int = 5, weight: float = 1.0) -> t
     Two (C,) arrays; the cluster with the largest value is merged with its nearest. Neighbours that are
     missing to ``k_c`` count as affinity 0.
     """
-    check_integer("k_c", k_c, 2)
+    check_integer("k_c", k_c, 2, _MOST)
     check_number("weight", weight, zero=True)
     others = np.array(check_numbers(affinities, reset=False, name="affinities"), dtype=np.float64)
     if len(others) != others.shape[1]:
