@@ -391,5 +391,5 @@ class TestBaselines:
         assert svm_accuracy(X[:60], labels[:60], X[60:], (labels[60:] + 1) % 3) == 0.0
         with pytest.raises(ValueError, match="two classes"):
             svm_accuracy(X[:60], 0 * labels[:60], X[60:], labels[60:])
-        with pytest.raises(ValueError, match="as many labels"):
+        with pytest.raises(ValueError, match="learn_labels must be"):
             svm_accuracy(X[:60], labels, X[60:], labels[60:])

@@ -27,6 +27,7 @@ from clustlib.records.witness import Job, Outcome, Runner, compare, content_of, 
 # how many faults a definition is tried on, by how many definitions have changed
 FAULTS = {8: 6, 60: 3, 10**9: 1}
 MORE_FAULTS = 6  # tried one by one where none of those was noticed
+ALL_FAULTS = 10**6  # all that there are, to look for the one that undoes a change
 WITNESSES_A_FAULT = 6  # that may miss a fault before it counts as not noticed
 _COMPILED = re.compile(r"^(from|import) (numba|clustlib\.compiled)\b", re.MULTILINE)
 Lines = Mapping[str, Mapping[str, Sequence[int]]]  # by witness, by module
@@ -260,9 +261,20 @@ class Judge:
                     (trial.noticed if noticed else trial.missed).append(fault)
             if trial.noticed:
                 break
-        if slip and any(is_as_before(text or "", fault.source, definition.name, was) for fault in trial.noticed):
+        if slip and self._tells_apart(trial, text or "", source, was, first, new):
             return replace(trial, slip=None)  # a witness does tell the two texts apart; the old one has no such thing
         return trial
+
+    def _tells_apart(
+        self, trial: Trial, text: str, source: str, was: str | None, first: set[int], new: Mapping[str, Outcome]
+    ) -> bool:
+        """Whether a witness notices the fault that undoes a change, which need not be among those that were tried."""
+        name = trial.definition.name
+        if any(is_as_before(text, fault.source, name, was) for fault in trial.noticed):
+            return True
+        made = faults(source, name, first=first, executed=first, most=ALL_FAULTS)
+        undoing = (f for f in made if f not in trial.missed and is_as_before(text, f.source, name, was))
+        return any(self.notices(fault, trial.definition.module, trial.witnesses, new) for fault in undoing)
 
     def notices(self, fault: Fault, module: str, covering: Sequence[str], new: Mapping[str, Outcome]) -> str | None:
         """The first witness whose bits a fault changes, or that it stops; None where none notices."""

@@ -33,11 +33,11 @@ LARGE = (2**40, -(10**30), 1e300)
 
 def _arrays(right: np.ndarray) -> list:
     """What is nearly the array that is meant."""
+    floats, whole = right.astype(np.float64), right.astype(np.int64)
     return [
         *(right[:0], right[:-1], right[..., :0], right[None], right.astype(object), right.astype(str)),
-        *(right.astype(complex), np.full(right.shape, np.nan), np.full(right.shape, np.inf)),
-        *(-1 - np.abs(right.astype(float)), right.astype(np.int64) + 10**9, right.astype(np.float64) + 0.5),
-        *(right.tolist(), np.ma.masked_equal(right, right.ravel()[0])),
+        *(right.astype(complex), np.full(right.shape, np.nan), np.full(right.shape, np.inf), -1 - np.abs(floats)),
+        *(-1 - np.abs(whole), whole + 10**9, floats + 0.5, right.tolist(), np.ma.masked_equal(right, right.ravel()[0])),
     ]
 
 
@@ -356,6 +356,9 @@ def powers() -> dict[str, np.ndarray]:
     for kind in (np.float32, np.float64):
         for alpha in (50.0, 1e3, 1e6):
             found[f"{kind.__name__} {alpha:g}"] = np.array(not known or _is_boosted(target, scores.astype(kind), alpha))
+    for alpha in (2.0, 3.7, 5.3):  # powers that are just large enough to be summed as they are
+        low = 1.5e-30 ** (1 / alpha) * np.array([0.9, 0.97, 1.0])
+        found[f"summed {alpha}"] = np.concatenate([target(np.array([[1 - s, s], [1, 0]]), alpha) for s in low])
     return found
 
 

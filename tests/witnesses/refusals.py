@@ -79,7 +79,58 @@ def arrays() -> dict[str, np.ndarray]:
         "an array": (rows, "(r, 4)", True, "refused"),
     }  # fmt: skip
     cases |= {n: (lambda v=v: module.check_tensor("it", *v), due) for n, (*v, due) in tensors.items()}
+    seed_of, knn = checks.seed_of, find("knn")
+    cases |= {f"seed of {s}": (lambda s=s: seed_of(s), due) for s, due in ((3, "ran"), (None, "ran"), ("a", "refused"))}
+    cases |= {
+        f"drawn {s}": (lambda s=s: knn(rows, 1, random_state=s), due) for s, due in ((0, "ran"), ("a", "refused"))
+    }
     return _asked(module, "def array_of", cases) | _asked(checks, "def check_flag", _numbers(checks))
+
+
+def bounds() -> dict[str, np.ndarray]:
+    """Both sides of lines that only an exact number shows, and what is refused deep in a function."""
+    import torch
+
+    assigned, probes, retrieval, voc = (home(n) for n in ("soft_assign", "linear_probes", "rmac", "overlaps"))
+    patches, filters, triplets = home("image_features"), home("exciting_images"), home("weighted_triplet_loss")
+    X, y = blobs((3, 2), 3), np.arange(5) % 2
+    cases = {
+        f"v {v:g}": (lambda v=v: assigned.soft_assign(X, X[:2], v), due)
+        for v, due in ((1e-12, "ran"), (1.5e-12, "ran"), (0.9e-12, "refused"))
+    }
+    labels = {"99999": ([0, 99_999], "ran"), "100000": ([0, 100_000], "refused"), "one": ([0], "refused")}
+    cases |= {
+        n: (lambda a=a: probes._checked_labels(np.array(a), len(a), [0], 1), due) for n, (a, due) in labels.items()
+    }
+    how = {"size": 24, "steps": 1}
+    for name, (chosen, blur, due) in {
+        "blur": ([0], 0.05, "ran"), "sharp": ([0], 0.04, "refused"), "no filter": ([], 0.3, "refused"),
+    }.items():  # fmt: skip
+        cases[name] = (lambda c=chosen, b=blur: filters.exciting_images(_network(), 0, c, blur=b, **how), due)
+    cases["compact"] = (lambda: find("compact")(np.array([0, -1])), "refused")
+    x, beyond = torch.rand(3, 2), torch.tensor([0, 3])
+    far = triplets.Triplets(beyond, beyond, beyond[:, None])
+    cases["triplets"] = (lambda: triplets.weighted_triplet_loss(x, far), "refused")
+    cases["maps"] = (lambda: retrieval.region_vectors(torch.full((1, 2, 3, 3), np.nan)), "refused")
+    mask = np.full((2, 3), 255, np.uint8)
+    cases["void"] = (lambda: voc.mean_intersection_over_union([mask * 0], [mask]), "refused")
+    cases["nothing"] = (lambda: voc.mean_average_precision(np.eye(2), np.zeros((2, 2))), "refused")
+    cut = patches.random_patches(pictures(2), 20, 6)
+    white, rows = patches.whiten_patches(cut)
+    book = patches.Codebook(6, 3, white, rows[:4].clone())
+    cases["gray"] = (lambda: patches.image_features(pictures(2, 1), book), "refused")
+    svm = patches.standardised_svm_accuracy
+    cases |= {f"C {C}": (lambda C=C: svm(X, y, X, y, C=C), due) for C, due in ((1e9, "ran"), (1.1e9, "refused"))}
+    cases["width"] = (lambda: svm(X, y, X[:, 1:], y), "refused")
+    for name, text in {"query": "a 0 0 1 1", "good": "b", "ok": "", "junk": ""}.items():
+        Path(f"x_1_{name}.txt").write_text(text, encoding="utf-8")
+    for name, (folder, names, prefix, due) in {
+        "truth": (".", ["a", "b"], "", "ran"), "truth path": (Path(), ("a", "b"), "", "ran"),
+        "folder": (3, ["a", "b"], "", "refused"), "names": (".", None, "", "refused"),
+        "prefix": (".", ["a", "b"], 3, "refused"), "others": (".", ["c"], "", "refused"),
+    }.items():  # fmt: skip
+        cases[name] = (lambda f=folder, n=names, p=prefix: retrieval.read_ground_truth(f, n, p), due)
+    return _asked(home("held"), "def array_of", cases)
 
 
 def _numbers(checks) -> dict:
@@ -181,7 +232,23 @@ def trees() -> dict[str, np.ndarray]:
         "mean": ({"mean": whole[:, 0][1:]}, "refused"),
     }
     tests |= {"text": ({"matrix": whole.astype(str)}, "refused"), "columns": ({"matrix": whole[:, 1:]}, "refused")}
-    return found | _resealed(deep, tests, pictures(8))
+    tests |= {"too large": ({"matrix": np.full_like(whole, 3e38)}, "refused")}
+    found |= _resealed(deep, tests, pictures(8))
+    made = find("FCAEFeatures")(epochs=0, whiten=2, random_state=0, device="cpu").fit(images)
+    return found | _resealed(made, {"features": ({}, "ran")}, images) | _bases()
+
+
+def _bases() -> dict[str, np.ndarray]:
+    """Saved factorisations of a network's activations."""
+    tiny, images = _tiny_network(), pictures(8, 3, 10, 12)
+    made = {"pretrained": lambda *_, **__: tiny()}
+    with holding(home("pretrained"), **made), holding(home("FCN"), **made):
+        fcn = find("FCN")(2, size=32, n_components=3, max_iter=2, random_state=0, device="cpu").fit(images)
+        basis, centres = fcn.factorisation_.components_, fcn.cluster_centers_
+        tests = {"basis": ({}, "ran"), "narrow": ({"components": basis[:, 1:]}, "refused")}
+        tests |= {"below 0": ({"components": basis - 9}, "refused"), "flat": ({"components": basis[0]}, "refused")}
+        tests |= {"centres": ({"cluster_centers": centres[:, :1]}, "refused")}
+        return _resealed(fcn, tests, images)
 
 
 def _resealed(model, tests: dict, images) -> dict[str, np.ndarray]:
@@ -193,12 +260,13 @@ def _resealed(model, tests: dict, images) -> dict[str, np.ndarray]:
         def saved(name, changed, other):
             model._fitted = lambda: ({**facts, **other}, {**arrays, **changed})
             model.save(Path(folder) / name)
-            type(model).load(Path(folder) / name, device="cpu").predict(images)
+            loaded = type(model).load(Path(folder) / name, device="cpu")
+            getattr(loaded, "predict", loaded.transform)(images)
 
         for name, (changed, due, *other) in tests.items():
             cases[name] = (lambda name=name, c=changed, o=(other or [{}])[0]: saved(name, c, o), due)
         found = _asked(find("System").load, "_try_out", cases)
-    del model._fitted
+    vars(model).pop("_fitted", None)
     return found
 
 
@@ -438,7 +506,7 @@ def _detected(one, folder) -> None:
 WITNESSES = {
     f"refusals_{witness.__name__}": witness
     for witness in (
-        *(devices, sizes, arrays, models, trees, transfers, pascal, recalled),
+        *(devices, sizes, arrays, bounds, models, trees, transfers, pascal, recalled),
         *(longer_autoencoder, longer_boosting, longer_deepcluster),
         *(longer_deep_autoencoder, longer_factorisation, longer_fine_tuning),
     )
