@@ -9,7 +9,7 @@ from clustlib._arrays import array_of, check_tensor
 from clustlib._validation import check_choice, check_number
 from clustlib.errors import UsageError
 
-_SMALLEST = 1e-30  # below that a sum of powers has lost digits, in float32
+_LEAST_SUM = 1e-30  # below that a sum of powers has lost digits, in float32
 NORMALISATIONS = ("boosted", "soft", "none")
 
 
@@ -48,7 +48,7 @@ def boosted_target(scores: Any, alpha: float = 2.0, normalisation: str = "booste
     target = xp.where(peak > 0, scores / xp.where(peak > 0, peak, 1), 1) ** alpha
     if normalisation != "none":
         sizes = (scores**alpha if normalisation == "boosted" else scores).sum(axis=0)
-        if normalisation == "boosted" and bool((sizes[xp.amax(scores, 0) > 0] < _SMALLEST).any()):
+        if normalisation == "boosted" and bool((sizes[xp.amax(scores, 0) > 0] < _LEAST_SUM).any()):
             return _by_logarithms(xp, scores, alpha)
         target = xp.where(sizes > 0, target / xp.where(sizes > 0, sizes, 1), 0)
     total = target.sum(axis=1, keepdims=True)  # 0 where a sample has a score for nothing that anybody has one for

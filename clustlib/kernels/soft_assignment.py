@@ -19,7 +19,7 @@ from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import rounding
 from clustlib.kernels.boosting import library, terms
 
-_FEWEST = 1e-12  # degrees of freedom; distances over fewer of them overflow
+_LEAST_FREEDOM = 1e-12  # degrees of freedom; distances over fewer of them overflow
 
 
 def squared_distances(Z: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
@@ -97,8 +97,8 @@ def _check(Z: torch.Tensor, centers: torch.Tensor, v: float) -> None:
             f"codes (N, d) and centres (k, d) must share d and dtype, got {tuple(Z.shape)} and {tuple(centers.shape)}"
         )
     check_number("v", v)
-    if v < _FEWEST:
-        raise UsageError(f"v must be at least {_FEWEST:g}, got {v!r}")
+    if v < _LEAST_FREEDOM:
+        raise UsageError(f"v must be at least {_LEAST_FREEDOM:g}, got {v!r}")
 
 
 def soft_assign(Z: Any, centers: Any, v: float = 1.0) -> Any:

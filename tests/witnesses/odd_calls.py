@@ -357,7 +357,7 @@ def powers() -> dict[str, np.ndarray]:
         for alpha in (50.0, 1e3, 1e6):
             found[f"{kind.__name__} {alpha:g}"] = np.array(not known or _is_boosted(target, scores.astype(kind), alpha))
     for alpha in (2.0, 3.7, 5.3):  # powers that are just large enough to be summed as they are
-        low = 1.5e-30 ** (1 / alpha) * np.array([0.9, 0.97, 1.0])
+        low = 1.5e-30 ** (1 / alpha) * np.array([0.95, 0.98, 1.0])
         found[f"summed {alpha}"] = np.concatenate([target(np.array([[1 - s, s], [1, 0]]), alpha) for s in low])
     return found
 
