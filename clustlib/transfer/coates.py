@@ -23,7 +23,6 @@ from clustlib._validation import check_features, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels import Moments, zca_whitening
 from clustlib.kernels.whitening import Whitening
-from clustlib.transfer.svm import LARGEST_C
 
 _CONTRAST = 10.0  # added to a patch's variance, in squared gray levels of 0..255
 _ZCA = 0.1  # added to the eigenvalues
@@ -147,7 +146,7 @@ def standardised_svm_accuracy(
     Each class minimises |w|^2 / 2 + C mean(max(0, 1 - y w x)^2), the bias being one of the weights, by L-BFGS over all
     classes at once, as the published code does; liblinear, a class at a time, takes minutes for 6,400 features.
     """
-    check_number("C", C, most=LARGEST_C)
+    check_number("C", C)
     learn, test = check_features(learn, name="learn"), check_features(test, name="test")
     if learn.shape[1] != test.shape[1]:
         raise UsageError(f"{learn.shape[1]} features to learn from, {test.shape[1]} to test")
