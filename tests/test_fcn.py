@@ -408,7 +408,7 @@ class TestFCN:
         for layers, other in ((1, 2), (2, 1)):
             file = tmp_path / f"{layers}.pt"
             small(fine_tune=True, fine_tune_layers=layers, checkpoint=file).fit(images)
-            with pytest.raises(UsageError, match=f"fine_tune_layers: .* there, {other if other > 1 else None} here"):
+            with pytest.raises(UsageError, match="the checkpoint of another fit"):
                 small(fine_tune=True, fine_tune_layers=other, checkpoint=file).fit(images)
 
     @pytest.mark.parametrize("layers", [1, 2])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import attributes, errors_of, given, pictures, raised, rng, shares, untimed, weights_of
+from witnesses._data import attributes, error_of, errors_of, given, pictures, raised, rng, shares, untimed, weights_of
 from witnesses._find import find, holding, home
 
 
@@ -206,10 +206,17 @@ def _identity(checkpoint: Path) -> str:
     return torch.load(checkpoint, weights_only=True)["identity"]
 
 
+def takes_layers(call) -> bool:
+    """Whether a call takes one and two trained layers and nothing else."""
+    return [str(error_of(call, fine_tune_layers=n)) == "ran" for n in (1, 2, 0, 3, True, "2")] == [True] * 2 + [
+        False
+    ] * 4
+
+
 def _two_layers(tiny, images: np.ndarray, how: dict) -> dict[str, np.ndarray]:
     """Two trained layers beside the same steps by hand; a revision that trains one alone is taken to agree."""
     FCN, file = find("FCN"), Path("two.pt")
-    names = ("weights", "losses", "new", "resumed", "restored", "frozen", "cached", "identity")
+    names = ("weights", "losses", "new", "resumed", "restored", "frozen", "cached", "identity", "refused")
     if not given(FCN, fine_tune_layers=2):
         return {f"two.{name}": np.array(True) for name in names}
     how = {**how, "fine_tune_layers": 2, "forget_factor": 0.0, "batch_size": len(images)}
@@ -237,6 +244,7 @@ def _two_layers(tiny, images: np.ndarray, how: dict) -> dict[str, np.ndarray]:
         np.array_equal(FCN(**{**how, "fine_tune": False}).fit(images).embedding_, FCN(**one).fit(images).embedding_),
         kept.shape == made.shape and np.array_equal(kept, made),
         told,
+        takes_layers(lambda **asked: FCN(**{**one, "max_iter": 1, **asked}).fit(images)),
     ]
     return {f"two.{name}": np.array(bool(value)) for name, value in zip(names, agreed, strict=True)}
 

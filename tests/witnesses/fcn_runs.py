@@ -1,5 +1,7 @@
 """FCN's runs: every row of its tables on pixels and on a small network's features."""
 
+from functools import partial
+
 import numpy as np
 
 from witnesses._data import errors_of, given
@@ -120,11 +122,15 @@ def _said(settings: dict) -> str:
 
 
 def _two_layers() -> dict[str, np.ndarray]:
-    """A run that trains two layers beside the estimator on the same images; and which methods read that number."""
+    """A run that trains two layers beside the estimator; what reads how many, and what is refused."""
+    from witnesses.factorised import takes_layers
+
     represent, split, settings_of = find("represent"), find("split", "protocol", "fcn"), find("settings_of")
     asked = given(represent, fine_tune_layers=2)
     read = [settings_of("digits", m, **asked).get("fine_tune_layers") for m in ("GSNMF-FCN-FT", "GSNMF-FCN-OTS")]
+    check = partial(find("cluster_features").check, dataset="digits", method="GSNMF-FCN-FT")
     found = {"two.read": np.array(read == [2, 1] if asked else True)}
+    found["two.refused"] = np.array(takes_layers(check) if asked else True)
     if not asked:
         return found | {"two.learn": np.array(True), "two.cluster": np.array(True)}
     how = {"n_components": 4, "max_iter": 3, "transform_iter": 2, "device": "cpu", "epochs": 2, **asked}

@@ -9,7 +9,6 @@ import numpy as np
 
 from witnesses._data import blobs, digits, error_of, pictures, rng
 from witnesses._find import find, holding, home
-from witnesses._sets import registered
 from witnesses.downstream import _network
 from witnesses.factorised import _tiny_network
 
@@ -273,18 +272,6 @@ def longer_fine_tuning() -> dict[str, np.ndarray]:
         return _longer(lambda n, kept: find("FCN")(epochs=n, checkpoint=kept, **how).fit(pictures(8, 3, 10, 12)))
 
 
-def trained_layers() -> dict[str, np.ndarray]:
-    """How many of FCN's last hidden layers are trained: by the estimator and by the check of its runs."""
-    FCN, parameters, run = find("FCN"), find("check_parameters"), find("cluster_features")
-    check, of = run.check, {"dataset": "digits", "method": "GSNMF-FCN-FT"}
-    tests = [(1, "ran"), (2, "ran"), (0, "refused"), (3, "refused"), (True, "refused"), ("2", "refused")]
-    asked = {repr(n): (lambda n=n: parameters(FCN(fine_tune_layers=n)), due) for n, due in tests}
-    found = _asked(FCN, "fine_tune_layers", asked)
-    asked = {f"run {n!r}": (lambda n=n: check(**of, fine_tune_layers=n), due) for n, due in tests}
-    with registered():
-        return found | _asked(check, "fine_tune_layers", asked)
-
-
 def recalled() -> dict[str, np.ndarray]:
     """What is told of an approximate search: the share, and on how many images it was taken."""
     rows, module = blobs((30, 20), 4), home("recall_note", "images")
@@ -453,6 +440,6 @@ WITNESSES = {
     for witness in (
         *(devices, sizes, arrays, models, trees, transfers, pascal, recalled),
         *(longer_autoencoder, longer_boosting, longer_deepcluster),
-        *(longer_deep_autoencoder, longer_factorisation, longer_fine_tuning, trained_layers),
+        *(longer_deep_autoencoder, longer_factorisation, longer_fine_tuning),
     )
 }
