@@ -1,6 +1,8 @@
 """FCN: networks, features kept by content, the baselines, the alternation with the last hidden layer."""
 
+import hashlib
 import io
+import json
 import pickle
 
 import numpy as np
@@ -8,14 +10,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clustlib import FCN
-from clustlib.errors import DataCorrupt, DataMissing
+from clustlib import FCN, fcn
+from clustlib.errors import DataCorrupt, DataMissing, UsageError
 from clustlib.fcn import extraction as features
 from clustlib.fcn.ensemble_projection import EnsembleProjection
 from clustlib.fcn.extraction import extract
 from clustlib.fcn.linear_autoencoder import LinearAutoencoder
 from clustlib.fcn.network import EfficientNetLite0, EfficientNetLite2, SqueezeNet
-from clustlib.fcn.weight_files import ArraysOnly, checked, weights_file
+from clustlib.fcn.weight_files import NETWORKS, ArraysOnly, checked, weights_file
 from clustlib.fcn.weights import pretrained
 from clustlib.kernels.gsnmf import Penalty, Statistics, update_basis, update_coefficients
 from clustlib.transfer import svm_accuracy
@@ -37,6 +39,19 @@ def small(**settings) -> FCN:
     return FCN(**{**wanted, "init": "nndsvd", "batch_size": 8, "epochs": 3, "random_state": 0, **settings})
 
 
+def tensors(*layers: str) -> set[str]:
+    return {f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")}
+
+
+LAST_BLOCK = ("expand.0", "filter.0", "narrow.0")
+TWO_LAYERS = {
+    "efficientnet-lite0": tensors("last.0", *(f"blocks.15.{part}" for part in LAST_BLOCK)),
+    "efficientnet-lite2": tensors("last.0", *(f"blocks.20.{part}" for part in LAST_BLOCK)),
+    "squeezenet": tensors("squeeze", "last.0", "last.1"),
+    "vgg16": tensors("classifier.0", "classifier.3"),
+}
+
+
 class TestNetworks:
     def test_the_stand_in_has_the_shapes_of_its_table(self):
         network = EfficientNetLite0().eval()
@@ -56,6 +71,25 @@ class TestNetworks:
             assert found.shape == (2, *inner)
             assert network.head(found).shape == (2, network.n_features)
         assert sum(value.numel() for value in network.parameters()) == values
+
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_trunk_and_head_are_the_network_wherever_it_is_split(self, name):
+        network, x = pretrained(name, weights="random"), torch.rand(2, 3, 32, 32)
+        with torch.inference_mode():
+            whole, below = network(x), {}
+            for layers in (1, 2):
+                network.trained_layers = layers
+                below[layers] = network.trunk(x)
+                assert torch.equal(network.head(below[layers]), whole) and torch.equal(network(x), whole)
+        assert below[1].shape != below[2].shape and whole.any()
+
+    @pytest.mark.parametrize(("name", "trained"), TWO_LAYERS.items())
+    def test_two_trained_layers_are_the_last_two(self, name, trained):
+        network = pretrained(name, weights="random")
+        last = set(network.last_hidden.parameters())
+        network.trained_layers = 2
+        both = set(network.last_hidden.parameters())
+        assert {name for name, value in network.named_parameters() if value in both} == trained and last < both
 
     def test_same_padding_is_tensorflows(self):
         from clustlib.fcn.network import SameConv2d
@@ -202,6 +236,25 @@ class TestFeatures:
             extract(arguments[0], arguments[1], size=arguments[2], cache=tmp_path)
         assert len(list(tmp_path.glob("*-activations.npy"))) == 4
 
+    def test_where_the_trunk_ends_is_other_files(self, images, tmp_path):
+        network = pretrained(weights="random")
+        kept = {}
+        for layers in (1, 2, 1):
+            network.trained_layers = layers
+            for hidden in (True, False):
+                extract(images, network, size=32, hidden=hidden, cache=tmp_path)
+            kept[layers] = {file.name for file in tmp_path.glob("*.npy")}
+        assert len(kept[2]) == 4 and kept[1] == kept[2]
+
+    def test_the_files_of_one_trained_layer_are_called_as_ever(self, images):
+        """As before a trunk could end elsewhere: what is kept on a disk is found."""
+        network, total = pretrained(weights="random"), hashlib.sha256()
+        shaping = ("EfficientNetLite0", 32, images.shape, images.dtype, network.mean, network.scale, features._RULE)
+        total.update(repr(shaping).encode() + images.tobytes())
+        for value in network.state_dict().values():
+            total.update(value.numpy().tobytes())
+        assert features._identity(images, network, 32) == total.hexdigest()[:32]
+
     @pytest.mark.parametrize("hidden", [False, True])
     def test_a_killed_extraction_goes_on(self, network, images, tmp_path, monkeypatch, hidden):
         whole = extract(images, network, size=32, hidden=hidden)
@@ -298,6 +351,22 @@ class TestFCN:
         losses = [entry["loss"] for entry in model.history_ if entry["stage"] == "fine-tune"]
         assert len(losses) == 3 and losses[-1] < losses[0]
 
+    @pytest.mark.parametrize("network", ["efficientnet-lite0", "squeezenet"])
+    def test_two_layers_are_trained_where_two_are_asked_for(self, images, network):
+        model = small(fine_tune=True, fine_tune_layers=2, network=network).fit(images)
+        before = pretrained(network, weights="random").state_dict()
+        changed = {name for name, value in model.network_.state_dict().items() if not torch.equal(value, before[name])}
+        assert changed == TWO_LAYERS[network]
+        losses = [entry["loss"] for entry in model.history_ if entry["stage"] == "fine-tune"]
+        assert len(losses) == 3 and losses[-1] < losses[0]
+
+    def test_one_layer_is_what_is_trained_unasked(self, images):
+        usual, asked = small(fine_tune=True).fit(images), small(fine_tune=True, fine_tune_layers=1).fit(images)
+        frozen, deep = small().fit(images), small(fine_tune_layers=2).fit(images)
+        for a, b in ((usual, asked), (frozen, deep)):
+            assert (a.embedding_ == b.embedding_).all()
+            assert all(map(torch.equal, a.network_.state_dict().values(), b.network_.state_dict().values()))
+
     def test_a_step_follows_the_gradient_of_the_reconstruction(self, images, network):
         """Section 3.3 by hand, in float64: factors first, then the gradient of |X - H W|² with both fixed."""
         model = small(fine_tune=True, epochs=1, batch_size=len(images), learning_rate=0.1, forget_factor=0.0)
@@ -320,14 +389,45 @@ class TestFCN:
         runs = [small(fine_tune=True, random_state=seed).fit(images).embedding_ for seed in (0, 0, 1)]
         assert (runs[0] == runs[1]).all() and (runs[0] != runs[2]).any()
 
-    def test_a_killed_fit_resumes_exactly(self, images, tmp_path):
-        whole = small(fine_tune=True, epochs=4).fit(images)
+    @pytest.mark.parametrize("layers", [1, 2])
+    def test_a_killed_fit_resumes_exactly(self, images, tmp_path, layers):
+        how = {"fine_tune": True, "fine_tune_layers": layers}
+        whole = small(**how, epochs=4).fit(images)
         file = tmp_path / "fcn.pt"
-        small(fine_tune=True, epochs=2, checkpoint=file).fit(images)
-        resumed = small(fine_tune=True, epochs=4, checkpoint=file).fit(images)
+        small(**how, epochs=2, checkpoint=file).fit(images)
+        resumed = small(**how, epochs=4, checkpoint=file).fit(images)
         assert (resumed.embedding_ == whole.embedding_).all()
         assert (resumed.transform(images) == whole.transform(images)).all()
         assert [e["loss"] for e in resumed.history_[5:]] == [e["loss"] for e in whole.history_[5:]]
+
+    def test_a_checkpoint_of_one_layer_is_as_before_the_setting(self, images, tmp_path):
+        """So that one from before goes on; one of more layers is another fit's."""
+        model, file = small(fine_tune=True, checkpoint=tmp_path / "fcn.pt").fit(images), tmp_path / "fcn.pt"
+        said = json.loads(torch.load(io.BytesIO(file.read_bytes()), weights_only=True)["identity"])
+        assert "fine_tune_layers" not in said and said["learning_rate"] == model.learning_rate
+        for layers, other in ((1, 2), (2, 1)):
+            file = tmp_path / f"{layers}.pt"
+            small(fine_tune=True, fine_tune_layers=layers, checkpoint=file).fit(images)
+            with pytest.raises(UsageError, match="the checkpoint of another fit"):
+                small(fine_tune=True, fine_tune_layers=other, checkpoint=file).fit(images)
+
+    @pytest.mark.parametrize("layers", [1, 2])
+    def test_a_saved_model_has_the_layers_that_were_trained(self, images, tmp_path, layers):
+        model = small(n_clusters=3, fine_tune=True, fine_tune_layers=layers).fit(images)
+        model.save(tmp_path / "model")
+        again = FCN.load(tmp_path / "model")
+        assert again.fine_tune_layers == layers
+        assert (again.transform(images) == model.transform(images)).all()
+        assert (again.predict(images) == model.predict(images)).all()
+
+    @pytest.mark.parametrize("value", [0, 3, True, "2", None, 1.5])
+    def test_other_numbers_of_trained_layers_are_one_line(self, images, value):
+        check = fcn.runs.clustering.cluster_features.check
+        wanted = {"dataset": "digits", "method": "GSNMF-FCN-FT", "fine_tune_layers": value}
+        for call in (lambda: small(fine_tune_layers=value).fit(images), lambda: check(**wanted)):
+            with pytest.raises(UsageError, match="fine_tune_layers") as error:
+                call()
+            assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize("setting", [{"epochs": 0}, {"learning_rate": 0}, {"batch_size": 0}, {"n_clusters": 99}])
     def test_bad_settings_are_refused(self, images, setting):

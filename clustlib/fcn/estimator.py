@@ -52,7 +52,11 @@ class FCN(System, TransformerMixin, BaseEstimator):
         Of the factorisation, see :class:`clustlib.GSNMF`. It is fitted to all images at once.
     fine_tune : bool
         After the factorisation, alternate (section 3.3): of each mini-batch compute the activations X, update W and H
-        by Eq. (6), hold both and take a step of gradient descent on |X - H W|² in the last hidden layer.
+        by Eq. (6), hold both and take a step of gradient descent on |X - H W|² in the last hidden layers.
+    fine_tune_layers : {1, 2}
+        How many of the last hidden layers are trained. 1: VGG-16's fc7, as in the paper's tables, SqueezeNet's two last
+        expansions, the last convolution of the others. 2: the layer below as well, which are fc6, the squeeze before
+        the expansions, the last inverted residual.
     epochs, learning_rate, batch_size
         Of the fine-tuning; the paper gives 256 images and says nothing of the other two.
     random_state : int, RandomState or None
@@ -70,7 +74,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
     labels_ : (n_images,) int64; cluster_centers_ : (n_clusters, at most n_components)
         Of k-means on the l2-normalised rows that ``compare`` names, where ``n_clusters`` is given.
     factorisation_ : GSNMF
-    network_ : the network, its last hidden layer as it was trained.
+    network_ : the network, its last hidden layers as they were trained.
     history_ : list of dict
         ``{"stage": "factorise", "iteration", "objective", "seconds"}``, then
         ``{"stage": "fine-tune", "epoch", "loss"}`` with the mean over images of |x - h W|², then, with ``n_clusters``,
@@ -95,6 +99,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         "size": [integers(32)],
         "compare": [choices("span", "coefficients")],
         "fine_tune": ["boolean"],
+        "fine_tune_layers": [integers(1, 2)],
         "epochs": [integers(1)],
         "learning_rate": [numbers(0, closed="neither")],
         "batch_size": [integers(1)],
@@ -120,6 +125,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         products: str = "float32",
         compare: str = "span",
         fine_tune: bool = False,
+        fine_tune_layers: int = 1,
         epochs: int = 5,
         learning_rate: float = 0.01,
         batch_size: int = 256,
@@ -144,6 +150,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         self.products = products
         self.compare = compare
         self.fine_tune = fine_tune
+        self.fine_tune_layers = fine_tune_layers
         self.epochs = epochs
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -243,19 +250,24 @@ class FCN(System, TransformerMixin, BaseEstimator):
         return {"n_components": n_components, **{name: getattr(self, name) for name in same}}
 
     def _load_network(self) -> None:
+        self.network_ = self._pretrained()
+
+    def _pretrained(self) -> Any:
+        """The network as it comes, its head the layers that are trained where any are."""
         from clustlib.fcn.weights import pretrained
 
-        self.network_ = pretrained(self.network, self.weights)
+        network: Any = pretrained(self.network, self.weights)
+        network.trained_layers = self.fine_tune_layers if self.fine_tune else 1
+        return network
 
     def _extract(self, images: Any) -> np.ndarray:
-        """What the factorisation is given: the activations, or what goes into the layer that is trained.
+        """What the factorisation is given: the activations, or what goes into the layers that are trained.
 
         The trunk never changes, so new images may pass through the fitted network's.
         """
         from clustlib.fcn.extraction import extract
-        from clustlib.fcn.weights import pretrained
 
-        network = pretrained(self.network, self.weights)
+        network = self._pretrained()
         return extract(images, network, size=self.size, hidden=self.fine_tune, device=self.device, cache=self.cache)
 
     def _activations(self, features: np.ndarray) -> np.ndarray:
@@ -266,14 +278,16 @@ class FCN(System, TransformerMixin, BaseEstimator):
     def _fine_tune(self, hidden: np.ndarray, path: Path | None) -> None:
         from clustlib.fcn.fine_tuning import FineTuning
 
-        same = {} if path is None else identity(self, ("epochs", "n_clusters"), data=content_hash(hidden))
+        # a fit of one layer is that of a checkpoint that is older than the setting
+        beside = ("epochs", "n_clusters", *(["fine_tune_layers"] if self.fine_tune_layers == 1 else []))
+        same = {} if path is None else identity(self, beside, data=content_hash(hidden))
         tuning = FineTuning(self, hidden, Checkpoint(path, same))
         self.history_ += tuning.run()
         self.factorisation_.embedding_ = tuning.H.cpu().numpy()
         self.factorisation_.components_ = tuning.W.cpu().numpy()
 
     def _fitted(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Of the network only the layer that is trained: the rest comes with its weights."""
+        """Of the network only the layers that are trained: the rest comes with its weights."""
         arrays = {"components": self.factorisation_.components_, **weights_of(self.network_.last_hidden)}
         if hasattr(self, "cluster_centers_"):
             arrays["cluster_centers"] = self.cluster_centers_
@@ -288,8 +302,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
 
     def _restore(self, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         self._load_network()
-        layer: Any = self.network_.last_hidden
-        layer.load_state_dict(state_of(arrays))
+        self.network_.last_hidden.load_state_dict(state_of(arrays))
         self.factorisation_ = GSNMF(**self._settings(len(arrays["components"])))
         self.factorisation_.components_ = arrays["components"]
         self.factorisation_.n_features_in_ = arrays["components"].shape[1]

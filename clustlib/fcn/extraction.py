@@ -31,17 +31,17 @@ def extract(
     device: str = "auto",
     cache: str | Path | None = None,
 ) -> np.ndarray:
-    """The activations of a network's last hidden layer, or what goes into that layer.
+    """The activations of a network's last hidden layer, or what goes into the layers that are trained.
 
     Parameters
     ----------
     images : (N, C, H, W) uint8, or floats in 0..1; C is 1 or 3. A gray image goes into all three channels.
-    network : as :func:`clustlib.fcn.weights.pretrained` gives.
+    network : as :func:`clustlib.fcn.weights.pretrained` gives; its ``trained_layers`` says where the trunk ends.
     size : images are resized to ``size`` by ``size`` pixels (bilinear, antialiased); the paper's 224.
     hidden : return the trunk's output instead, (N, ...) float16. It is kept in half precision, and the
         activations are computed from it, so that both ways give the same features.
-    cache : a folder. Its files are named by a hash of the images, the network's weights and ``size``; a killed
-        extraction goes on from its last note. None keeps nothing.
+    cache : a folder. Its files are named by a hash of the images, the network's weights and where its trunk ends, and
+        ``size``; a killed extraction goes on from its last note. None keeps nothing.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def extract(
 
 
 def activations(hidden: np.ndarray, network: Any, device: str = "auto") -> np.ndarray:
-    """The last hidden layer's activations (N, n_features) float32 from what goes into it (N, ...) float16."""
+    """The last hidden layer's activations (N, n_features) float32 from the trunk's output (N, ...) float16."""
     from clustlib._device import resolve
 
     on = resolve(device)
@@ -107,6 +107,8 @@ def _identity(images: np.ndarray, network: Any, size: int) -> str:
     total = hashlib.sha256(repr(shaping).encode())
     if images.dtype.kind == "f":
         total.update(b"0..1")  # and not 0..255
+    if network.trained_layers > 1:  # below one layer the name stays that of the files that are kept
+        total.update(f"trained layers {network.trained_layers}".encode())
     total.update(np.ascontiguousarray(images).view(np.uint8).data)
     for value in network.state_dict().values():
         total.update(value.cpu().contiguous().numpy().tobytes())

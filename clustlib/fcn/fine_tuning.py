@@ -1,4 +1,4 @@
-"""The alternation of section 3.3: factors by Eq. (6), then a step of the last hidden layer on |X - H W|²."""
+"""The alternation of section 3.3: factors by Eq. (6), then a step of the last hidden layers on |X - H W|²."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from clustlib.kernels.gsnmf import Penalty, Statistics, update_basis, update_coe
 
 
 class FineTuning:
-    """One fine-tuning: ``model`` is a fitted FCN, ``hidden`` (N, ...) what goes into its last hidden layer."""
+    """One fine-tuning: ``model`` is a fitted FCN, ``hidden`` (N, ...) what goes into the layers that are trained."""
 
     def __init__(self, model: Any, hidden: np.ndarray, checkpoint: Checkpoint) -> None:
         self.model, self.hidden, self.checkpoint = model, hidden, checkpoint

@@ -83,7 +83,7 @@ class EfficientNetLite0(nn.Module):
     ========================  =================================  ==================
 
     Input: (N, 3, H, W) float, (RGB - 127) / 128. ``trunk`` is everything below the last hidden layer, ``head`` that
-    layer; ``forward`` is both.
+    layer; ``forward`` is both. With ``trained_layers = 2`` the last inverted residual is part of the head, too.
 
     References
     ----------
@@ -94,6 +94,7 @@ class EfficientNetLite0(nn.Module):
     mean = (127.0, 127.0, 127.0)
     scale = (128.0, 128.0, 128.0)
     stages = _LITE0
+    trained_layers = 1  # of the last hidden ones: how many are the head
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,15 +109,17 @@ class EfficientNetLite0(nn.Module):
 
     @property
     def last_hidden(self) -> nn.Module:
-        """The layer that fine-tuning trains."""
-        return self.last
+        """The layers that fine-tuning trains."""
+        return self.last if self.trained_layers == 1 else nn.ModuleList([self.blocks[-1], self.last])
 
     def trunk(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) to the last hidden layer's input, (N, 320, ceil(H / 32), ceil(W / 32))."""
-        return self.blocks(F.relu6(self.stem(x), inplace=True))
+        """(N, 3, H, W) to the head's input, (N, 320, ceil(H / 32), ceil(W / 32)), 192 channels below two layers."""
+        blocks = self.blocks if self.trained_layers == 1 else self.blocks[:-1]
+        return blocks(F.relu6(self.stem(x), inplace=True))
 
     def head(self, x: Tensor) -> Tensor:
-        """The last hidden layer: (N, 320, h, w) to (N, 1280), non-negative."""
+        """The layers that fine-tuning trains: (N, 320 or 192, h, w) to (N, 1280), non-negative."""
+        x = x if self.trained_layers == 1 else self.blocks[-1](x)
         return F.relu6(self.last(x)).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,7 +144,8 @@ class SqueezeNet(nn.Module):
                            ReLU, mean over the positions
     =====================  ==========================================  ==================
 
-    Input: (N, 3, H, W) float, RGB less ImageNet's mean. The layers are torchvision's.
+    Input: (N, 3, H, W) float, RGB less ImageNet's mean. The layers are torchvision's. With ``trained_layers = 2``
+    fire9's squeeze is part of the head, too.
 
     References
     ----------
@@ -151,6 +155,7 @@ class SqueezeNet(nn.Module):
     n_features = 512
     mean = (123.68, 116.779, 103.939)
     scale = (1.0, 1.0, 1.0)
+    trained_layers = 1  # of the last hidden ones: how many are the head
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,15 +167,17 @@ class SqueezeNet(nn.Module):
 
     @property
     def last_hidden(self) -> nn.Module:
-        """The layer that fine-tuning trains."""
-        return self.last
+        """The layers that fine-tuning trains."""
+        return self.last if self.trained_layers == 1 else nn.ModuleList([self.squeeze, self.last])
 
     def trunk(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) to the last hidden layer's input, (N, 64, h, w)."""
-        return F.relu(self.squeeze(self.below(x)))
+        """(N, 3, H, W) to the head's input, (N, 64, h, w), 512 channels below two layers."""
+        x = self.below(x)
+        return F.relu(self.squeeze(x)) if self.trained_layers == 1 else x
 
     def head(self, x: Tensor) -> Tensor:
-        """The last hidden layer: (N, 64, h, w) to (N, 512), non-negative."""
+        """The layers that fine-tuning trains: (N, 64 or 512, h, w) to (N, 512), non-negative."""
+        x = x if self.trained_layers == 1 else F.relu(self.squeeze(x))
         return torch.cat([F.relu(expand(x)) for expand in self.last], 1).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -189,7 +196,8 @@ class VGG16(nn.Module):
     head: fc7              linear, ReLU                 4,096
     =====================  ===========================  ==================
 
-    Input: (N, 3, H, W) float, RGB less ImageNet's mean over its deviation. ``trunk`` ends with fc6, ``head`` is fc7.
+    Input: (N, 3, H, W) float, RGB less ImageNet's mean over its deviation. ``trunk`` ends with fc6, ``head`` is fc7;
+    with ``trained_layers = 2`` the trunk ends with the last pool, and fc6 is part of the head.
 
     References
     ----------
@@ -200,6 +208,7 @@ class VGG16(nn.Module):
     n_features = 4096
     mean = (123.675, 116.28, 103.53)
     scale = (58.395, 57.12, 57.375)
+    trained_layers = 1  # of the last hidden ones: how many are the head
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,15 +220,18 @@ class VGG16(nn.Module):
 
     @property
     def last_hidden(self) -> nn.Module:
-        """fc7, the layer that fine-tuning trains."""
-        return self.classifier[3]
+        """What fine-tuning trains: fc7, or fc6 and fc7."""
+        fc6, fc7 = self.classifier[0], self.classifier[3]
+        return fc7 if self.trained_layers == 1 else nn.ModuleList([fc6, fc7])
 
     def trunk(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) to fc6's activations (N, 4096)."""
-        return self.classifier[:2](self.avgpool(self.features(x)).flatten(1))
+        """(N, 3, H, W) to fc6's activations (N, 4096), or to those of the last pool (N, 25088)."""
+        x = self.avgpool(self.features(x)).flatten(1)
+        return self.classifier[:2](x) if self.trained_layers == 1 else x
 
     def head(self, x: Tensor) -> Tensor:
-        """fc7: (N, 4096) to (N, 4096), non-negative."""
+        """fc7, or fc6 and fc7: (N, 4096 or 25088) to (N, 4096), non-negative."""
+        x = x if self.trained_layers == 1 else self.classifier[:2](x)
         return nn.functional.relu(self.classifier[3](x))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import attributes, errors_of, pictures, raised, rng, shares, untimed, weights_of
+from witnesses._data import attributes, error_of, errors_of, given, pictures, raised, rng, shares, untimed, weights_of
 from witnesses._find import find, holding, home
 
 
@@ -15,17 +15,25 @@ def _tiny_network():
 
     class Tiny(nn.Module):
         n_features, mean, scale = 6, (10.0, 20.0, 30.0), (50.0, 60.0, 70.0)
+        trained_layers = 1
 
         def __init__(self):
             super().__init__()
             self.convolution = nn.Sequential(nn.Conv2d(3, 4, 5, stride=5), nn.BatchNorm2d(4))
-            self.last_hidden = nn.Linear(4, 6)
+            self.last = nn.Linear(4, 6)
 
-        def trunk(self, x):
+        @property
+        def last_hidden(self):
+            return self.last if self.trained_layers == 1 else nn.ModuleList([self.convolution, self.last])
+
+        def _pooled(self, x):
             return torch.relu(self.convolution(x)).mean((2, 3))
 
+        def trunk(self, x):
+            return self._pooled(x) if self.trained_layers == 1 else x
+
         def head(self, inner):
-            return torch.relu(self.last_hidden(inner))
+            return torch.relu(self.last(inner if self.trained_layers == 1 else self._pooled(inner)))
 
     def make():
         with torch.random.fork_rng([]):
@@ -155,6 +163,7 @@ def factorised_network() -> dict[str, np.ndarray]:
         kept = {**how, "fine_tune": True, "checkpoint": Path("fcn.pt")}
         FCN(**kept, epochs=1).fit(images)
         again = FCN(**kept, epochs=3).fit(images)
+        found["identity"] = np.array("fine_tune_layers" in _identity(kept["checkpoint"]))
         found |= attributes("resumed", again.factorisation_, "embedding_")
         found |= untimed(again.history_, "resumed.history")
         extract, network = find("extract", "models.features", "extraction"), tiny()
@@ -163,6 +172,8 @@ def factorised_network() -> dict[str, np.ndarray]:
                 images[:, :1], network, size=32, hidden=hidden, device="cpu", cache="kept"
             )
         found["kept"] = np.array(extract(images[:, :1], network, size=32, device="cpu", cache="kept"))
+        found["names"] = np.array(sorted(file.name for file in Path("kept").iterdir()))
+        found |= _two_layers(tiny, images, how)
         with holding(home("to_input"), _SAVE_EVERY=8, _BATCH=4):
             found["noted"] = np.array(extract(images, network, size=32, device="cpu", cache="noted"))
         cases = {
@@ -186,6 +197,152 @@ def factorised_network() -> dict[str, np.ndarray]:
             ],
         )
     return found
+
+
+def _identity(checkpoint: Path) -> str:
+    """What a checkpoint says that its fit is."""
+    import torch
+
+    return torch.load(checkpoint, weights_only=True)["identity"]
+
+
+def takes_layers(call) -> bool:
+    """Whether a call takes one and two trained layers and nothing else."""
+    return [str(error_of(call, fine_tune_layers=n)) == "ran" for n in (1, 2, 0, 3, True, "2")] == [True] * 2 + [
+        False
+    ] * 4
+
+
+def _two_layers(tiny, images: np.ndarray, how: dict) -> dict[str, np.ndarray]:
+    """Two trained layers beside the same steps by hand; a revision that trains one alone is taken to agree."""
+    FCN, file = find("FCN"), Path("two.pt")
+    names = ("weights", "losses", "new", "resumed", "restored", "frozen", "cached", "identity", "refused")
+    if not given(FCN, fine_tune_layers=2):
+        return {f"two.{name}": np.array(True) for name in names}
+    how = {**how, "fine_tune_layers": 2, "forget_factor": 0.0, "batch_size": len(images)}
+    one = {**how, "fine_tune_layers": 1, "fine_tune": False}
+    whole = FCN(**how, fine_tune=True, epochs=2).fit(images)
+    network, losses = _by_hand(tiny(), images, whole, 2)
+    FCN(**how, fine_tune=True, epochs=1, checkpoint=file).fit(images)
+    told = "fine_tune_layers" in _identity(file)
+    resumed = FCN(**how, fine_tune=True, epochs=2, checkpoint=file).fit(images)
+    whole.save("two")
+    trained, by_hand = weights_of(whole.network_), weights_of(network)
+    new, split = whole.transform(images[::2]), tiny()
+    split.trained_layers = 2
+    extract = find("extract", "models.features", "extraction")
+    wanted = {"size": 32, "hidden": True, "device": "cpu"}
+    extract(images, tiny(), **wanted, cache="two layers")
+    kept, made = extract(images, split, **wanted, cache="two layers"), extract(images, split, **wanted)
+    of = [line["loss"] for line in whole.history_ if line["stage"] == "fine-tune"]
+    agreed = [
+        all(np.allclose(trained[n], value, rtol=1e-4, atol=1e-6) for n, value in by_hand.items()),
+        np.allclose(of, losses, rtol=1e-4),
+        np.allclose(new, whole.factorisation_.transform(_unit(network, images[::2])), rtol=1e-3, atol=1e-5),
+        np.array_equal(resumed.embedding_, whole.embedding_),
+        np.array_equal(FCN.load("two", device="cpu").transform(images[::2]), new),
+        np.array_equal(FCN(**{**how, "fine_tune": False}).fit(images).embedding_, FCN(**one).fit(images).embedding_),
+        kept.shape == made.shape and np.array_equal(kept, made),
+        told,
+        takes_layers(lambda **asked: FCN(**{**one, "max_iter": 1, **asked}).fit(images)),
+    ]
+    return {f"two.{name}": np.array(bool(value)) for name, value in zip(names, agreed, strict=True)}
+
+
+def _seen(network, images: np.ndarray):
+    """What the two layers of the tiny network see of images, in half precision's values."""
+    import torch
+
+    return find("to_input")(torch.from_numpy(images), network, 32).half().float()
+
+
+def _unit(network, images: np.ndarray) -> np.ndarray:
+    """Activations of unit length (N, 6) float32: convolution, ReLU, mean, linear layer, ReLU."""
+    import torch
+    from torch.nn import functional as F
+
+    with torch.no_grad():
+        inner = torch.relu(network.convolution(_seen(network, images))).mean((2, 3))
+        return F.normalize(torch.relu(network.last(inner))).numpy()
+
+
+def _by_hand(network, images: np.ndarray, model, epochs: int) -> tuple:
+    """The network after some steps on all images, both of its layers trained as ``model`` says, and the losses."""
+    import torch
+    from torch.nn import functional as F
+
+    GSNMF, Penalty, Statistics = find("GSNMF"), find("Penalty"), find("Statistics")
+    same = GSNMF().get_params().keys() & model.get_params().keys() - {"batch_size", "checkpoint"}
+    start = GSNMF(**{name: getattr(model, name) for name in same}).fit(_unit(network, images))
+    H, W = (torch.from_numpy(a.copy()) for a in (start.embedding_, start.components_))
+    inner, losses = _seen(network, images), []
+    layers = [*network.convolution.parameters(), *network.last.parameters()]
+    optimiser = torch.optim.SGD(layers, model.learning_rate, momentum=0.9)
+    for _ in range(epochs):
+        x = F.normalize(torch.relu(network.last(torch.relu(network.convolution(inner)).mean((2, 3)))))
+        statistics = Statistics.zeros(W)
+        find("update_coefficients")(x.detach(), H, W, Penalty(model.l1, model.l2), statistics=statistics)
+        find("update_basis")(W, statistics)
+        loss = (x - H @ W).square().sum(1).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss))
+    return network, losses
+
+
+def networks() -> dict[str, np.ndarray]:
+    """The networks with random weights, VGG-16's layers thin; each split below one layer and below two."""
+    found, pretrained = {}, find("pretrained")
+    import torch
+    import torchvision.models  # after clustlib, which sees to it that this can be imported
+
+    x = torch.from_numpy(pictures(3)).float() / 64 - 2
+    enters = {"squeezenet": lambda net: net.squeeze, "vgg16": lambda net: net.classifier[0]}
+    with holding(torchvision.models, vgg16=_thin_vgg), torch.inference_mode():
+        for name in ("efficientnet-lite0", "efficientnet-lite2", "squeezenet", "vgg16"):
+            network = pretrained(name, weights="random")
+            inner = network.trunk(x)
+            values = {"trunk": inner, "head": network.head(inner * 2), "whole": network(x)}
+            found |= {f"{name}.{part}": value.numpy() for part, value in values.items()}
+            found |= {f"{name}.{part}": value for part, value in weights_of(network.last_hidden).items()}
+            second = enters.get(name, lambda net: net.blocks[-1])(network)
+            found |= {f"{name}.{part}": np.array(v) for part, v in _split_lower(network, second, x).items()}
+    return found
+
+
+def _thin_vgg(**_):
+    """Modules as those of torchvision's VGG-16 are called, a few values wide."""
+    from types import SimpleNamespace
+
+    from torch import nn
+
+    lines = nn.Linear(16, 8), nn.ReLU(True), nn.Dropout(), nn.Linear(8, 8), nn.ReLU(True), nn.Dropout(), nn.Linear(8, 3)
+    features = nn.Sequential(nn.Conv2d(3, 4, 5, stride=4), nn.ReLU())
+    return SimpleNamespace(features=features, avgpool=nn.AdaptiveAvgPool2d(2), classifier=nn.Sequential(*lines))
+
+
+def _split_lower(network, second, x) -> dict[str, bool]:
+    """Whether two trained layers are ``second`` and the last, and the trunk what enters them."""
+    import torch
+
+    if not hasattr(network, "trained_layers"):
+        return dict.fromkeys(("one", "entered", "both", "trained"), True)
+    whole, last, entered = network(x), [*network.last_hidden.parameters()], []
+    one = network.trained_layers == 1
+    hook = second.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0].clone()))
+    network(x)
+    hook.remove()
+    network.trained_layers = 2
+    inner = network.trunk(x)
+    wanted = [*second.parameters(), *last]
+    trained = [*network.last_hidden.parameters()]
+    return {
+        "one": one,
+        "entered": torch.equal(entered[0], inner),
+        "both": torch.equal(network.head(inner), whole) and torch.equal(network(x), whole),
+        "trained": len(trained) == len(wanted) and all(a is b for a, b in zip(trained, wanted)),
+    }
 
 
 def other_autoencoders() -> dict[str, np.ndarray]:
@@ -282,5 +439,6 @@ def other_autoencoders() -> dict[str, np.ndarray]:
 WITNESSES = {
     "group-sparse-nmf": group_sparse_nmf,
     "factorised-network": factorised_network,
+    "networks": networks,
     "other-autoencoders": other_autoencoders,
 }

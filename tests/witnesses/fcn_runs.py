@@ -1,8 +1,10 @@
 """FCN's runs: every row of its tables on pixels and on a small network's features."""
 
+from functools import partial
+
 import numpy as np
 
-from witnesses._data import errors_of
+from witnesses._data import errors_of, given
 from witnesses._find import find, holding, home
 from witnesses._sets import plain, refusals, registered
 
@@ -47,6 +49,7 @@ def fcn_runs() -> dict[str, np.ndarray]:
         found |= plain(usage("digits", "GSNMF-FCN-OTS", cnn="pixels", **how), "usage") | plain(
             usage("parted", "CNN", cnn="pixels", **how), "usage CNN"
         )
+        found |= _two_layers()
         settings_of, split = find("settings_of"), find("split", "protocol", "fcn")
         asked = {"seed": 3, "n_components": 5, "l1": 0.7, "ae_epochs": 3, "ep_sets": 4, "epochs": 2}
         methods = list(find("METHODS", "representations"))
@@ -109,11 +112,35 @@ def fcn_runs() -> dict[str, np.ndarray]:
     return found | _ensembles()
 
 
+# settings at their defaults, each younger than some records
+_YOUNGER = {("learning_rate", 0.01), ("ae_patience", 20), ("fine_tune_layers", 1)}
+
+
 def _said(settings: dict) -> str:
     """A run's settings, but for those that were at their defaults before they were settings."""
-    return repr(
-        sorted((n, v) for n, v in settings.items() if (n, v) not in {("learning_rate", 0.01), ("ae_patience", 20)})
-    )
+    return repr(sorted((n, v) for n, v in settings.items() if (n, v) not in _YOUNGER))
+
+
+def _two_layers() -> dict[str, np.ndarray]:
+    """A run that trains two layers beside the estimator; what reads how many, and what is refused."""
+    from witnesses.factorised import takes_layers
+
+    represent, split, settings_of = find("represent"), find("split", "protocol", "fcn"), find("settings_of")
+    asked = given(represent, fine_tune_layers=2)
+    read = [settings_of("digits", m, **asked).get("fine_tune_layers") for m in ("GSNMF-FCN-FT", "GSNMF-FCN-OTS")]
+    check = partial(find("cluster_features").check, dataset="digits", method="GSNMF-FCN-FT")
+    found = {"two.read": np.array(read == [2, 1] if asked else True)}
+    found["two.refused"] = np.array(takes_layers(check) if asked else True)
+    if not asked:
+        return found | {"two.learn": np.array(True), "two.cluster": np.array(True)}
+    how = {"n_components": 4, "max_iter": 3, "transform_iter": 2, "device": "cpu", "epochs": 2, **asked}
+    made = represent("flowers-17", "GSNMF-FCN-FT", cnn="efficientnet-lite0", size=32, **how)
+    parts = split("flowers-17")
+    model = find("FCN")(fine_tune=True, size=32, init="nndsvd", random_state=0, **how).fit(parts.learn.images)
+    for name in ("learn", "cluster"):
+        coefficients = model.transform(getattr(parts, name).images)
+        found[f"two.{name}"] = np.array(np.allclose(made[name], coefficients, rtol=1e-4, atol=1e-6))
+    return found
 
 
 def _ensembles() -> dict[str, np.ndarray]:

@@ -206,6 +206,7 @@ def _check(dataset: str, method: str, seed: int = 0, **settings: Any) -> None:
         raise UsageError(f"cnn must be {', '.join(NETWORKS)} or pixels, got {settings['cnn']!r}")
     for name in ("n_components", "max_iter", "epochs"):
         check_integer(name, settings.get(name, 1), 1)
+    check_integer("fine_tune_layers", settings.get("fine_tune_layers", 1), 1, 2)
     check_integer("transform_iter", settings.get("transform_iter", 0), 0)
     check_integer("n_points", settings.get("n_points", 1000), 11)  # each has ten neighbours in the plane
     for name in ("l1", "l2", "l21"):

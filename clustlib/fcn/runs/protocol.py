@@ -88,8 +88,8 @@ def feature_folder() -> Path:
     return folder().parent / "features"
 
 
-def features(part: Part, cnn: str = STAND_IN_CNN, size: int = 224, hidden: bool = False, device: str = "auto") -> Any:
-    """The CNN features (N, M) float32 of a part's images; with ``hidden``, what goes into the last hidden layer.
+def features(part: Part, cnn: str = STAND_IN_CNN, size: int = 224, hidden: int = 0, device: str = "auto") -> Any:
+    """The CNN features (N, M) float32 of a part's images; with ``hidden``, what goes into so many last hidden layers.
 
     ``cnn="pixels"`` gives the raw pixels in [0, 1] instead, which need no network.
     """
@@ -100,5 +100,6 @@ def features(part: Part, cnn: str = STAND_IN_CNN, size: int = 224, hidden: bool 
     from clustlib.fcn.extraction import extract
     from clustlib.fcn.weights import pretrained
 
-    network = pretrained(cnn)
-    return extract(part.images, network, size=size, hidden=hidden, device=device, cache=feature_folder())
+    network: Any = pretrained(cnn)
+    network.trained_layers = max(hidden, 1)
+    return extract(part.images, network, size=size, hidden=hidden > 0, device=device, cache=feature_folder())

@@ -67,6 +67,7 @@ def represent(
     products: str = "float32",
     epochs: int = 5,
     learning_rate: float = 0.01,
+    fine_tune_layers: int = 1,
     ae_epochs: int = 200,
     ae_patience: int | None = 20,
     ep_sets: int = 100,
@@ -123,7 +124,7 @@ def settings_of(dataset: str, method: str, **settings: Any) -> dict[str, Any]:
     if method not in FACTORISED:
         unread += _OF_FACTORISATION
     if method != "GSNMF-FCN-FT":
-        unread += ["epochs", "learning_rate"]
+        unread += ["epochs", "learning_rate", "fine_tune_layers"]
     if method in ("CNN", "EP-CNN"):
         unread.append("n_components")
     if method not in ("AE-CNN", "NNAE-CNN"):
@@ -139,10 +140,10 @@ def settings_of(dataset: str, method: str, **settings: Any) -> dict[str, Any]:
 def _extract(split: Split, method: str, params: dict[str, Any]) -> None:
     """Have the CNN features in the cache before the clock starts."""
     for part in {id(part): part for part in (split.learn, split.cluster)}.values():
-        _features(part, params, hidden=method == "GSNMF-FCN-FT")
+        _features(part, params, hidden=params["fine_tune_layers"] if method == "GSNMF-FCN-FT" else 0)
 
 
-def _features(part: protocol.Part, params: dict[str, Any], hidden: bool = False) -> np.ndarray:
+def _features(part: protocol.Part, params: dict[str, Any], hidden: int = 0) -> np.ndarray:
     return protocol.features(part, params["cnn"], params["size"], hidden, params["device"])
 
 
@@ -233,7 +234,7 @@ def nmf_fcn(split: Split, params: dict[str, Any]) -> Represented:
 
 
 def fine_tuned_fcn(split: Split, params: dict[str, Any]) -> Represented:
-    """GSNMF and the last hidden layer, trained in turns."""
+    """GSNMF and the last hidden layers, trained in turns."""
     from clustlib.fcn.estimator import FCN
 
     names = [name for name in FCN().get_params() if name in params and name != "batch_size"]
@@ -244,10 +245,11 @@ def fine_tuned_fcn(split: Split, params: dict[str, Any]) -> Represented:
         random_state=params["seed"],
         checkpoint=checkpoint_of(represent, params),
     )
-    inner = _features(split.learn, params, hidden=True)
+    layers = params["fine_tune_layers"]
+    inner = _features(split.learn, params, hidden=layers)
     model.fit_features(inner)
     coefficients = model.transform_features(inner)
-    other = _features(split.cluster, params, hidden=True)
+    other = _features(split.cluster, params, hidden=layers)
     cluster = coefficients if split.cluster is split.learn else model.transform_features(other)
     history = [float(entry["objective" if entry["stage"] == "factorise" else "loss"]) for entry in model.history_]
     return Represented(coefficients, cluster, history)
