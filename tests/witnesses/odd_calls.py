@@ -1,8 +1,8 @@
 """One argument of a right call replaced by what nobody meant: every kernel, every protocol of transfer, every metric.
 
 A call's outcome is one letter: "." it ran, "x" it was refused in one line, "!" anything else, which is a fault. What is
-due stands in ``odd_calls.txt``, a line an argument; ``python tests/witnesses/odd_calls.py`` writes it anew, to be read
-before it is committed. A revision that is older than the checks is taken to give what is due.
+due stands in ``odd_outcomes.py``, a line an argument: ``python tests/witnesses/odd_calls.py`` writes it anew, to be
+read before it is committed. A revision that is older than the checks is taken to give what is due.
 """
 
 import warnings
@@ -14,7 +14,7 @@ from witnesses._data import blobs, pictures, rng
 from witnesses._find import find, home
 from witnesses.downstream import _network
 
-_DUE = Path(__file__).with_suffix(".txt")
+_OUTCOMES = Path(__file__).with_name("odd_outcomes.py")
 _LATE = (
     "steps",
     "epochs",
@@ -90,7 +90,9 @@ def outcomes(calls: dict) -> dict[str, str]:
 
 
 def due() -> dict[str, str]:
-    return dict(line.split() for line in _DUE.read_text(encoding="utf-8").splitlines())
+    from witnesses.odd_outcomes import DUE
+
+    return dict(line.split() for line in DUE.split("\n") if line)
 
 
 def _graphs() -> dict:
@@ -387,4 +389,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as _folder:
         os.chdir(_folder)
         _lines = [f"{name} {letters}\n" for room in ROOMS for name, letters in found_in(room).items()]
-    _DUE.write_text("".join(_lines), encoding="utf-8")
+    _said = '"""What is due of every odd call, as :mod:`witnesses.odd_calls` writes it."""'
+    _OUTCOMES.write_text(f'{_said}\n\nDUE = """\n{"".join(_lines)}"""\n', encoding="utf-8")

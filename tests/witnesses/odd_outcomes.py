@@ -1,3 +1,6 @@
+"""What is due of every odd call, as :mod:`witnesses.odd_calls` writes it."""
+
+DUE = """
 graphs.affinity_graph.X xxxxxxxxxxxxxxxxxx.xx.xxxx.....x
 graphs.affinity_graph.method xxxxxxxxxxxxxxxxx
 graphs.affinity_graph.random_state .x..xxxxxxxxxx..x
@@ -290,3 +293,4 @@ trained.linear_probes.held_out xxxxxxxxxxxxxxxxx
 trained.linear_probes.weight_decay xxx..xxxxxxxxx.xx
 trained.linear_probes.seed xxx.xxxxxxxxxx.xx
 trained.linear_probes.device xxxxxxxxxxxxxxxxxxxxx
+"""
