@@ -1,5 +1,7 @@
 """The FCN paper's runs: who is learnt from and clustered, what the rows compute, what a table says of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -197,7 +199,7 @@ class TestFolders:
         centres = np.eye(3, 12, dtype=np.float32)[images.labels]
         noisy = centres + 0.05 * np.random.default_rng(0).random((60, 12), dtype=np.float32)
         monkeypatch.setattr(protocol, "features", lambda *_, **__: noisy)
-        monkeypatch.setattr("clustlib.fcn.weights.pretrained", lambda *_: None)
+        monkeypatch.setattr("clustlib.fcn.weights.pretrained", lambda *_: SimpleNamespace())
         found = fcn.runs.defaults.cluster_a_folder("digits")
         assert found["accuracy"] == found["accuracy_activations"] == found["nmi"] == 1
         assert found["dimension"] == 3 and found["images"] == 60

@@ -34,5 +34,5 @@ def test_bad_input():
     graph, labels = example(0)
     with pytest.raises(ValueError, match="every one used"):
         cluster_affinities(graph, labels * 2)
-    with pytest.raises(ValueError, match="an integer from 2 on"):
+    with pytest.raises(ValueError, match="an integer from 2 to"):
         merge_scores(np.eye(3), 1)
