@@ -51,10 +51,8 @@ def check_place(path: Path) -> None:
     """Refuse, before any work is done for it, a place where nothing can be written. Raises :class:`UsageError`."""
     if "\0" in str(path):
         raise UsageError(f"no file's name has a zero byte: {shown(str(path))}")
-    if len(os.fsencode(path.name)) > _LONGEST:
-        raise UsageError(f"a name of {len(os.fsencode(path.name))} bytes is too long: {path.name}")
-    if any(len(os.fsencode(part)) > _LONGEST for part in path.parts):
-        raise UsageError(f"a folder's name is too long: {shown(str(path))}")
+    if long := [part for part in path.parts if len(os.fsencode(part)) > _LONGEST]:
+        raise UsageError(f"a name of {len(os.fsencode(long[0]))} bytes is too long: {long[0]}")
     there = next((parent for parent in path.absolute().parents if os.path.exists(parent)), Path("/"))
     if not there.is_dir():
         raise UsageError(f"{there} is no folder, so {path.name} cannot be written there")

@@ -114,8 +114,13 @@ def test_bad_arguments(points):
             call(points, 5, method="annoy")
     with pytest.raises(UsageError, match="number of neighbours"):
         knn(points[:5], 5, method="approximate")
-    for indices in (np.zeros((6000, 2)), np.zeros(6000, int), np.zeros((3, 2), int), np.full((6000, 2), 6000)):
-        with pytest.raises(UsageError, match=r"neighbours|indices must"):
+    for said, indices in {
+        "indices must hold whole numbers": np.zeros((6000, 2)),
+        r"indices must be \(N, k\)": np.zeros(6000, int),
+        "neighbours need integer indices of shape": np.zeros((3, 2), int),
+        "neighbours point outside the data": np.full((6000, 2), 6000),
+    }.items():
+        with pytest.raises(UsageError, match=said):
             neighbour_recall(points, indices)
 
 

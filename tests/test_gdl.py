@@ -65,9 +65,17 @@ def test_released_initial_clusters_cut_long_chains():
     np.testing.assert_array_equal(initial_clusters(short, variant="released"), initial_clusters(short))
 
 
-@pytest.mark.parametrize("nearest", [np.array([1.0, 0.0]), np.array([2, 0]), np.array([], int), np.array([-1, 0])])
-def test_bad_neighbours_for_initial_clusters(nearest):
-    with pytest.raises(ValueError, match=r"neighbour|graph must"):
+@pytest.mark.parametrize(
+    ("nearest", "said"),
+    [
+        (np.array([1.0, 0.0]), "graph must hold whole numbers"),
+        (np.array([2, 0]), "index of a neighbour, from 0 to N - 1"),
+        (np.array([], int), r"graph must be \(N,\)"),
+        (np.array([-1, 0]), "index of a neighbour, from 0 to N - 1"),
+    ],
+)
+def test_bad_neighbours_for_initial_clusters(nearest, said):
+    with pytest.raises(ValueError, match=said):
         initial_clusters(nearest)
 
 
