@@ -3,6 +3,7 @@
 import math
 import re
 import warnings
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -296,3 +297,14 @@ def check_flag(name: str, value: Any) -> None:
     """Raise :class:`UsageError` unless ``value`` is true or false."""
     if not isinstance(value, (bool, np.bool_)):
         raise UsageError(f"{name} must be true or false, got {shown(value)}")
+
+
+def check_trained(values: Iterable[Any]) -> None:
+    """Refuse weights, or what a network makes of images, once a training has diverged: some are NaN or infinite.
+
+    ``values`` are tensors on any device, or arrays. Asked once an epoch, before a checkpoint is written.
+    """
+    for value in values:
+        finite = np.isfinite(value) if isinstance(value, np.ndarray) else value.isfinite()
+        if not bool(finite.all()):
+            raise UsageError("training has diverged to NaN or infinite values: try a smaller learning_rate")

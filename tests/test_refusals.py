@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from witnesses import refusals
+from witnesses import diverging, refusals
 
 from clustlib.errors import OneLine
 
@@ -21,8 +21,9 @@ def strictly(definition, marker, cases):
     return {}
 
 
-@pytest.mark.parametrize("name", refusals.WITNESSES)
+@pytest.mark.parametrize("name", [*refusals.WITNESSES, *diverging.WITNESSES])
 def test_calls_end_as_is_due(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(refusals, "_asked", strictly)
-    refusals.WITNESSES[name]()
+    for room in (refusals, diverging):
+        monkeypatch.setattr(room, "_asked", strictly)
+    (refusals.WITNESSES | diverging.WITNESSES)[name]()

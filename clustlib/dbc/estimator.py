@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._images import check_images
-from clustlib._validation import check_parameters, choices, integers, numbers, seed_of, warn_of_fewer
+from clustlib._validation import check_parameters, check_trained, choices, integers, numbers, seed_of, warn_of_fewer
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.features import FCAEFeatures, network_of
@@ -259,6 +259,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
             if basis is not None:
                 settle_batch_norm(self.model_, self.model_.encode, basis, self.features_.scaling)
             codes = self._all_codes(images)
+            check_trained([codes, self._centers])
             scores = self._scores(codes)
             entry = {"epoch": epoch, "loss": loss, "seconds": time.perf_counter() - clock}
             self._note(entry, scores, codes, before, monitor)

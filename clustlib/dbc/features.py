@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._images import check_images
-from clustlib._validation import check_parameters, choices, integers, seed_of
+from clustlib._validation import check_parameters, check_trained, choices, integers, seed_of
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.linear_code import whitened_encoder, with_code
@@ -165,6 +165,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
             self.model_ if directions is None else whitened_encoder(self.model_, images, self.scaling, directions)
         )
         self.embedding_ = over_all(self.encoder_.encode, images, self.scaling).cpu().numpy()
+        check_trained([self.embedding_])
         return self
 
     def _train(self, images: torch.Tensor, seed: int, kept: Checkpoint) -> None:
@@ -183,6 +184,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
             loss = self._epoch(images, optimizer, drawn)
             self.history_.append({"epoch": epoch + 1, "loss": loss, "seconds": time.perf_counter() - clock})
             bar.set_postfix(loss=f"{loss:.5f}")
+            check_trained(model.parameters())
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "drawn": drawn.get_state()}
             kept.save({**states, "history": self.history_})
 

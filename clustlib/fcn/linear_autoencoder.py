@@ -6,7 +6,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features, check_numbers, check_parameters, integers, measured_from, numbers
+from clustlib._validation import (
+    check_features,
+    check_numbers,
+    check_parameters,
+    check_trained,
+    integers,
+    measured_from,
+    numbers,
+)
 
 
 class LinearAutoencoder(TransformerMixin, BaseEstimator):
@@ -123,6 +131,7 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):
                         for weight in (weights[0], weights[2]):
                             weight.clamp_(min=0)
                 total += float(loss.detach()) * len(x)
+            check_trained(weights)
             with torch.no_grad():
                 error = float(_error(held, weights))
             self.history_.append({"epoch": epoch, "loss": total / len(learn), "held_out": error})

@@ -14,6 +14,7 @@ from clustlib._validation import (
     check_integer,
     check_numbers,
     check_parameters,
+    check_trained,
     integers,
     measured_from,
     numbers,
@@ -115,6 +116,7 @@ class DeepAutoencoder(TransformerMixin, BaseEstimator):
         done = len(self.history_)
         for epoch in tqdm(range(done, self.epochs), desc="auto-encoder", unit="epoch", leave=False, delay=3):
             loss = _epoch(network, optimiser, rows, self.batch_size, drawn)
+            check_trained(network.parameters())
             self.history_.append({"epoch": epoch + 1, "loss": loss})
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
             checkpoint.save({**state, "drawn": drawn.get_state(), "history": self.history_})

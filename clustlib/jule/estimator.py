@@ -17,6 +17,7 @@ from clustlib._images import check_images
 from clustlib._validation import (
     check_n_clusters,
     check_parameters,
+    check_trained,
     check_truth,
     seed_of,
     unit_rows,
@@ -306,6 +307,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         while state["epoch"] < self.epochs:
             started = time.perf_counter()
             state["loss"] = training.epoch(state["labels"])
+            check_trained(training.network.parameters())
             state["seconds"] += time.perf_counter() - started
             state["epoch"] += 1
             bar.set_postfix(clusters=state["n_clusters"], loss=f"{state['loss']:.3f}")

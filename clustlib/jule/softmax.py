@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._validation import check_integer, check_number
+from clustlib._validation import check_integer, check_number, check_trained
 from clustlib.errors import UsageError
 
 
@@ -82,6 +82,7 @@ def fine_tune_softmax(
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
+        check_trained(both.parameters())
         seconds += time.perf_counter() - started
         learnt = {"both": both.state_dict(), "optimiser": optimiser.state_dict(), "drawn": drawn.get_state()}
         state_file.save({"epoch": epoch + 1, "seconds": seconds, **learnt})

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from clustlib._device import on_gpu
+from clustlib._validation import check_trained
 from clustlib.errors import UsageError
 from clustlib.jule.network import JuleNet
 from clustlib.kernels import sample_triplets, squared_distances, weighted_triplet_loss
@@ -171,7 +172,9 @@ class TripletTraining:
         self.network.train(statistics == "batch")
         size = self.descent.batch_size if statistics == "batch" else _EXTRACT
         parts = [self._forward(self.batch(slice(i, i + size)), layer) for i in range(0, len(self.images), size)]
-        return torch.cat(parts).cpu().numpy()
+        features = torch.cat(parts).cpu().numpy()
+        check_trained([features])
+        return features
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on, for a checkpoint."""

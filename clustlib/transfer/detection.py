@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._arrays import array_of, check_made
-from clustlib._validation import check_flag, check_integer, check_number, check_seed
+from clustlib._validation import check_flag, check_integer, check_number, check_seed, check_trained
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.networks.convnet import ConvNet
@@ -260,6 +260,7 @@ def train_detector(
             _loss(scores, deltas, classes, (wanted - mean[classes]) / spread[classes]).backward()
         optimiser.step()
         schedule.step()
+    check_trained(detector.parameters())
     detector.unnormalise(mean, spread)
     return detector.eval()
 

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._arrays import array_of, held, shown
-from clustlib._validation import check_choice, check_flag, check_integer, check_number, check_seed
+from clustlib._validation import check_choice, check_flag, check_integer, check_number, check_seed, check_trained
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import AREA, ArrayImages, FolderImages, Uniforms, draw_uniforms
@@ -134,6 +134,7 @@ def fine_tune(
         nn.utils.clip_grad_norm_(network.parameters(), clip)
         optimiser.step()
         schedule.step()
+    check_trained(network.parameters())
     return network.eval()
 
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._arrays import array_of, shown
-from clustlib._validation import check_integer, check_number, check_seed
+from clustlib._validation import check_integer, check_number, check_seed, check_trained
 from clustlib.errors import UsageError
 from clustlib.networks.convnet import ConvNet
 from clustlib.networks.crops import ArrayImages, FolderImages, image_source
@@ -107,6 +107,7 @@ def linear_probes(
     )
     chosen = _accuracies(network, source, labels, validation, heads, device).argmax(1)
     best = [[layer[i]] for layer, i in zip(heads, chosen)]
+    check_trained(weights for [head] in best for weights in head.parameters())
     accuracy = _accuracies(network, test, test_labels, np.arange(len(test)), best, device)[:, 0]
     return Probed(accuracy, np.asarray(learning_rates)[chosen])
 

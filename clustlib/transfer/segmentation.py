@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._arrays import array_of, check_made
-from clustlib._validation import check_integer, check_number, check_seed
+from clustlib._validation import check_integer, check_number, check_seed, check_trained
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.networks.convnet import ConvNet
@@ -115,6 +115,7 @@ def train_segmenter(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    check_trained(segmenter.parameters())
     return segmenter.eval()
 
 

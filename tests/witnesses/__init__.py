@@ -13,6 +13,7 @@ from witnesses import (
     dbc_fits,
     deepcluster_fits,
     deepcluster_runs,
+    diverging,
     downstream,
     factorised,
     fcn_runs,
@@ -28,6 +29,6 @@ from witnesses import (
 
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
-    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls),
+    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}
