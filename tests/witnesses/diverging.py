@@ -38,7 +38,9 @@ def _fits(rate: float) -> dict:
         "fcae": lambda: _kept(find("FCAEFeatures")(epochs=2, whiten=None, batch_size=8, **steps), images, rate),
         "fcae restored": lambda: _restored(find("FCAEFeatures")(whiten=None, **steps), images, rate),
         "dbc": lambda: find("DBC")(3, features=start, epochs=3, batch_size=8, **decay, **steps).fit(images),
-        "jule": lambda: _kept(find("JULE")(3, epochs=2, **{**JULE_NET, "learning_rate": rate}), images, rate),
+        "jule": lambda: _kept(
+            find("JULE")(3, epochs=2, batch_size=8, **{**JULE_NET, "learning_rate": rate}), images, rate
+        ),
         "deepcluster": lambda: find("DeepCluster")(2, epochs=1, batch_size=8, verbose=False, **deep, **steps).fit(
             pictures(8)
         ),
