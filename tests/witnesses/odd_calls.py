@@ -5,6 +5,7 @@ due stands in ``odd_outcomes.py``, a line an argument: ``python tests/witnesses/
 read before it is committed. A revision that is older than the checks is taken to give what is due.
 """
 
+import copy
 import warnings
 from pathlib import Path
 
@@ -79,12 +80,14 @@ def letter(function, arguments: dict) -> str:
 
 
 def outcomes(calls: dict) -> dict[str, str]:
-    """The letters of every argument, by "function.argument"."""
+    """The letters of every argument, by "function.argument"; each call trains networks of its own."""
     found = {}
     for name, (function, right) in calls.items():
-        assert letter(function, right) == ".", name
+        networks = {key: value for key, value in right.items() if hasattr(value, "parameters")}
+        assert letter(function, right | copy.deepcopy(networks)) == ".", name
         for argument, value in right.items():
-            letters = [letter(function, {**right, argument: odd}) for odd in odd_for(argument, value)]
+            asked = ({**right, **copy.deepcopy(networks), argument: odd} for odd in odd_for(argument, value))
+            letters = [letter(function, call) for call in asked]
             found[f"{name}.{argument}"] = "".join(letters)
     return found
 
