@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clustlib.errors import UsageError, ended
+from clustlib.errors import UsageError, ended, speak_in_any_locale
 
 SKIPPED = 3
+_TABLE_HEAD = b"file,cluster,score\r\n"
 _EXITS = "exit codes: 0 done; 3 done, and some files were skipped; 2 not done, and why in one line; 130 interrupted"
 
 
@@ -87,6 +88,8 @@ def assign(asked: argparse.Namespace) -> int:
     check_place(out)
     if out.is_symlink() or (out.exists() and not out.is_file()):
         raise UsageError(f"{out} is there and is no file of its own: name another with --out")
+    if out.exists() and not out.read_bytes().startswith(_TABLE_HEAD):
+        raise UsageError(f"{out} is there and is no table of an earlier run: name another with --out")
     if lies_in(out, asked.result):
         raise UsageError(f"the table cannot lie inside the result: {out}")
     if lies_in(out, asked.folder):
@@ -94,7 +97,7 @@ def assign(asked: argparse.Namespace) -> int:
     assignment = assigned(asked.result, asked.folder)
     text = io.StringIO(newline="")
     table = csv.writer(text)
-    table.writerow(["file", "cluster", "score"])
+    text.write(_TABLE_HEAD.decode())
     table.writerows(
         [f, label + 1, f"{s:.4f}"]
         for f, label, s in zip(assignment.files, assignment.labels.tolist(), assignment.score)
@@ -118,10 +121,7 @@ def _say_skipped(skipped: dict[str, tuple[str, str]]) -> None:
         kinds.setdefault(reason, []).append(file)
     for reason, files in sorted(kinds.items(), key=lambda kind: -len(kind[1])):
         shown = ", ".join(ascii(f)[1:-1] if not f.isprintable() else f for f in files[:3])
-        line = f"skipped {len(files):,}: {reason} ({shown}{', ...' if len(files) > 3 else ''})"
-        sys.stderr.write(
-            f"{line}\n".encode(sys.stderr.encoding or "utf-8", "replace").decode(sys.stderr.encoding or "utf-8")
-        )
+        print(f"skipped {len(files):,}: {reason} ({shown}{', ...' if len(files) > 3 else ''})", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,6 +160,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point: an error of the user's or of the system's is one line and exit code 2."""
+    speak_in_any_locale()
     asked = parser().parse_args(arguments)
     return ended(lambda: asked.call(asked))
 

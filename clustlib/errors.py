@@ -63,6 +63,14 @@ def line_of(error: OneLine | OSError) -> str:
     return f"{type(error).__name__}: {error.strerror}{f': {error.filename}' * bool(error.filename)}"
 
 
+def speak_in_any_locale() -> None:
+    """Print what a terminal's encoding lacks as ``\\u03b1``: a message must not fail for a letter."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(errors="backslashreplace")
+
+
 def ended(command: Callable[[], int]) -> int:
     """The exit code of a command: its own; 2 and one line for an error that has one; 130 and one for an interrupt."""
     try:

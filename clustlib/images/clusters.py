@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._arrays import shown
+from clustlib._device import resolve
 from clustlib._validation import check_choice, check_integer
 from clustlib.datasets.listing import list_images
 from clustlib.errors import DataMissing, UsageError
@@ -82,6 +85,11 @@ def cluster_folder(
     """
     if folders is not None:
         check_choice("folders", folders, ("link", "copy"))
+        if out is None:
+            raise UsageError(f"folders={folders!r} needs a place for them: out")
+    for name, place, free in (("folder", folder, False), ("out", out, True), ("cache", cache, True)):
+        if not isinstance(place, (str, Path)) and not (free and place is None):
+            raise UsageError(f"{name} must be a path, got {shown(place)}")
     how: dict[str, Any] = {"clusters": clusters, "method": method, "features": features, "size": size, "seed": seed}
     how |= {"labels": labels, "neighbor_method": neighbor_method, "device": device, "cache": cache, "verbose": verbose}
     if out is None:
@@ -111,6 +119,9 @@ def outcome_of(
     folder = Path(folder)
     features = _check(clusters, method, features, size, labels, seed)
     check_choice("neighbor_method", neighbor_method, ("auto", "exact", "approximate"))
+    resolve(device)
+    clusters, size = (None if value is None else int(value) for value in (clusters, size))  # NumPy's are no JSON
+    seed = int(seed)
     side = size or (64 if method in _LEARNS else 32)
     with Store(cache) as store:
         seen = _seen(folder, features, side, device, store, verbose)
@@ -179,15 +190,13 @@ def _check(clusters: Any, method: Any, features: Any, size: Any, labels: Any, se
         ("features", features, (None, "cnn", "pixels")),
         ("labels", labels, (None, "folders")),
     ):
-        if value not in known:
-            raise UsageError(f"{name} must be one of {', '.join(str(k) for k in known if k)}, got {value!r}")
-    for name, value, least in (("clusters", clusters, 1), ("size", size, 4), ("seed", seed, 0)):
+        check_choice(name, value, known)
+    for name, value, least, most in (("clusters", clusters, 1, None), ("size", size, 4, 512)):
         if value is not None:
-            check_integer(name, value, least)
+            check_integer(name, value, least, most)
+    check_integer("seed", seed, 0, 2**32 - 1)
     if method in _LEARNS and features == "cnn":
         raise UsageError(f"{method} learns its own features from pixels; leave features out")
-    if size is not None and size > 512:
-        raise UsageError(f"size must be at most 512, got {size}")
     return "pixels" if method in _LEARNS else features or "cnn"
 
 
@@ -297,7 +306,12 @@ def _checkpoint(method: str, data: np.ndarray, k: int, seed: int) -> Path | None
     from clustlib.images.store import default_file
 
     what = json.dumps([method, content_hash(data), k, seed])
-    return default_file().parent / "running" / hashlib.sha256(what.encode()).hexdigest()[:32]
+    running = default_file().parent / "running"
+    try:
+        running.mkdir(parents=True, exist_ok=True)
+    except OSError:  # the store has said that nothing is kept
+        return None
+    return running / hashlib.sha256(what.encode()).hexdigest()[:32] if os.access(running, os.W_OK) else None
 
 
 def _told(found: Outcome, seen: Look, seed: int) -> dict[str, Any]:

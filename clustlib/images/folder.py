@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._validation import check_integer
+from clustlib._validation import check_choice, check_integer
 from clustlib.datasets.imageset import ImageSet
 from clustlib.datasets.listing import list_images
-from clustlib.errors import DataMissing, UsageError
+from clustlib.errors import DataMissing
 from clustlib.images.features import look, pixels_maker
 from clustlib.images.store import Store
+
+LARGEST_SIZE = 4096  # pixels a side: an image has 50 MB then
 
 
 def load_folder(
@@ -38,9 +40,8 @@ def load_folder(
     ------
     DataMissing : no such folder, or no image in it that can be read. UsageError : a parameter that cannot be right.
     """
-    check_integer("size", size, 1)
-    if labels not in (None, "folders"):
-        raise UsageError(f"labels must be 'folders' or None, got {labels!r}")
+    check_integer("size", size, 1, LARGEST_SIZE)
+    check_choice("labels", labels, (None, "folders"))
     listing = list_images(folder)
     with Store(cache) as store:
         seen = look(listing, pixels_maker(size), store, verbose=verbose)

@@ -7,6 +7,7 @@ import csv
 import glob
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -137,6 +138,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
+        _check_again(target, temporary)
         if target.exists():
             os.rename(target, old)
         os.rename(temporary, target)
@@ -145,6 +147,17 @@ def replacing_folder(target: Path) -> Iterator[Path]:
             os.rename(old, target)
         for left in (temporary, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _check_again(target: Path, made: Path) -> None:
+    """Raise :class:`UsageError` where what must not be lost was laid at ``target`` during the run, which is kept."""
+    try:
+        check_target(target)
+    except UsageError as error:
+        beside = (target.with_name(f"{target.name}-{number}") for number in itertools.count(2))
+        free = next(place for place in beside if not os.path.lexists(place))
+        os.rename(made, free)
+        raise UsageError(f"the result is in {free}, since {error}") from None
 
 
 def _sweep(target: Path) -> None:
@@ -281,7 +294,10 @@ def _compared(folder: Path) -> dict[str, bytes]:
     if not (folder / SUMS).is_file():
         raise ValueError(f"it has no {SUMS}: it is not whole, or of an older version; run cluster again")
     sums = (folder / SUMS).read_bytes()
-    parts = {name: (folder / name).read_bytes() for name in PARTS if f"  {name}\n".encode() in sums}
+    named = [name for name in PARTS if f"  {name}\n".encode() in sums]
+    if odd := [name for name in named if not (folder / name).is_file()]:
+        raise ValueError(f"{odd[0]} is no file; run cluster again")
+    parts = {name: (folder / name).read_bytes() for name in named}
     if sums != _sums(parts):
         raise ValueError(f"its files are not those of {SUMS}; run cluster again")
     return parts

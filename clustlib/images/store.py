@@ -4,12 +4,15 @@ A file's content is known by its SHA-256; a path, with its size and the times of
 one of these differs. Rows are written in transactions, so that a process that is killed leaves none half done.
 """
 
+import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+from clustlib.errors import DataCorrupt, UsageError
 
 _FORMAT = 1
 _TABLES = """
@@ -18,6 +21,7 @@ CREATE TABLE IF NOT EXISTS pictures (
   content BLOB, rule TEXT, problem TEXT, vector BLOB, thumbnail BLOB, PRIMARY KEY (content, rule)
 ) WITHOUT ROWID;
 """
+_OURS = 0x636C7573  # "clus", which SQLite keeps in the header of a file
 _AT_ONCE = 500  # rows a query, below SQLite's limit on the number of its parameters
 
 
@@ -40,10 +44,17 @@ class Store:
     """The database. ``path=None`` is the one in the user's cache; one that cannot be used is replaced by memory.
 
     A damaged file is removed and begun anew: nothing in it cannot be made again.
+
+    Raises
+    ------
+    UsageError : another file lies at ``path``, which would be lost.
+    DataCorrupt : damage that shows when rows are asked for; the file is removed, so that the next run begins anew.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = default_file() if path is None else Path(path)
+        if path is not None:
+            _check_own(self.path)
         self._since_commit: list[tuple[str, tuple]] = []  # a full disk shows at the end of a transaction, and undoes it
         try:
             self._connection = _open(self.path)
@@ -84,7 +95,11 @@ class Store:
     def _rows(self, select: str, keys: list[bytes], *first: str) -> Iterator[tuple]:
         for start in range(0, len(keys), _AT_ONCE):
             part = keys[start : start + _AT_ONCE]
-            yield from self._connection.execute(f"{select} ({','.join('?' * len(part))})", (*first, *part))
+            try:
+                found = self._connection.execute(f"{select} ({','.join('?' * len(part))})", (*first, *part)).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise self._begun_anew(error) from None
+            yield from found
 
     def keep_file(self, path: bytes, state: str, content: bytes) -> None:
         """Note which content a path has."""
@@ -100,6 +115,8 @@ class Store:
         except sqlite3.OperationalError as error:  # a full disk, or another process that writes for minutes
             self._go_to_memory(error)
             self._connection.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            raise self._begun_anew(error) from None
         self._since_commit.append((statement, values))
 
     def commit(self) -> None:
@@ -109,6 +126,15 @@ class Store:
         except sqlite3.OperationalError as error:
             self._go_to_memory(error)
         self._since_commit.clear()
+
+    def _begun_anew(self, error: sqlite3.Error) -> DataCorrupt:
+        """Remove a file that is damaged inside, and what is to be said of it."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._connection = _open(None)
+        self._since_commit.clear()
+        _remove(self.path)
+        return DataCorrupt(f"the cache {self.path} was damaged ({error}) and is removed: run the same again")
 
     def _go_to_memory(self, error: sqlite3.OperationalError) -> None:
         """Go on without the disk; what the open transaction held is taken along."""
@@ -133,12 +159,39 @@ def _open(path: Path | None) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:  # "file is not a database", "malformed"
-        for part in ("", "-wal", "-shm", "-journal"):
-            Path(f"{path}{part}").unlink(missing_ok=True)
+        _remove(path)
         return _prepared(sqlite3.connect(path, timeout=60))
+
+
+def _remove(path: Path) -> None:
+    """Remove a database and what SQLite lays beside it."""
+    for part in ("", "-wal", "-shm", "-journal"):
+        Path(f"{path}{part}").unlink(missing_ok=True)
+
+
+def _check_own(path: Path) -> None:
+    """Raise :class:`UsageError` unless a place that was named is free, or holds what :func:`_prepared` began."""
+    if not path.exists():
+        return
+    head = b""
+    if path.is_file():
+        with open(path, "rb") as file:
+            head = file.read(72)
+    if path.is_file() and not os.path.getsize(path):
+        return
+    if int.from_bytes(head[68:72], "big") != _OURS:
+        raise UsageError(f"{path} is there and is no cache of features: name another file")
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = NORMAL")
+    if connection.execute("PRAGMA application_id").fetchone() != (_OURS,):
+        connection.execute(f"PRAGMA application_id = {_OURS}")
     connection.executescript(_TABLES)
+    for table in ("files (path, state, content)", "pictures (content, rule, problem, vector, thumbnail)"):
+        name, columns = table[:-1].split(" (")
+        try:
+            connection.execute(f"SELECT {columns} FROM {name} LIMIT 1").fetchall()
+        except sqlite3.OperationalError as error:
+            raise sqlite3.DatabaseError(str(error)) from None  # a table of that name, and not ours
     return connection

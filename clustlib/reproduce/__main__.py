@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from clustlib.errors import OneLine, UsageError, line_of
+from clustlib.errors import OneLine, UsageError, line_of, speak_in_any_locale
 from clustlib.reproduce import processes
 
 # the rest is imported where it is used, and takes a second: until then, too, an interrupt is one line
@@ -163,14 +163,6 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _speak_in_any_locale() -> None:
-    """Print what a terminal's encoding lacks as ``\\u03b1``: a message must not fail for a letter."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure:
-            reconfigure(errors="backslashreplace")
-
-
 def _end_all() -> None:
     """End the kernel that an interrupted run leaves; where there is no psutil, there was no kernel."""
     with contextlib.suppress(ImportError):
@@ -184,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     one line and 130 (143 where it was SIGTERM).
     """
     try:
-        _speak_in_any_locale()
+        speak_in_any_locale()
         arguments = parser().parse_args(argv)
         return arguments.call(arguments)
     except (OneLine, OSError) as error:
