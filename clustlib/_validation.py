@@ -226,7 +226,8 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
 def check_number(name: str, value: Any, *, zero: bool = False, most: float = _LARGE) -> None:
     """Raise :class:`UsageError` unless ``value`` is a positive number, or with ``zero`` also 0, up to ``most``."""
     real = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-    if not real or not math.isfinite(value) or not 0 <= value <= most or (value == 0 and not zero):
+    # an integer may be beyond what math.isfinite takes; NaN is neither
+    if not real or not 0 <= value <= most or (value == 0 and not zero) or not math.isfinite(value):
         kind = "a finite number from 0 on" if zero else "positive and finite"
         raise UsageError(f"{name} must be {kind}, at most {most:g}, got {shown(value)}"[:_LONGEST])
 

@@ -101,8 +101,10 @@ class Checkpoint:
 
     def __init__(self, path: str | Path | None, identity: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
-        if self.path is not None and self.path.is_dir():
-            raise UsageError(f"checkpoint must be a file, and {path} is a folder")
+        if self.path is not None:
+            _paths.check_place(self.path)
+            if self.path.is_dir():
+                raise UsageError(f"checkpoint must be a file, and {path} is a folder")
         self._identity = json.dumps(plain(identity), sort_keys=True)
 
     def save(self, state: dict[str, Any]) -> None:
@@ -141,7 +143,7 @@ class Checkpoint:
             raise DataCorrupt(
                 f"{self.path} is damaged or no checkpoint ({type(error).__name__}); delete it to start again"
             ) from None
-        if identity != self._identity:
+        if identity != self._identity and json.loads(identity) != json.loads(self._identity):  # 2.0 is 2
             raise UsageError(
                 f"{self.path} is the checkpoint of another fit ({self._differences(identity)}); "
                 "delete it or choose another file"

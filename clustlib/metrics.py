@@ -64,6 +64,8 @@ def _check_labels(labels: Any, name: str) -> np.ndarray:
         wrong = array[:0] if array.dtype.kind in "iub" else array
     if len(wrong):
         raise ValueError(f"{name} must be integers, got {wrong[0]!s:.40}")
+    if np.ma.is_masked(labels):
+        raise ValueError(f"{name} are masked in places: leave those samples out")
     return array
 
 
@@ -234,7 +236,7 @@ def scores(labels: np.ndarray, found: np.ndarray) -> dict[str, float]:
         "nmi_max": nmi(labels, found, average="max"),
         "accuracy": accuracy(labels, found),
         "purity": purity(labels, found),
-        "n_clusters": len(np.unique(found)),
+        "n_clusters": len(np.unique(_check_labels(found, "predictions"))),
     }
 
 
@@ -275,6 +277,7 @@ def knn_purity(features: Any, y: Any, k: int | Sequence[int] | np.ndarray) -> fl
     ks = np.atleast_1d(np.asarray(k))
     if ks.dtype.kind not in "iu" or ks.ndim != 1 or ks.size == 0 or ks.min() < 1 or ks.max() >= len(y):
         raise UsageError(f"k must be between 1 and {len(y) - 1} (samples - 1), got {shown(k)}")
+    ks = ks.astype(np.int64)  # in 16 bits its products with the samples would wrap
     same = y[_neighbours(features, int(ks.max()))] == y[:, None]
     shares = np.cumsum(same.sum(axis=0))[ks - 1] / (len(y) * ks)
     return float(shares[0]) if np.ndim(k) == 0 else shares
@@ -358,9 +361,10 @@ def trustworthiness(X: Any, embedding: Any, n_neighbors: int) -> float:
     X = check_features(X, minimum=3, translate=True).astype(np.float64, copy=False)
     embedding = check_features(embedding, translate=True, name="embedding")
     _check_same_length(X, embedding, "X and embedding")
-    n, k = len(X), n_neighbors
-    check_integer("n_neighbors", k, 1, -(-n // 2) - 1)  # below half of the samples
-    neighbours = _neighbours(embedding, int(k))
+    n = len(X)
+    check_integer("n_neighbors", n_neighbors, 1, -(-n // 2) - 1)  # below half of the samples
+    k = int(n_neighbors)  # in 16 bits its products with the samples would wrap
+    neighbours = _neighbours(embedding, k)
     norms = np.einsum("ij,ij->i", X, X)[None]
     penalty = 0
     step = max(1, 2**22 // n)  # 32 MB of distances at a time

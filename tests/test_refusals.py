@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from witnesses import diverging, refusals
+from witnesses import diverging, narrow, refusals
 
 from clustlib.errors import OneLine
 
@@ -21,9 +21,11 @@ def strictly(definition, marker, cases):
     return {}
 
 
-@pytest.mark.parametrize("name", [*refusals.WITNESSES, *diverging.WITNESSES])
+@pytest.mark.parametrize("name", [*refusals.WITNESSES, *diverging.WITNESSES, *narrow.WITNESSES])
 def test_calls_end_as_is_due(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for room in (refusals, diverging):
+    for room in (refusals, diverging, narrow):
         monkeypatch.setattr(room, "_asked", strictly)
-    (refusals.WITNESSES | diverging.WITNESSES)[name]()
+    found = (refusals.WITNESSES | diverging.WITNESSES | narrow.WITNESSES)[name]()
+    if name in narrow.WITNESSES:
+        assert set(map(str, found.values())) <= {"as due"}

@@ -88,7 +88,7 @@ class AverageLinkage(ClusterMixin, BaseEstimator):
 
         check_is_fitted(self)
         check_n_clusters(n_clusters, len(self.children_) + 1)
-        return cut(self.children_, n_clusters)
+        return cut(self.children_, int(n_clusters))
 
     def _linkage(self, X: np.ndarray) -> np.ndarray:
         if len(X) == 1:

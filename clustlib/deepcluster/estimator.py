@@ -75,7 +75,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
     network_ : the trained :class:`~clustlib.networks.convnet.ConvNet`.
     labels_ : (N,) int64, clusters of the final features; -1 for files that could not be read.
     embedding_ : (n, m) float32, the final features, whitened and of unit length, of the images that could be read.
-    cluster_centers_ : (k, m) float32; with k-means only.
+    cluster_centers_ : (k, m) float32, of the clusters that have images, in the order of ``labels_``; with k-means only.
     history_ : one dict an epoch: ``epoch``, ``loss``, ``first_loss`` (of its first batch), ``largest_share`` (see
         :func:`clustlib.kernels.sampling.largest_share`), ``seconds_training``, ``seconds_waiting`` (of these, for
         crops) and ``images_per_second`` (of training, of all processes). An epoch that begins with a
@@ -348,9 +348,10 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         seed = int(seeded(self._seed, epoch, _KMEANS).integers(2**31))
         how: Any = {"n_iter": self.kmeans_iterations, "split": self.split, "device": self._device}
         labels, centroids, objective = spread_kmeans(self._processes, rows, n_rows, self._k, seed=seed, **how)
-        self.cluster_centers_ = centroids
         # released: outputs of the head are numbered over the clusters that have images
-        return np.unique(labels, return_inverse=True)[1].astype(np.int64), objective[-1]
+        numbers, labels = np.unique(labels, return_inverse=True)
+        self.cluster_centers_ = centroids[numbers]
+        return labels.astype(np.int64), objective[-1]
 
     @torch.no_grad()
     def transform(self, images: Any) -> np.ndarray:

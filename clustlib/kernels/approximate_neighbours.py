@@ -43,6 +43,7 @@ def approximate_knn(X: np.ndarray, k: int, random_state: Any = 0) -> tuple[np.nd
     d2 : (N, k) float64
     """
     check_k(k, len(X))
+    k = int(k)
     seed = _seed(random_state)
     points = _centred(X)
     index = _cells(points, seed)

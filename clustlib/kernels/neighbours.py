@@ -198,6 +198,7 @@ def _neighbours(
 def _exact_knn(X: np.ndarray, k: int, backend: str, device: str) -> tuple[np.ndarray, np.ndarray]:
     n, dim = X.shape
     check_k(k, n)
+    k = int(k)
     if on_gpu(device) and backend in ("auto", "torch"):
         return _neighbours_on_gpu(X, k, device)
     search = _backend(backend, device)

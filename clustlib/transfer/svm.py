@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from clustlib._arrays import array_of
-from clustlib._validation import check_features, check_integer, check_number
+from clustlib._validation import check_features, check_flag, check_integer, check_number
 from clustlib.errors import UsageError
 
 LARGEST_C = 1e9  # beyond some 1e15 liblinear's step has no end; the losses decide all long before
@@ -31,6 +31,7 @@ def svm_accuracy(
 
     check_number("C", C, most=LARGEST_C)
     check_integer("seed", seed, 0, 2**32 - 1)
+    check_flag("normalise", normalise)
     learn, test = check_features(learn, name="learn"), check_features(test, name="test")
     learn_labels = array_of("learn_labels", learn_labels, f"({len(learn)},)", "iub")
     test_labels = array_of("test_labels", test_labels, f"({len(test)},)", "iub")

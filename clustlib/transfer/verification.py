@@ -31,7 +31,9 @@ def best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     s, y = similarity[order], same[order].astype(np.int64)
     below = np.concatenate([[0], np.cumsum(1 - y)])  # rightly told apart if the first k are called different
     right = below + (y.sum() - np.concatenate([[0], np.cumsum(y)]))
-    cuts = np.concatenate([[s[0] - 1], (s[1:] + s[:-1]) / 2, [s[-1] + 1]])
+    middle = (s[1:] + s[:-1]) / 2
+    middle = np.where((middle > s[:-1]) & (middle <= s[1:]), middle, s[1:])  # no number lies between neighbours
+    cuts = np.concatenate([[s[0] - 1], middle, [max(s[-1] + 1, np.nextafter(s[-1], np.inf))]])
     right[1:-1][s[1:] == s[:-1]] = -1  # equal similarities cannot be separated
     return float(cuts[np.argmax(right)])
 

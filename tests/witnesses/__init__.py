@@ -20,6 +20,7 @@ from witnesses import (
     jule_fits,
     linkage,
     measures,
+    narrow,
     odd_calls,
     own_images,
     refusals,
@@ -29,6 +30,6 @@ from witnesses import (
 
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
-    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging),
+    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging, narrow),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

@@ -6,7 +6,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from clustlib._arrays import check_made, shown
-from clustlib._validation import check_choice, check_features, check_integer, check_number
+from clustlib._validation import check_choice, check_features, check_flag, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels.linkage.bywalks import PATH, ZETA, ByWalks
 from clustlib.kernels.linkage.criterion import ByLocalStructure
@@ -99,6 +99,7 @@ def graph_linkage(
     label = _leaves(graph, labels0)
     _check_names(linkage=linkage, update=update, criterion=criterion, isolated=isolated)
     _check_numbers(k_c, weight, candidates, criterion, z)
+    check_flag("self_loops", self_loops)
     features = features if features is None else check_features(features, translate=True, name="features")
     if isolated != "keep" and (features is None or len(features) != len(label)):
         raise UsageError(f"isolated={shown(isolated)} needs the features of the {len(label)} samples")
@@ -170,6 +171,10 @@ def _leaves(graph: KnnGraph, labels0: np.ndarray) -> np.ndarray:
     labels0 = np.asarray(labels0)
     if labels0.shape != (len(graph.indices),) or labels0.dtype.kind not in "iu":
         raise UsageError(f"labels0 must be {len(graph.indices)} integers, got {labels0.dtype} of shape {labels0.shape}")
+    if graph.indices.size and not 0 <= graph.indices.min() <= graph.indices.max() < len(graph.indices):
+        raise UsageError(f"the graph's neighbours must be numbers of its {len(graph.indices)} samples, from 0")
+    if not np.isfinite(graph.weights).all():
+        raise UsageError("the graph's weights must be finite")
     return np.unique(labels0, return_inverse=True)[1].astype(np.int32)
 
 

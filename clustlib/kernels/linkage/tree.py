@@ -49,7 +49,7 @@ class MergeTree:
         check_integer("n_clusters", n_clusters, 1)
         if n_clusters > self.n_leaves:
             raise UsageError(f"n_clusters={n_clusters} is more than the {self.n_leaves} initial clusters")
-        merges = self.n_leaves - n_clusters
+        merges = self.n_leaves - int(n_clusters)
         root = np.arange(self.n_leaves + merges)
         root[self.children[:merges]] = np.arange(self.n_leaves, self.n_leaves + merges)[:, None]
         while (root[root] != root).any():
