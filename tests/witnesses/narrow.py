@@ -93,11 +93,6 @@ def graphs() -> dict[str, np.ndarray]:
     tests["inf"] = (graph.indices, inf, "refused")
     cases = {n: (lambda i=i, w=w: link(made(i, w, 1.0), start), due) for n, (i, w, due) in tests.items()}
     found = _asked(find("_leaves", "linkage"), "must be finite", cases)
-    cases = {
-        str(loops): (lambda loops=loops: link(graph, start, linkage="path", self_loops=loops), due)
-        for loops, due in ((True, "ran"), (False, "ran"), ("no", "refused"), (1, "refused"))
-    }
-    found |= {f"loops {name}": value for name, value in _asked(link, "self_loops)", cases).items()}
     tree, few = link(graph, start), np.int8(100)
     pairs = {"cut": (lambda: tree.labels(few), tree.labels(100))}
     found |= _same(find("MergeTree").labels, "int(n_clusters)", pairs)
@@ -112,6 +107,14 @@ def graphs() -> dict[str, np.ndarray]:
     many = np.uint8(200)
     pairs = {"approximate": (lambda: knn(X, many, method="approximate")[0], knn(X, 200, method="approximate")[0])}
     return found | _same(find("approximate_knn"), "int(k)", pairs)
+
+
+def loops() -> dict[str, np.ndarray]:
+    """A switch of the walks that is none; nothing is merged, so that little else is gone through."""
+    link, graph = find("graph_linkage"), find("KnnGraph")(np.array([[1], [0]], np.int32), np.ones((2, 1)), 1.0)
+    values = ("no", 1, None)
+    cases = {str(v): (lambda v=v: link(graph, np.arange(2), self_loops=v), "refused") for v in values}
+    return _asked(link, "self_loops)", cases)
 
 
 def places() -> dict[str, np.ndarray]:
@@ -245,5 +248,5 @@ def folders() -> dict[str, np.ndarray]:
 
 WITNESSES = {
     f"narrow_{witness.__name__}": witness
-    for witness in (purities, trusts, masks, thresholds, graphs, places, parameters, centres, stores, folders)
+    for witness in (purities, trusts, masks, thresholds, graphs, loops, places, parameters, centres, stores, folders)
 }
