@@ -1,4 +1,4 @@
-"""What belongs to somebody else is not taken: files named as a cache or a table, what is laid where a result will be."""
+"""Somebody else's is not taken: files named as a cache or a table, what is laid where a result will be."""
 
 import os
 import subprocess

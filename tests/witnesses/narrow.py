@@ -181,7 +181,11 @@ def stores() -> dict[str, np.ndarray]:
         (folder / "short").write_bytes(b"SQLite format 3\0")
         with contextlib.closing(sqlite3.connect(folder / "other")) as other:
             other.execute("CREATE TABLE files (a)")
+        for place, mark in (("marked", 1668052339), ("one more", 1668052340)):
+            with contextlib.closing(sqlite3.connect(folder / place)) as begun:
+                begun.execute(f"PRAGMA application_id = {mark}")
         due = {"text": "refused", "other": "refused", "folder": "refused", "short": "refused"}
+        due |= {"marked": "ran", "one more": "refused"}
         due |= {"empty": "ran", "free": "ran", "free again": "ran"}
 
         def kept(place: str) -> None:
@@ -192,13 +196,14 @@ def stores() -> dict[str, np.ndarray]:
         cases = {place: (lambda place=place: kept(place), said) for place, said in due.items()}
         found = _asked(module, "_check_own", cases)
         cases = {"other's": (lambda: module._open(folder / "other").execute("SELECT path FROM files"), "ran")}
+        cases["written"] = (lambda: _written_over(made, folder / "written"), "refused")
         for page in (0, 1, 5, 11):
             cases[f"page {page}"] = (lambda page=page: _damaged(made, folder / f"own {page}", page), "ran")
         return found | _asked(module, "_begun_anew", cases)
 
 
-def _damaged(made, path: Path, page: int) -> None:
-    """Read from and write to a store of which a page is written over: begun anew at once, or the next time."""
+def _broken(made, path: Path, page: int) -> list[bytes]:
+    """A store of which a page is written over; the keys of its rows."""
     keys = [b"%d" % i for i in range(300)]
     with made(path) as store:
         for key in keys:
@@ -207,7 +212,19 @@ def _damaged(made, path: Path, page: int) -> None:
     content, head = bytearray(path.read_bytes()), 16 * (page == 0)
     content[page * 4096 + head : page * 4096 + 64] = b"\xff" * (64 - head)
     path.write_bytes(content)
-    failed = []
+    return keys
+
+
+def _written_over(made, path: Path) -> None:
+    keys = _broken(made, path, 5)
+    with made(path) as store:
+        for key in keys:
+            store.keep_picture(key, "rule", ("", b"w", b""))
+
+
+def _damaged(made, path: Path, page: int) -> None:
+    """Read from and write to a store with a damaged page: begun anew at once, or the next time."""
+    keys, failed = _broken(made, path, page), []
     for _ in range(2):
         try:
             with made(path) as store:
