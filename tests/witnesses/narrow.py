@@ -5,6 +5,7 @@ Each outcome is compared with what the same call gives with plain numbers; a rev
 
 import contextlib
 import inspect
+import os
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -263,7 +264,41 @@ def folders() -> dict[str, np.ndarray]:
         return _asked(load, "LARGEST_SIZE", cases)
 
 
+def running() -> dict[str, np.ndarray]:
+    """Where a system's fit is kept while it runs: nowhere, where the cache cannot be made or written."""
+    module, before = home("cluster_folder", "images"), os.environ.get("XDG_CACHE_HOME")
+
+    def place(method: str, cache: str) -> bool:
+        os.environ["XDG_CACHE_HOME"] = cache
+        try:
+            return module._checkpoint(method, np.zeros(3), 2, 0) is not None
+        finally:
+            os.environ.pop("XDG_CACHE_HOME")
+            os.environ |= {} if before is None else {"XDG_CACHE_HOME": before}
+
+    with tempfile.TemporaryDirectory() as name:
+        Path(name, "file").touch()
+        pairs = {"there": (lambda: place("jule", f"{name}/cache"), True)}
+        pairs |= {"again": (lambda: place("jule", f"{name}/cache"), True)}
+        pairs |= {"below a file": (lambda: place("jule", f"{name}/file"), False)}
+        pairs |= {"kmeans": (lambda: place("kmeans", f"{name}/cache"), False)}
+        return _same(module._checkpoint, "os.access", pairs)
+
+
 WITNESSES = {
     f"narrow_{witness.__name__}": witness
-    for witness in (purities, trusts, masks, thresholds, graphs, loops, places, parameters, centres, stores, folders)
+    for witness in (
+        purities,
+        trusts,
+        masks,
+        thresholds,
+        graphs,
+        loops,
+        places,
+        parameters,
+        centres,
+        stores,
+        folders,
+        running,
+    )
 }
