@@ -521,9 +521,10 @@ class TestCache:
         assert (two.images[-1] == one.images[0]).all()
 
     def test_a_damaged_or_unwritable_cache_costs_time_only(self, photos, tmp_path, capsys):
-        one = cluster_folder(photos, features="pixels", cache=tmp_path / "c.sqlite")
-        (tmp_path / "c.sqlite").write_bytes(b"SQLite format 3\0" + os.urandom(5000))
-        assert (cluster_folder(photos, features="pixels", cache=tmp_path / "c.sqlite").labels == one.labels).all()
+        one = cluster_folder(photos, features="pixels")
+        store = tmp_path / "cache" / "clustlib" / "images" / "pictures-1.sqlite"
+        store.write_bytes(b"SQLite format 3\0" + os.urandom(5000))
+        assert (cluster_folder(photos, features="pixels").labels == one.labels).all()
         (tmp_path / "file").write_text("x", encoding="utf-8")
         assert (cluster_folder(photos, features="pixels", cache=tmp_path / "file" / "c").labels == one.labels).all()
         assert "nothing is kept" in capsys.readouterr().err

@@ -5,6 +5,7 @@ the tree of descendants. A process that adopts orphans keeps it whole where a pa
 """
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -45,6 +46,7 @@ def end_on_signals() -> None:
             signal.signal(each, signal.SIG_IGN)
         if os.getpid() == owner:  # a forked child has no such thread, and must not wake its parent's
             os.write(told, bytes([number]))
+        logging.disable()  # of a kernel that dies with this process nbclient has much to say
         raise Ended(number)
 
     for each in SIGNALS:
