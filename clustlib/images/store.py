@@ -4,7 +4,6 @@ A file's content is known by its SHA-256; a path, with its size and the times of
 one of these differs. Rows are written in transactions, so that a process that is killed leaves none half done.
 """
 
-import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ CREATE TABLE IF NOT EXISTS pictures (
   content BLOB, rule TEXT, problem TEXT, vector BLOB, thumbnail BLOB, PRIMARY KEY (content, rule)
 ) WITHOUT ROWID;
 """
+_COLUMNS = {"files": "path state content", "pictures": "content rule problem vector thumbnail"}
 _OURS = 0x636C7573  # "clus", which SQLite keeps in the header of a file
 _AT_ONCE = 500  # rows a query, below SQLite's limit on the number of its parameters
 
@@ -48,15 +48,16 @@ class Store:
     Raises
     ------
     UsageError : another file lies at ``path``, which would be lost.
-    DataCorrupt : damage that shows when rows are asked for; the file is removed, so that the next run begins anew.
+    DataCorrupt : damage that shows when rows are asked for; the file is removed, so that the next run begins anew. Or
+        rows that another process keeps from being read; the file stays.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = default_file() if path is None else Path(path)
-        if path is not None:
-            _check_own(self.path)
         self._since_commit: list[tuple[str, tuple]] = []  # a full disk shows at the end of a transaction, and undoes it
         try:
+            if path is not None:
+                _check_own(self.path)
             self._connection = _open(self.path)
         except sqlite3.DatabaseError as error:
             print(f"the cache {self.path} cannot be used ({error}); features are not kept", file=sys.stderr)
@@ -97,6 +98,10 @@ class Store:
             part = keys[start : start + _AT_ONCE]
             try:
                 found = self._connection.execute(f"{select} ({','.join('?' * len(part))})", (*first, *part)).fetchall()
+            except (
+                sqlite3.OperationalError
+            ) as error:  # another process that writes for minutes: its file is not damaged
+                raise DataCorrupt(f"the cache {self.path} cannot be read ({error}): run the same again") from None
             except sqlite3.DatabaseError as error:
                 raise self._begun_anew(error) from None
             yield from found
@@ -173,13 +178,11 @@ def _check_own(path: Path) -> None:
     """Raise :class:`UsageError` unless a place that was named is free, or holds what :func:`_prepared` began."""
     if not path.exists():
         return
-    head = b""
+    head = b"nothing"
     if path.is_file():
         with open(path, "rb") as file:
             head = file.read(72)
-    if path.is_file() and not os.path.getsize(path):
-        return
-    if int.from_bytes(head[68:72], "big") != _OURS:
+    if head and int.from_bytes(head[68:], "big") != _OURS:
         raise UsageError(f"{path} is there and is no cache of features: name another file")
 
 
@@ -188,10 +191,9 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     if connection.execute("PRAGMA application_id").fetchone() != (_OURS,):
         connection.execute(f"PRAGMA application_id = {_OURS}")
     connection.executescript(_TABLES)
-    for table in ("files (path, state, content)", "pictures (content, rule, problem, vector, thumbnail)"):
-        name, columns = table[:-1].split(" (")
-        try:
-            connection.execute(f"SELECT {columns} FROM {name} LIMIT 1").fetchall()
-        except sqlite3.OperationalError as error:
-            raise sqlite3.DatabaseError(str(error)) from None  # a table of that name, and not ours
+    for name, columns in _COLUMNS.items():
+        found = connection.execute(f"SELECT * FROM {name} LIMIT 1")
+        found.fetchall()
+        if " ".join(column[0] for column in found.description) != columns:
+            raise sqlite3.DatabaseError(f"a table {name} that is not ours")
     return connection

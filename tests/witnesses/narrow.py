@@ -200,7 +200,9 @@ def stores() -> dict[str, np.ndarray]:
         cases["written"] = (lambda: _written_over(made, folder / "written"), "refused")
         for page in (0, 1, 5, 11):
             cases[f"page {page}"] = (lambda page=page: _damaged(made, folder / f"own {page}", page), "ran")
-        return found | _asked(module, "_begun_anew", cases)
+        found |= _asked(module, "_begun_anew", cases)
+        cases = {"kept from reading": (lambda: _without_table(made, folder / "kept"), "ran")}
+        return found | _asked(module, "cannot be read", cases)
 
 
 def _broken(made, path: Path, page: int) -> list[bytes]:
@@ -214,6 +216,20 @@ def _broken(made, path: Path, page: int) -> list[bytes]:
     content[page * 4096 + head : page * 4096 + 64] = b"\xff" * (64 - head)
     path.write_bytes(content)
     return keys
+
+
+def _without_table(made, path: Path) -> None:
+    """What is not damage removes nothing: here a table that goes away between two questions."""
+    with made(path) as store:
+        store.keep_file(b"a", "state", b"content")
+        store.commit()
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("DROP TABLE files")
+        try:
+            store.contents([(b"a", "state")])
+        except find("DataCorrupt") as error:
+            assert "cannot be read" in str(error)
+    assert path.exists()
 
 
 def _written_over(made, path: Path) -> None:
