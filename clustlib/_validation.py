@@ -1,6 +1,7 @@
 """What every estimator does with its input: checks, each failure one clear ``ValueError``; rows of unit length."""
 
 import math
+import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from clustlib.errors import UsageError
 _LARGEST = {"float32": 4e18, "float64": 6e153}  # length of a row whose fourfold square, a squared distance, it holds
 _SMALLEST = {"float32": 1e-18, "float64": 1e-290}  # largest number of which so small a square is still told from 0
 _LARGE = 1e15  # for a parameter: its square, times what data bring along, is still a number of float32
+_MOST = 2**31 - 1  # of a whole number: what compiled code counts with
 _LARGEST_SEED = 2**63 - 1  # torch's generators take no more
 _WHOLE = {np.float32: 1 << 24, np.float64: 1 << 53}  # whole numbers up to here are exact
 _FAR = 32.0  # rows further from 0 than so many times their spread lose a fifth of float32's digits in products
@@ -177,8 +179,21 @@ def check_parameters(estimator: Any, **values: Any) -> None:
             raise UsageError(f"{name} takes {', '.join(known)}; got {shown(unknown[0])}"[:_LONGEST])
         _check_each(name, options, known)
     for name, value in given.items():
-        if isinstance(value, np.generic) and name not in values:
-            setattr(estimator, name, value.item())
+        if name not in values and any(isinstance(part, np.generic) for part in _parts(value)):
+            setattr(estimator, name, _of_python(value))
+
+
+def _parts(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else list(value) if type(value) in (list, tuple) else [value]
+
+
+def _of_python(value: Any) -> Any:
+    """A NumPy scalar as Python's; a dict, list or tuple of such as a new one."""
+    if isinstance(value, dict):
+        return {name: _of_python(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_of_python, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_each(owner: str, values: dict[str, Any], rules: dict[str, Any]) -> None:
@@ -194,11 +209,11 @@ def _check_each(owner: str, values: dict[str, Any], rules: dict[str, Any]) -> No
             raise UsageError(one_line(error)[:_LONGEST]) from None
 
 
-def integers(least: int, most: int | None = None) -> Any:
+def integers(least: int, most: int = _MOST) -> Any:
     """A constraint: whole numbers from ``least`` to ``most``, both included."""
     from sklearn.utils._param_validation import Interval
 
-    return Interval(Integral, least, most, closed="left" if most is None else "both")
+    return Interval(Integral, least, most, closed="both")
 
 
 def numbers(least: float, most: float | None = _LARGE, *, closed: str = "left") -> Any:
@@ -215,11 +230,11 @@ def choices(*names: str) -> Any:
     return StrOptions(set(names))
 
 
-def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
+def check_integer(name: str, value: Any, least: int, most: int = _MOST) -> None:
     """Raise :class:`UsageError` unless ``value`` is an integer from ``least`` to ``most``."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        until = "on" if most is None else f"to {most}"
+    if not whole or not least <= value <= most:
+        until = "on" if most == _MOST and not (whole and value > most) else f"to {most}"
         raise UsageError(f"{name} must be an integer from {least} {until}, got {shown(value)}"[:_LONGEST])
 
 
@@ -275,7 +290,10 @@ def check_truth(y: Any, n_samples: int) -> np.ndarray | None:
     """Labels (n_samples,) to compare with, as an array; None where there are none."""
     if y is None:
         return None
-    y = np.asarray(y)
+    try:
+        y = np.asarray(held(y, "y"))
+    except ValueError as error:  # a ragged list
+        raise not_numbers("y", error) from None
     if y.shape != (n_samples,):
         raise UsageError(f"y must be ({n_samples},), got {y.shape}")
     return y
@@ -292,6 +310,18 @@ def unit_rows(samples: np.ndarray) -> np.ndarray:
 def check_seed(seed: Any) -> None:
     """Raise :class:`UsageError` unless ``seed`` is an integer that every generator takes."""
     check_integer("seed", seed, 0, _LARGEST_SEED)
+
+
+def check_callable(name: str, value: Any) -> None:
+    """Raise :class:`UsageError` unless ``value`` is None or can be called."""
+    if value is not None and not callable(value):
+        raise UsageError(f"{name} must be a function or None, got {shown(value)}")
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raise :class:`UsageError` unless ``value`` is a path, as text or as a path object."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str) or not os.fspath(value):
+        raise UsageError(f"{name} must be a path, got {shown(value)}")
 
 
 def check_flag(name: str, value: Any) -> None:

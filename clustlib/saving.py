@@ -10,7 +10,7 @@ import numpy as np
 
 from clustlib import _device, _paths
 from clustlib._arrays import shown
-from clustlib._validation import check_parameters
+from clustlib._validation import check_parameters, check_path
 from clustlib.checkpoints import identity, seal, unsealed
 from clustlib.errors import DataCorrupt, DataMissing, OneLine, PackageMissing, UsageError
 
@@ -133,8 +133,7 @@ def _are_labels(array: np.ndarray, arrays: dict[str, np.ndarray]) -> bool:
 
 
 def _place(path: Any) -> Path:
-    if not isinstance(path, (str, Path)) or not str(path):
-        raise UsageError(f"path must be a file's name, got {shown(path)}")
+    check_path("path", path)
     return Path(path)
 
 

@@ -1145,3 +1145,29 @@ def test_real_faces_stand_upright(name: str, real: Callable) -> None:
     """A frontal face is nearly its own mirror image left to right, not top to bottom."""
     face = real(name).images.mean((0, 1), dtype=float)
     assert np.abs(face - face[:, ::-1]).mean() < np.abs(face - face[::-1]).mean()
+
+
+def test_what_the_caller_does_with_an_array_afterwards_is_nothing_to_the_set() -> None:
+    for mine in (
+        noise(4, 1, 3, 3),
+        np.asfortranarray(noise(4, 1, 3, 3)),
+        noise(8, 1, 3, 3)[::2],
+        noise(8, 1, 3, 3)[:4],
+    ):
+        before = mine.copy()
+        made = ImageSet(mine, None, "some")
+        checksum = ImageSet(before, None, "some").checksum
+        mine[:] = 0
+        np.testing.assert_array_equal(made.images, before)
+        assert made.checksum == checksum
+
+
+def test_images_that_nobody_can_write_into_are_not_copied() -> None:
+    fixed = np.frombuffer(bytes(range(36)), np.uint8).reshape(4, 1, 3, 3)
+    assert np.shares_memory(ImageSet(fixed, None, "some").images, fixed)
+
+
+def test_labels_beyond_64_bits_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"below 2\*\*63"):
+        ImageSet(noise(2, 1, 2, 2), np.array([0, 2**64 - 1], np.uint64), "some")
+    assert ImageSet(noise(2, 1, 2, 2), np.array([0, 2**63 - 1], np.uint64), "some").n_classes == 2

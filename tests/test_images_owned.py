@@ -10,7 +10,7 @@ from PIL import Image
 
 from clustlib.__main__ import main
 from clustlib.errors import UsageError
-from clustlib.images import cluster_folder, clusters, load_folder
+from clustlib.images import assign, cluster_folder, clusters, load_folder
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +120,28 @@ def test_a_system_runs_where_nothing_can_be_kept(photos, tmp_path, monkeypatch, 
     command = ["cluster", str(photos), "--method", "deepcluster", "--clusters", "3", "--size", "32", "--out", "result"]
     assert main(command) == 0
     assert "nothing is kept" in capsys.readouterr().err
+
+
+def test_identical_images_stay_together(tmp_path, capsys):
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    for i, image in enumerate(np.random.default_rng(1).integers(0, 256, (5, 16, 16), dtype=np.uint8)):
+        for copy in range(8):
+            Image.fromarray(image).save(folder / f"{i}-{copy}.png")
+    for method in ("gdl", "kmeans", "gsnmf"):
+        for asked in (3, 5, 12):
+            found = cluster_folder(folder, clusters=asked, method=method, features="pixels", size=16, verbose=False)
+            by_image = found.labels.reshape(5, 8)
+            assert (by_image == by_image[:, :1]).all(), (method, asked)
+            assert found.n_clusters == min(asked, 5)
+            assert any("no more images differ" in note for note in found.notes) == (asked > 5)
+
+
+def test_what_is_no_path_is_said(tmp_path):
+    for bad in (None, 3, b"x", "", ["a"]):
+        for call in (load_folder, cluster_folder, lambda it: assign(it, tmp_path), lambda it: assign(tmp_path, it)):
+            with pytest.raises(UsageError, match="must be a path"):
+                call(bad)
+        if bad is not None:
+            with pytest.raises(UsageError, match="cache must be a path"):
+                load_folder(tmp_path, cache=bad)

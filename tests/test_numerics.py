@@ -257,3 +257,44 @@ def test_nothing_is_told_where_all_is_well(estimator):
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         assert len(set(estimator.fit_predict(BLOBS))) == 3
+
+
+# ------------------------------------------------------------------ units
+
+
+@pytest.mark.parametrize("unit", [2.0**-55, 2.0**-30, 2.0**45, 2.0**60])
+@pytest.mark.parametrize("penalties", [{"l1": 0.0}, {"l1": 2.0**-6}, {"l1": 0.0, "l21": 2.0**-6}])
+def test_gsnmf_in_another_unit_gives_the_same_factors(unit, penalties):
+    rows = np.random.default_rng(2).random((30, 8)).astype(np.float32)
+    settings = {"l2": 0.1, "init": "random", "max_iter": 20, "random_state": 0}
+    near = GSNMF(3, **settings, **penalties).fit(rows)
+    scaled = {name: value * unit for name, value in penalties.items()}
+    if max(scaled.values()) > 1e15:
+        pytest.skip("a penalty as large is refused")
+    far = GSNMF(3, **settings, **scaled).fit(rows * np.float32(unit))
+    np.testing.assert_allclose(far.embedding_ / unit, near.embedding_, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(far.components_, near.components_, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        far.transform(rows * np.float32(unit)) / unit, near.transform(rows), rtol=1e-3, atol=1e-5
+    )
+    assert far.history_[-1]["objective"] == pytest.approx(near.history_[-1]["objective"] * unit**2, rel=1e-4)
+
+
+@pytest.mark.parametrize("apart", [1e4, 1e5, 1e6])
+@pytest.mark.parametrize("seed", range(3))
+def test_k_means_of_float32_tells_near_groups_apart_beside_a_far_one(apart, seed):
+    rows = np.concatenate([GRID, 5 + GRID, apart + GRID]).astype(np.float32)
+    model = cluster.KMeans(3, random_state=seed).fit(rows)
+    assert adjusted_rand_score(np.repeat([0, 1, 2], 8), model.labels_) == 1
+    np.testing.assert_array_equal(model.predict(rows), model.labels_)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_squared_distances_of_close_rows_beside_far_ones(dtype):
+    x = torch.tensor([[g, 0.0] for g in GROUPS[:, 0].tolist()], dtype=dtype, requires_grad=True)
+    d2 = kernels.squared_distances(x, x)
+    wanted = np.square(x.detach().double().numpy()[:, None] - x.detach().double().numpy()[None]).sum(axis=2)
+    np.testing.assert_allclose(d2.detach().numpy(), wanted, rtol=3e-3)
+    assert not d2.diagonal().any()
+    (slope,) = torch.autograd.grad(d2[0, 1:8].sum(), x)
+    np.testing.assert_allclose(slope[1:8, 0].numpy(), 2 * GRID[1:, 0], rtol=2e-3)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import clustlib
 from clustlib import cluster, datasets, kernels, metrics
 from clustlib._images import check_images
 from clustlib._validation import check_choice, check_features, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.published.tables import choose
+from clustlib.transfer.coates import random_patches
 
 ESTIMATORS = [getattr(cluster, name) for name in cluster.__all__ if name != "AverageLinkage"]
 
@@ -251,3 +253,50 @@ def test_a_message_keeps_its_beginning_and_its_end():
     said = str(UsageError(f"seed {'9' * 1000} is wrong"))
     assert said.startswith("seed 999") and said.endswith("is wrong")
     assert len(said) <= 200
+
+
+# ------------------------------------------------------------------ counts, numbers in containers, functions
+
+
+@pytest.mark.parametrize("many", [2**31, 2**63, 10**30])
+def test_whole_numbers_that_nothing_counts_to_are_refused(many):
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 1, 16, 16), dtype=np.uint8)
+    calls = [
+        lambda: cluster.KMeans(2, max_iter=many).fit(np.eye(4)),
+        lambda: clustlib.JULE(2, epochs=many).fit(pictures),
+        lambda: clustlib.DBC(2, epochs=many).fit(pictures),
+        lambda: clustlib.DeepCluster(2, epochs=many).fit(pictures),
+        lambda: clustlib.GSNMF(2, max_iter=many).fit(np.eye(4)),
+        lambda: random_patches(pictures, many, 3),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="2147483647"):
+            call()
+
+
+def test_numpy_s_numbers_within_a_parameter_become_python_s():
+    given = {"filters": np.uint8(200), "features": np.int16(12)}
+    pictures = np.random.default_rng(0).integers(0, 256, (60, 1, 16, 16), dtype=np.uint8)
+    model = clustlib.JULE(2, network=given, epochs=1, random_state=0).fit(pictures)
+    assert model.network_.top.out_features == 12
+    assert {type(value) for value in model.network.values()} == {int}
+    assert type(given["filters"]) is np.uint8
+
+
+def test_what_a_fit_would_call_is_looked_at_before_the_work():
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 1, 16, 16), dtype=np.uint8)
+    with pytest.raises(UsageError, match="monitor must be a function"):
+        clustlib.DBC(2, epochs=1).fit(pictures, monitor=3)
+    with pytest.raises(UsageError, match="after_epoch must be a function"):
+        clustlib.DeepCluster(2, epochs=1).fit(pictures, after_epoch=3)
+    for estimator in (clustlib.JULE(2, epochs=1), clustlib.DeepCluster(2, epochs=1)):
+        with pytest.raises(UsageError, match="y must"):
+            estimator.fit(pictures, [[1], [2, 3]])
+
+
+def test_weights_of_another_network_are_one_line():
+    pictures = np.random.default_rng(0).integers(0, 256, (12, 1, 16, 16), dtype=np.uint8)
+    for weights in (None, {}, {"a": 3}, {"a": np.zeros(3)}, {"a": "text"}):
+        with pytest.raises(UsageError, match="weights") as raised:
+            clustlib.FCAEFeatures(whiten=2).restore(pictures, weights)
+        assert len(str(raised.value)) <= 200

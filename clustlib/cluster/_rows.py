@@ -42,15 +42,20 @@ def settled(labels: np.ndarray, n_clusters: int, X: np.ndarray) -> np.ndarray:
         Fewer clusters than ``n_clusters``, for want of distinct rows or otherwise.
     """
     group = identical_rows(X)
-    pairs, counts = np.unique(np.column_stack([group, labels]), axis=0, return_counts=True)
-    order = np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))  # by group, the commonest label first
-    first = np.unique(pairs[order, 0], return_index=True)[1]
-    labels = pairs[order[first], 1][group].astype(np.int64)
+    labels = of_groups(labels, group)
     if not warn_of_few_rows(n_clusters, X, "some clusters stay empty", group):
         n_found = len(np.unique(labels))
         if n_found < n_clusters:
             _warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}")
     return labels
+
+
+def of_groups(labels: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """For each row the label that most rows of its ``group`` (n,) have, the smallest of several; (n,) int64."""
+    pairs, counts = np.unique(np.column_stack([group, labels]), axis=0, return_counts=True)
+    order = np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))  # by group, the commonest label first
+    first = np.unique(pairs[order, 0], return_index=True)[1]
+    return pairs[order[first], 1][group].astype(np.int64)
 
 
 def warn_of_few_rows(n_clusters: int, X: np.ndarray, outcome: str, group: np.ndarray | None = None) -> bool:

@@ -1,5 +1,6 @@
 """K-means with restarts, the row every table starts with."""
 
+import warnings
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,7 +16,10 @@ from clustlib._validation import (
     measured_from,
     numbers,
     origin_of,
+    warn_of_fewer,
 )
+
+_RESOLVED = 2.0**-16  # of the largest squared distance from the middle: what products in float32 still tell apart
 
 
 class KMeans(ClusterMixin, BaseEstimator):
@@ -92,31 +96,46 @@ class KMeans(ClusterMixin, BaseEstimator):
         ValueError
             NaN or infinite values, wrong rank, fewer samples than clusters, a parameter out of its range.
         """
-        from sklearn.cluster import KMeans as Lloyd
-        from tqdm.auto import tqdm
-
         check_parameters(self)
         X = check_numbers(X, estimator=self)
         check_n_clusters(self.n_clusters, len(X))
         self._origin = origin_of(X)
         X = measured_from(X, self._origin)
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_init)
-        best: Any = None
-        history: list[dict[str, float]] = []
-        for restart, seed in enumerate(tqdm(seeds, desc="k-means restarts", leave=False, delay=2)):
-            run = Lloyd(
-                self.n_clusters, init=self.init, n_init=1, max_iter=self.max_iter, tol=self.tol, random_state=int(seed)
-            ).fit(X)
-            history.append({"restart": restart, "distortion": float(run.inertia_), "n_iter": int(run.n_iter_)})
-            if best is None or run.inertia_ < best.inertia_:
-                best = run
+        best, history = self._restarts(X, seeds)
+        if X.dtype == np.float32 and _are_lost(X, best.labels_, best.cluster_centers_):
+            best, history = self._restarts(X.astype(np.float64), seeds)
         self._best = best
         self.history_ = history
         self.labels_ = best.labels_.astype(np.int64)
         self.cluster_centers_ = best.cluster_centers_ if self._origin is None else best.cluster_centers_ + self._origin
         self.inertia_ = float(best.inertia_)
         self.n_iter_ = int(best.n_iter_)
+        warn_of_fewer(self.labels_, self.n_clusters)
         return self
+
+    def _restarts(self, X: np.ndarray, seeds: np.ndarray) -> tuple[Any, list[dict[str, float]]]:
+        """The fit of the smallest distortion, one a seed, and ``history_``."""
+        from sklearn.cluster import KMeans as Lloyd
+        from sklearn.exceptions import ConvergenceWarning
+        from tqdm.auto import tqdm
+
+        best: Any = None
+        history: list[dict[str, float]] = []
+        for restart, seed in enumerate(tqdm(seeds, desc="k-means restarts", leave=False, delay=2)):
+            with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):  # said once, of the best
+                run = Lloyd(
+                    self.n_clusters,
+                    init=self.init,
+                    n_init=1,
+                    max_iter=self.max_iter,
+                    tol=self.tol,
+                    random_state=int(seed),
+                ).fit(X)
+            history.append({"restart": restart, "distortion": float(run.inertia_), "n_iter": int(run.n_iter_)})
+            if best is None or run.inertia_ < best.inertia_:
+                best = run
+        return best, history
 
     def predict(self, X: Any) -> np.ndarray:
         """Index of the nearest centre for each row of ``X``, (n_samples,) int64."""
@@ -125,3 +144,16 @@ class KMeans(ClusterMixin, BaseEstimator):
         check_is_fitted(self)
         X = measured_from(check_numbers(X, estimator=self, reset=False), self._origin)
         return self._best.predict(X.astype(self._best.cluster_centers_.dtype, copy=False)).astype(np.int64)
+
+
+def _are_lost(X: np.ndarray, labels: np.ndarray, centers: np.ndarray) -> bool:
+    """Whether a cluster of different rows is narrower than float32 tells rows apart that lie as far out as the rest."""
+    middle = X.mean(axis=0, dtype=np.float64)
+    narrowest, furthest = np.inf, 0.0
+    for cluster, center in enumerate(centers):
+        rows = X[labels == cluster].astype(np.float64)
+        if len(rows):
+            furthest = max(furthest, np.square(rows - middle).sum(axis=1).max())
+        if len(rows) and np.ptp(rows, axis=0).any():
+            narrowest = min(narrowest, np.square(rows - center).sum(axis=1).mean())
+    return narrowest < _RESOLVED * furthest

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._validation import check_integer
+from clustlib._validation import check_integer, check_seed
 from clustlib.errors import UsageError
 
 _NORMS = ("l2", "unit", None)
@@ -47,13 +47,15 @@ class ImageSet:
             raise UsageError(f"{self.name}: images must be (N, C, H, W) uint8, got {images.dtype} {images.shape}")
         if images.size == 0:
             raise UsageError(f"{self.name}: there are no images in an array of shape {images.shape}")
-        self._set("images", _read_only(images))
+        self._set("images", _read_only(_own(images)))
         if self.labels is not None:
             labels = np.asarray(self.labels)
             if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
                 raise UsageError(
                     f"{self.name}: labels must be ({len(images)},) integers, got {labels.dtype} {labels.shape}"
                 )
+            if labels.max() > np.iinfo(np.int64).max:
+                raise UsageError(f"{self.name}: labels must be below 2**63, got {labels.max()}")
             self._set("labels", _read_only(labels.astype(np.int64)))
         if self.class_names is not None:
             self._set("class_names", tuple(map(str, self.class_names)))
@@ -138,7 +140,7 @@ class ImageSet:
             ``n`` below 1 or above the number of images, or a seed that is not a non-negative integer.
         """
         check_integer("n", n, 1)
-        check_integer("seed", seed, 0)
+        check_seed(seed)
         if n > len(self):
             raise UsageError(f"{self.name} has {len(self):,} images, cannot take {n:,}")
         drawn = np.random.default_rng(seed).permutation(len(self))[:n]
@@ -156,7 +158,17 @@ class ImageSet:
         split = self.split[index] if self.split is not None and keep_split else None
         labels = None if self.labels is None else self.labels[index]
         files = None if self.files is None else tuple(self.files[i] for i in index.tolist())
-        return ImageSet(self.images[index], labels, name, self.class_names, split, files)
+        images = self.images[index]
+        images.flags.writeable = False  # nobody else holds it
+        return ImageSet(images, labels, name, self.class_names, split, files)
+
+
+def _own(images: np.ndarray) -> np.ndarray:
+    """``images``, or a copy where the caller could still write into them; what is read-only, as from a file, stays."""
+    whole = images
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    return images.copy() if whole.flags.writeable else images
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clustlib._validation import check_path
 from clustlib.errors import DataMissing
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -33,6 +34,7 @@ def list_images(root: str | Path) -> Listing:
     ------
     DataMissing : no such folder, or one that cannot be listed.
     """
+    check_path("folder", root)
     root = Path(root)
     try:
         os.listdir(root)

@@ -15,7 +15,16 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._images import check_images
-from clustlib._validation import check_parameters, check_trained, choices, integers, numbers, seed_of, warn_of_fewer
+from clustlib._validation import (
+    check_callable,
+    check_parameters,
+    check_trained,
+    choices,
+    integers,
+    numbers,
+    seed_of,
+    warn_of_fewer,
+)
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.features import FCAEFeatures, network_of
@@ -182,6 +191,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
         ValueError : wrong rank, empty, NaN, fewer images than clusters, an unknown option, another fit's checkpoint.
         """
         check_parameters(self)
+        check_callable("monitor", monitor)
         X = check_images(X, self.n_clusters)
         self._check_features(X.shape[1:])
         same = identity(self, ("epochs", "features"), data=content_hash(X), stage=2)

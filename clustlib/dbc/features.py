@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
+from clustlib._arrays import check_made, one_line
 from clustlib._images import check_images
 from clustlib._validation import check_parameters, check_trained, choices, integers, seed_of
 from clustlib.checkpoints import Checkpoint, content_hash, identity
@@ -152,7 +153,14 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         X = check_images(X)
         directions = self._directions(len(X))
         self.model_ = FCAE(X.shape[1:], self.unpooling, self.code, self.normalised)
-        self.model_.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+        check_made("weights", weights, "arrays by name", "items", "keys")
+        try:
+            state = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
+            self.model_.load_state_dict(state)
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:  # torch lists every name on a line each
+            raise UsageError(
+                f"weights are not those of a network for images of {X.shape[1:]}: {one_line(error)}"
+            ) from None
         images = as_tensor(X, _device.resolve(self.device))
         self.model_.to(images.device)
         self.history_ = []

@@ -12,7 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from clustlib import _device, metrics
-from clustlib._validation import check_n_clusters, check_parameters, seed_of, warn_of_fewer
+from clustlib._validation import (
+    check_callable,
+    check_n_clusters,
+    check_parameters,
+    check_truth,
+    seed_of,
+    warn_of_fewer,
+)
 from clustlib.checkpoints import Checkpoint, identity
 from clustlib.deepcluster import features
 from clustlib.deepcluster.classification import Classification
@@ -173,6 +180,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         ValueError : images of another shape or with NaN, more clusters than images, an unknown choice.
         """
         check_parameters(self)
+        check_callable("after_epoch", after_epoch)
         self._processes = Processes()
         if self._processes.shared and not isinstance(self.random_state, (int, np.integer)):
             raise UsageError("random_state must be an integer, the same on all processes")
@@ -181,9 +189,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         if len(source) < 2:
             raise UsageError(f"needs at least 2 images, got {len(source)}")
         self._k = number_of_clusters(self.n_clusters, len(source)) if self.clustering == "kmeans" else 0
-        labels = None if y is None else np.asarray(y)
-        if labels is not None and labels.shape != (len(source),):
-            raise UsageError(f"{len(source)} images need as many labels, got {labels.shape}")
+        labels = check_truth(y, len(source))
         same = identity(self, ("epochs", "workers"), images=source.checksum(), size=source.size)
         self.files_ = source.files
         self._seed, self.image_size_ = seed_of(self.random_state), source.size

@@ -25,7 +25,7 @@ CONSTRAINTS: dict[str, Any] = {
     "kmeans_iterations": [integers(1)],
     "split": [choices("released", "paper")],
     "sampler": [choices("uniform", "released")],
-    "feature_memory": [integers(0)],
+    "feature_memory": [integers(0, 1 << 62)],  # bytes
     "workers": [integers(0)],
     "precision": [choices("float32", "bfloat16")],
     "random_state": ["random_state"],

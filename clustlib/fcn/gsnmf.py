@@ -20,6 +20,7 @@ from clustlib._validation import (
     numbers,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
+from clustlib.cluster._rows import in_units, measured_in
 from clustlib.errors import UsageError
 
 _VANISHED = 0.1  # of the largest feature: coefficients of basis vectors of unit length that explain nothing of it
@@ -43,6 +44,8 @@ CONSTRAINTS: dict[str, Any] = {
     "checkpoint": [str, os.PathLike, None],
 }
 _SAVE_SECONDS = 20.0  # the factors of a large set take a second to write
+_LEAST, _MOST = 2.0**-13, 2.0**20  # a largest feature between which the updates' floor of 1e-12 does no harm
+_LARGEST = 1e15  # of a penalty; under one as large, in units of the features, nothing is left of the coefficients
 
 
 class GSNMF(TransformerMixin, BaseEstimator):
@@ -162,8 +165,9 @@ class GSNMF(TransformerMixin, BaseEstimator):
         if not X.any():
             raise UsageError("features are all zero: nothing to factorise")
         fitting = _Fit(self, X, resolve(self.device))
-        self.history_ = fitting.run()
+        self.history_ = measured_in(fitting.run(), fitting.unit**2, "objective")
         self.embedding_, self.components_ = fitting.H.cpu().numpy(), fitting.W.cpu().numpy()
+        self.embedding_ *= fitting.unit
         self.n_iter_ = len(self.history_)
         if self.embedding_.max() < _VANISHED * X.max() and self.basis_norm is not None:
             from sklearn.exceptions import ConvergenceWarning
@@ -188,8 +192,10 @@ class GSNMF(TransformerMixin, BaseEstimator):
             raise UsageError("X must be non-negative: Negative values in data")
         on = resolve(self.device)
         W = torch.from_numpy(self.components_).to(on)
-        H = encode(torch.from_numpy(X.astype(self.components_.dtype, copy=False)).to(on), W, self)
-        return H.cpu().numpy()
+        X, unit = in_units(X.astype(self.components_.dtype, copy=False), _LEAST, _MOST)
+        H = encode(torch.from_numpy(X).to(on), W, self, unit).cpu().numpy()
+        H *= unit
+        return H
 
     def inverse_transform(self, H: Any) -> np.ndarray:
         """H W, (n_samples, n_features)."""
@@ -207,10 +213,11 @@ class GSNMF(TransformerMixin, BaseEstimator):
         return tags
 
 
-def encode(X: Any, W: Any, model: GSNMF) -> Any:
-    """H (N, L) for X (N, M) with W (L, M) held fixed, torch tensors; X Wᵀ and W Wᵀ are computed once."""
+def encode(X: Any, W: Any, model: GSNMF, unit: float) -> Any:
+    """H (N, L) for X (N, M) in ``unit`` with W (L, M) held fixed, torch tensors; X Wᵀ and W Wᵀ are computed once."""
     import torch
 
+    l1 = _in_unit(model.l1, unit)
     gram = W @ W.T
     gram.diagonal().add_(model.l2)
     H = torch.empty(len(X), len(W), dtype=W.dtype, device=W.device)
@@ -219,9 +226,14 @@ def encode(X: Any, W: Any, model: GSNMF) -> Any:
         h, denominator = numerator.clone(), torch.empty_like(numerator)
         for _ in range(model.transform_iter):
             torch.mm(h, gram, out=denominator)
-            h.mul_(numerator).div_(denominator.add_(model.l1).clamp_min_(1e-12))
+            h.mul_(numerator).div_(denominator.add_(l1).clamp_min_(1e-12))
         H[start : start + 1024] = h
     return H
+
+
+def _in_unit(penalty: float, unit: float) -> float:
+    """The weight of a norm that grows as X does, beside a square of it, for X divided by ``unit``."""
+    return penalty if unit == 1 else min(penalty / unit, _LARGEST)
 
 
 def _identity(model: GSNMF, X: np.ndarray) -> dict[str, Any]:
@@ -238,10 +250,12 @@ class _Fit:
 
         self.model, self.device = model, device
         self.random = check_random_state(model.random_state)
-        self.penalty = Penalty(model.l1, model.l2, model.l21)
+        same = _identity(model, X) if model.checkpoint else {}
+        X, self.unit = in_units(X, _LEAST, _MOST)
+        self.penalty = Penalty(_in_unit(model.l1, self.unit), model.l2, _in_unit(model.l21, self.unit))
         self.X = torch.from_numpy(X).to(device)
         self.history: list[dict[str, float]] = []
-        self.checkpoint = Checkpoint(model.checkpoint, _identity(model, X) if model.checkpoint else {})
+        self.checkpoint = Checkpoint(model.checkpoint, same)
         saved = self.checkpoint.load(device, most=model.max_iter)
         if saved is None:
             from clustlib.fcn.nndsvd import start

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._arrays import shown
 from clustlib._device import resolve
-from clustlib._validation import check_choice, check_integer
+from clustlib._validation import check_choice, check_integer, check_path
+from clustlib.cluster._rows import of_groups
 from clustlib.datasets.listing import list_images
 from clustlib.errors import DataMissing, UsageError
 from clustlib.images import result_folder
@@ -24,6 +24,7 @@ from clustlib.images.folder import folder_labels, shaped
 from clustlib.images.grouping import (
     LINKAGES,
     by_size,
+    duplicates,
     graph_of,
     grouped,
     recall_note,
@@ -87,9 +88,9 @@ def cluster_folder(
         check_choice("folders", folders, ("link", "copy"))
         if out is None:
             raise UsageError(f"folders={folders!r} needs a place for them: out")
-    for name, place, free in (("folder", folder, False), ("out", out, True), ("cache", cache, True)):
-        if not isinstance(place, (str, Path)) and not (free and place is None):
-            raise UsageError(f"{name} must be a path, got {shown(place)}")
+    if out is not None:
+        check_path("out", out)
+    check_path("folder", folder)
     how: dict[str, Any] = {"clusters": clusters, "method": method, "features": features, "size": size, "seed": seed}
     how |= {"labels": labels, "neighbor_method": neighbor_method, "device": device, "cache": cache, "verbose": verbose}
     if out is None:
@@ -151,6 +152,8 @@ def assign(result: str | Path, folder: str | Path, *, cache: str | Path | None =
     ------
     DataMissing : no result, no folder, no image in it. DataCorrupt : a damaged result.
     """
+    check_path("result", result)
+    check_path("folder", folder)
     known = result_folder.read(Path(result))
     with result_folder.as_written(Path(result)):
         embed, features, side = embedder(known), known.settings["features"], known.settings["size"] or 32
@@ -191,9 +194,10 @@ def _check(clusters: Any, method: Any, features: Any, size: Any, labels: Any, se
         ("labels", labels, (None, "folders")),
     ):
         check_choice(name, value, known)
-    for name, value, least, most in (("clusters", clusters, 1, None), ("size", size, 4, 512)):
-        if value is not None:
-            check_integer(name, value, least, most)
+    if clusters is not None:
+        check_integer("clusters", clusters, 1)
+    if size is not None:
+        check_integer("size", size, 4, 512)
     check_integer("seed", seed, 0, 2**32 - 1)
     if method in _LEARNS and features == "cnn":
         raise UsageError(f"{method} learns its own features from pixels; leave features out")
@@ -228,9 +232,10 @@ def _clustered(
     rows = rows_of(seen.vectors)
     linkage = "gdl" if method == "auto" else method
     grouping = grouped(rows, linkage, least=clusters or 1, method=neighbor_method, seed=seed)
-    choice = choose(grouping.tree, grouping.graph, clusters)
+    wanted, few = _possible(clusters, grouping.tree.n_leaves)
+    choice = choose(grouping.tree, grouping.graph, wanted)
     labels = by_size(grouping.tree.labels(choice.n_clusters))
-    notes = recall_note(rows, grouping.graph, neighbor_method, seed)
+    notes = few + recall_note(rows, grouping.graph, neighbor_method, seed)
     return replace(_outcome(seen, labels, choice, grouping.tree, True, rows, grouping.graph), notes=notes)
 
 
@@ -248,7 +253,10 @@ def _by_system(
 ) -> Outcome:
     """One of the systems; where the number is not given, it is that of the merge tree on the network's features."""
     system = SYSTEMS[method]
-    rows, choice = rows_of(seen.vectors), Choice(clusters or 1, True)
+    rows = rows_of(seen.vectors)
+    same = duplicates(rows)
+    wanted, few = _possible(clusters, int(same.max()) + 1)
+    choice = Choice(wanted or 1, True)
     if clusters is None:
         whole = seen if system.reads == "vectors" else _seen(folder, "cnn", side, device, store, verbose)
         others = rows if whole is seen else rows_of(whole.vectors)
@@ -260,12 +268,19 @@ def _by_system(
     if path is not None:
         for left in path.parent.glob(f"{path.name}*"):
             left.unlink(missing_ok=True)
-    labels = by_size(fit.labels)
+    labels = by_size(of_groups(fit.labels, same))
     embedding = np.ascontiguousarray(fit.embedding, np.float32)
     graph = graph_of(embedding, neighbor_method, seed)
     tree_above = tree_from(graph, labels, embedding)
     outcome = _outcome(seen, labels, choice, tree_above, False, embedding, graph, fit)
-    return replace(outcome, notes=fit.notes + recall_note(embedding, graph, neighbor_method, seed))
+    return replace(outcome, notes=few + fit.notes + recall_note(embedding, graph, neighbor_method, seed))
+
+
+def _possible(clusters: int | None, most: int) -> tuple[int | None, tuple[str, ...]]:
+    """How many clusters there can be of those asked for, and what a person is told where ``most`` images differ."""
+    if clusters is None or clusters <= most:
+        return clusters, ()
+    return most, (f"{most:,} clusters in place of {clusters:,}: no more images differ from each other",)
 
 
 def _outcome(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clustlib._validation import unit_rows
+from clustlib.cluster._rows import identical_rows
 from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, n_neighbors_for
 from clustlib.compiled import njit
 from clustlib.kernels import (
@@ -94,7 +95,8 @@ def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1, method: s
 
     Parameters
     ----------
-    least : clusters that the tree must be able to give; where first neighbours leave fewer, every image starts alone.
+    least : clusters that the tree must be able to give; where first neighbours leave fewer, every image starts alone,
+        identical ones together.
     method, seed : how neighbours are searched, see :func:`graph_of`.
     """
     graph = graph_of(rows, method, seed)
@@ -102,8 +104,17 @@ def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1, method: s
         return Grouped(rows, graph, MergeTree(*_no_merges(len(rows))))
     labels = initial_clusters(graph)
     if labels.max() + 1 < least:
-        labels = np.arange(len(rows))
+        labels = duplicates(rows)
     return Grouped(rows, graph, tree_from(graph, labels, rows, linkage))
+
+
+def duplicates(rows: np.ndarray) -> np.ndarray:
+    """A number for each row, in order of appearance from 0, (n,) int64: identical rows have the same."""
+    group = identical_rows(rows)
+    first = np.unique(group, return_index=True)[1]
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return place[group]
 
 
 def recall_note(rows: np.ndarray, graph: KnnGraph, method: str, seed: int) -> tuple[str, ...]:

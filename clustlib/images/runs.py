@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clustlib import datasets, metrics, records
-from clustlib._validation import check_integer
+from clustlib._validation import check_integer, check_seed
 from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, MOST, estimate, n_neighbors_for
 from clustlib.errors import UsageError
 from clustlib.images.rivals import RULES, Case
@@ -168,7 +168,7 @@ def _check(
     choose("method", method, RULES)
     choose("features", features, FEATURES)
     check_integer("size", size, 20)
-    check_integer("seed", numbers.get("seed", 0), 0)
+    check_seed(numbers.get("seed", 0))
     if numbers.get("draws", 1) < 1:
         raise UsageError(f"draws must be at least 1, got {numbers['draws']}")
 

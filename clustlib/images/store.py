@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from clustlib._validation import check_path
 from clustlib.errors import DataCorrupt, UsageError
 
 _FORMAT = 1
@@ -53,6 +54,8 @@ class Store:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
+        if path is not None:
+            check_path("cache", path)
         self.path = default_file() if path is None else Path(path)
         self._since_commit: list[tuple[str, tuple]] = []  # a full disk shows at the end of a transaction, and undoes it
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clustlib._validation import check_integer, check_number, check_trained
+from clustlib._validation import check_integer, check_number, check_seed, check_trained
 from clustlib.errors import UsageError
 
 
@@ -48,8 +48,9 @@ def fine_tune_softmax(
 
     if images.ndim != 4 or len(images) != len(labels) or len(images) < 2:
         raise UsageError(f"needs at least two images (N, C, H, W) with a label each, got {images.shape}")
-    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2), ("seed", seed, 0)):
+    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 2)):
         check_integer(name, value, least)
+    check_seed(seed)
     check_number("learning_rate", learning_rate)
     drawn = torch.Generator().manual_seed(seed)
     network.to(device)

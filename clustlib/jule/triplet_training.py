@@ -17,8 +17,9 @@ from clustlib._device import on_gpu
 from clustlib._validation import check_trained
 from clustlib.errors import UsageError
 from clustlib.jule.network import JuleNet
-from clustlib.kernels import sample_triplets, squared_distances, weighted_triplet_loss
+from clustlib.kernels import sample_triplets, weighted_triplet_loss
 from clustlib.kernels.padded_triplets import padded_triplet_loss
+from clustlib.kernels.triplets import unmended_distances
 
 _EXTRACT = 500  # images a batch when only features are wanted
 PRECISIONS = ("float32", "bfloat16")
@@ -147,7 +148,7 @@ class TripletTraining:
         features = self._forward(self.batch(index))
         if triplets is None:
             started = time.perf_counter()
-            distances = squared_distances(features.detach(), features.detach())
+            distances = unmended_distances(features.detach(), features.detach())
             triplets = sample_triplets(labels, self.loss.n_negatives, negatives="nearest", distances=distances)
             self.triplet_seconds += time.perf_counter() - started
         if len(triplets) == 0:

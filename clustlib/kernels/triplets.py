@@ -12,12 +12,14 @@ from clustlib._validation import check_choice, check_integer, check_number
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import far_row
+from clustlib.kernels.differences import PAIRS
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 NEGATIVES = ("spread", "random", "nearest")
 GRADIENTS = ("exact", "released")
+_DIGITS = 2.0**10  # units in the last place of the squared lengths, of which three digits of a distance remain
 
 
 class Triplets(NamedTuple):
@@ -236,6 +238,22 @@ def hinged(excess: Tensor, margin: float | None) -> Tensor:
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distances (B, C) between the rows of ``x`` (B, D) and ``y`` (C, D).
+
+    Pairs that lie so close together, for their lengths, that products have lost them are measured by their differences.
+    """
+    from torch import cat, finfo
+
+    d2 = unmended_distances(x, y)
+    lengths = (x.detach() ** 2).sum(1)[:, None] + (y.detach() ** 2).sum(1)
+    near = (d2.detach() < _DIGITS * finfo(x.dtype).eps * lengths).nonzero(as_tuple=True)
+    if not len(near[0]):
+        return d2
+    parts = zip(*(index.split(PAIRS) for index in near))
+    return d2.index_put(near, cat([((x[i] - y[j]) ** 2).sum(1) for i, j in parts]))
+
+
+def unmended_distances(x: Tensor, y: Tensor) -> Tensor:
+    """:func:`squared_distances` of rows of about unit length, whatever rounding leaves of pairs close together.
 
     Rows that lie close together, far from the origin, are measured from one of them.
     """

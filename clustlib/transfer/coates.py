@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._arrays import array_of, check_made
-from clustlib._validation import check_features, check_integer, check_number
+from clustlib._validation import check_features, check_integer, check_number, check_seed
 from clustlib.errors import UsageError
 from clustlib.kernels import Moments, zca_whitening
 from clustlib.kernels.whitening import Whitening
@@ -36,8 +36,9 @@ def random_patches(images: np.ndarray, n_patches: int, size: int, seed: int = 0)
     ------
     UsageError : no patch is asked for, or an image is smaller than a patch.
     """
-    for name, value, least in (("n_patches", n_patches, 1), ("size", size, 1), ("seed", seed, 0)):
-        check_integer(name, value, least)
+    check_integer("n_patches", n_patches, 1)
+    check_integer("size", size, 1)
+    check_seed(seed)
     images = _four_sides(images)
     n, _, height, width = images.shape
     if size > min(height, width):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clustlib._arrays import array_of, check_made, check_tensor, shown
-from clustlib._validation import check_integer
+from clustlib._validation import check_integer, check_path
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.kernels.whitening import Whitening
 from clustlib.transfer.checks import LARGEST_SIDE, sequence_of
@@ -180,8 +180,9 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
     DataCorrupt : no query, a file of another form, or an image that is not among ``names``.
     """
     index = {name: i for i, name in enumerate(map(str, sequence_of("names", names)))}
-    if not isinstance(folder, (str, Path)) or not isinstance(prefix, str):
-        raise UsageError(f"folder must be a path and prefix a text, got {shown(folder)} and {shown(prefix)}")
+    check_path("folder", folder)
+    if not isinstance(prefix, str):
+        raise UsageError(f"prefix must be a text, got {shown(prefix)}")
     folder, queries = Path(folder), []
     for path in sorted(folder.glob("*_query.txt")):
         parts = path.read_text(encoding="utf-8").split()

@@ -25,11 +25,12 @@ from witnesses import (
     own_images,
     refusals,
     runs,
+    scales,
     triplets,
 )
 
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
-    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging, narrow),
+    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging, narrow, scales),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

@@ -347,7 +347,7 @@ def found_in(room: str) -> dict[str, str]:
 
 def _witness(room: str):
     def witness() -> dict[str, np.ndarray]:
-        known = "is_masked" in inspect.getsource(find("_check_labels"))  # the last of the changes that it tells of
+        known = "_MOST = 2**31" in inspect.getsource(home("check_integer"))  # the last of the changes that it tells of
         letters = found_in(room) if known else {n: s for n, s in due().items() if n.startswith(f"{room}.")}
         return {name: np.array(text) for name, text in letters.items()}
 

@@ -29,13 +29,13 @@ graphs.graph_linkage.labels0 xxxxxxxxxxxxxxxxxxxxxxxxxxx..x..
 graphs.graph_linkage.linkage xxxxxxxxxxxxxxxxx
 graphs.graph_linkage.update xxxxxxxxxxxxxxxxx
 graphs.graph_linkage.criterion xxxxxxxxxxxxxxxxx
-graphs.graph_linkage.k_c xxxxxxxxxxxxxx.xx
+graphs.graph_linkage.k_c xxxxxxxxxxxxxxxxx
 graphs.graph_linkage.weight xxx..xxxxxxxxx.xx
-graphs.graph_linkage.candidates .xxxxxxxxxxxxx.xx
+graphs.graph_linkage.candidates .xxxxxxxxxxxxxxxx
 graphs.graph_linkage.z xxxxxxxxxxxxxxxxx
 graphs.graph_linkage.isolated xxxxxxxxxxxxxxxxx
 graphs.graph_linkage.features xxxxxxxxxxxxxxxxxxxxx.xxxx.....x
-graphs.graph_linkage.n_clusters xxxxxxxxxxxxxx.xx
+graphs.graph_linkage.n_clusters xxxxxxxxxxxxxxxxx
 graphs.cluster_affinities.graph xxxxxxxxxxxxxxxxxxxxxxx
 graphs.cluster_affinities.labels xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.x
 graphs.merge_scores.affinities xxxxxxxxxxxxxxxxxxxxx.xxxx.....x
@@ -59,9 +59,9 @@ rows.kmeans.split xxxxxxxxxxxxxxxxx
 rows.kmeans.backend xxxxxxxxxxxxxxxxx
 rows.kmeans.device xxxxxxxxxxxxxxxxxxxxx
 rows.pca_whiten.batches xxxxxxxxxxxxxxxxxx.xxxx
-rows.pca_whiten.n_components xxxxxxxxxxxxxx.xx
+rows.pca_whiten.n_components xxxxxxxxxxxxxxxxx
 rows.whitening.moments xxxxxxxxxxxxxxxxx
-rows.whitening.n_components xxxxxxxxxxxxxx.xx
+rows.whitening.n_components xxxxxxxxxxxxxxxxx
 rows.zca_whitening.moments xxxxxxxxxxxxxxxxx
 rows.zca_whitening.epsilon xxxx.xxxxxxxxx.xx
 rows.Moments.n_features xxxxxxxxxxxxxxxxx
@@ -98,7 +98,7 @@ losses.soft_assign-of-arrays.centers xxxxxxxxxxxxxxxxxx.xx.xxxx.....x
 losses.squared_distances.x xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.x
 losses.squared_distances.y xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.x
 losses.sample_triplets.labels xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.x
-losses.sample_triplets.n_negatives xxxxxxxxxxxxxx.xx
+losses.sample_triplets.n_negatives xxxxxxxxxxxxxxxxx
 losses.sample_triplets.negatives xxxxxxxxxxxxxxxxx
 losses.sample_triplets.distances xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..x
 losses.sample_triplets-at-random.labels xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.x
@@ -116,7 +116,7 @@ retrieval.retrieval.average_precision.ranked xxxxxxxxxxxxx.xxxxxxxxx
 retrieval.retrieval.average_precision.positives xxxxxxxxxxxxxxxxx
 retrieval.retrieval.average_precision.junk xxxxxxxxxxxxxxxxx
 retrieval.class_queries.labels xxxxxxxxxxxxx.xxxx.xxxxxxxx..x.x
-retrieval.class_queries.per_class xxxxxxxxxxxxxx.xx
+retrieval.class_queries.per_class xxxxxxxxxxxxxxxxx
 retrieval.rmac.maps xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..x
 retrieval.rmac.levels xxxxxxxxxxxxxxxxx
 retrieval.rmac.whitening .xxxxxxxxxxxxxxxx
@@ -127,7 +127,7 @@ retrieval.region_grid.width xxxxxxxxxxxxxxxxx
 retrieval.region_grid.levels xxxxxxxxxxxxxxxxx
 scores.voc.average_precision.scores xxxxxxxxxxxxxxxxxxxxxxxxxx.....x
 scores.voc.average_precision.truth xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.x
-scores.voc.average_precision.n_positive .xxxxxxxxxxxxx.xx
+scores.voc.average_precision.n_positive .xxxxxxxxxxxxxxxx
 scores.voc.mean_average_precision.scores xxxxxxxxxxxxxxxxxxxxxxxxxx.....x
 scores.voc.mean_average_precision.truth xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.x
 scores.overlaps.boxes xxxxxxxxxxxxxxxxx..xxxxxxx.....x
@@ -223,7 +223,7 @@ trained.train_detector.learning_rate xxxx.xxxxxxxxx.xx
 trained.train_detector.seed xxx.xxxxxxxxxx.xx
 trained.train_detector.device xxxxxxxxxxxxxxxxxxxxx
 trained.train_detector.step_every xxxxxxxxxxxxxx
-trained.train_detector.regions xxxxxxxxxxxxxx.xx
+trained.train_detector.regions xxxxxxxxxxxxxxxxx
 trained.train_detector.short xxxxxxxxxxxxxxxxx
 trained.train_detector.mirror x.xxxxxxxxxxxxxxx
 trained.train_detector.normalise x.xxxxxxxxxxxxxxx

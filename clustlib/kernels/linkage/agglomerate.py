@@ -103,6 +103,7 @@ def graph_linkage(
     features = features if features is None else check_features(features, translate=True, name="features")
     if isolated != "keep" and (features is None or len(features) != len(label)):
         raise UsageError(f"isolated={shown(isolated)} needs the features of the {len(label)} samples")
+    z, weight = float(z), float(weight)  # NumPy's half precision is no type of compiled code
     forest, rule = _start(graph, label, linkage, z, self_loops, update, criterion, k_c, weight, candidates)
     centroids = Centroids(features, forest)
     if isolated == "released" and len(forest.node) > 20 * n_clusters:
