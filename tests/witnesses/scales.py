@@ -12,7 +12,7 @@ import numpy as np
 
 from witnesses._data import pictures, rng
 from witnesses._find import find, home
-from witnesses.narrow import _agree, _same
+from witnesses.narrow import _same
 from witnesses.refusals import _asked
 
 
@@ -35,15 +35,10 @@ def factors() -> dict[str, np.ndarray]:
             due = _fits(1.0, **{"l1": 0.0, penalty: 2.0**-9})
             for i, of in enumerate((unit, unit, unit**2)):
                 near[f"{penalty} {power} {i}"] = (partial(_scaled, penalty, unit, i), due[i] * of)
-    found |= _same(gate, "_in_unit", near)
-    if "_in_unit" not in inspect.getsource(gate):
-        return found
-    # a penalty that would be 2**59 and one that is cut to the largest there is
-    for power in (-9, 0):
-        found[f"cut {power}"] = _agree(
-            lambda power=power: _fits(2.0**-59, l1=2.0**power, max_iter=1)[0].max() > 1e-36, True
-        )
-    return found
+    for power in (-9, 0):  # a penalty that would be 2**50, and one that is cut to the largest there is
+        fit = partial(_fits, 2.0**-59, l1=2.0**power, max_iter=1)
+        near[f"cut {power}"] = (lambda fit=fit: fit()[0].max() > 1e-36, True)
+    return found | _same(gate, "_in_unit", near)
 
 
 def _scaled(penalty: str, unit: float, part: int) -> np.ndarray:
@@ -81,7 +76,7 @@ def distances() -> dict[str, np.ndarray]:
 
     between = find("squared_distances", "triplets")
     x = torch.from_numpy(rng(5).normal(size=(12, 4)).astype(np.float32))
-    found = {"batch": between(x, x[:5]).numpy()}
+    found = {"batch": between(x[5:], x[:5]).numpy()}
     steps = [1.0, 0.25, 2.0**-6, 2.0**-8, 2.0**-12]
     near = torch.tensor([[3.0, step] for step in [0.0, *steps]], requires_grad=True)
 
