@@ -246,9 +246,7 @@ def test_more_clusters_than_distinct_rows_are_told_and_no_row_is_split(estimator
     rows = np.repeat(np.array([[0.0, 1], [4, 0]]), 6, axis=0)
     options = {"initial": "singletons"} if isinstance(estimator, cluster.GraphLinkage) else {}
     model = type(estimator)(**{**estimator.get_params(), "n_clusters": 3, **options})
-    with pytest.warns(
-        ConvergenceWarning, match=r"n_clusters=3 is more than the 2 distinct rows|found 2 clusters, fewer"
-    ):
+    with pytest.warns(ConvergenceWarning, match=r"n_clusters=3 is more than the 2 distinct rows|found 2 clusters"):
         labels = model.fit_predict(rows)
     if not isinstance(estimator, cluster.AverageLinkage | cluster.GraphLinkage):
         assert same_partition(labels, np.repeat([0, 1], 6))
