@@ -192,7 +192,7 @@ class GSNMF(TransformerMixin, BaseEstimator):
             raise UsageError("X must be non-negative: Negative values in data")
         on = resolve(self.device)
         W = torch.from_numpy(self.components_).to(on)
-        X, unit = in_units(X.astype(self.components_.dtype, copy=False), _LEAST, _MOST)
+        X, unit = _in_own_unit(X.astype(self.components_.dtype, copy=False))
         H = encode(torch.from_numpy(X).to(on), W, self, unit).cpu().numpy()
         H *= unit
         return H
@@ -231,6 +231,11 @@ def encode(X: Any, W: Any, model: GSNMF, unit: float) -> Any:
     return H
 
 
+def _in_own_unit(X: np.ndarray) -> tuple[np.ndarray, float]:
+    """``X`` divided by a unit, and that; ``X`` itself and 1 where the updates' absolute floor does no harm."""
+    return in_units(X, _LEAST, _MOST)
+
+
 def _in_unit(penalty: float, unit: float) -> float:
     """The weight of a norm that grows as X does, beside a square of it, for X divided by ``unit``."""
     return penalty if unit == 1 else min(penalty / unit, _LARGEST)
@@ -251,7 +256,7 @@ class _Fit:
         self.model, self.device = model, device
         self.random = check_random_state(model.random_state)
         same = _identity(model, X) if model.checkpoint else {}
-        X, self.unit = in_units(X, _LEAST, _MOST)
+        X, self.unit = _in_own_unit(X)
         self.penalty = Penalty(_in_unit(model.l1, self.unit), model.l2, _in_unit(model.l21, self.unit))
         self.X = torch.from_numpy(X).to(device)
         self.history: list[dict[str, float]] = []

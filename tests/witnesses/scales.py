@@ -46,6 +46,18 @@ def _scaled(penalty: str, unit: float, part: int) -> np.ndarray:
     return _fits(unit, **{"l1": 0.0, penalty: 2.0**-9 * unit})[part]
 
 
+def units() -> dict[str, np.ndarray]:
+    """From where on GSNMF takes rows in a unit of their own, and what a penalty is there."""
+    gate, around = home("GSNMF", "fcn"), {"least": -13, "below": -14, "most": 20, "above": 21}
+    pairs = {
+        name: (lambda power=power: gate._in_own_unit(np.full((2, 2), 2.0**power))[1] == 1, name in ("least", "most"))
+        for name, power in around.items()
+    }
+    penalties = {"same": (3.0, 1.0, 3.0), "smaller": (3.0, 2.0, 1.5), "cut": (3.0, 2.0**-60, 1e15)}
+    pairs |= {n: (lambda given=given: gate._in_unit(*given), due) for n, (*given, due) in penalties.items()}
+    return _same(gate, "_in_own_unit", pairs)
+
+
 def lines() -> dict[str, np.ndarray]:
     """K-means of float32: groups just so narrow that they are told apart, and narrower."""
     made, found = find("KMeans"), {}
@@ -229,10 +241,17 @@ def twins() -> dict[str, np.ndarray]:
         "possible": (lambda: systems._possible(3, 3) == (3, ()) and systems._possible(None, 2) == (None, ()), True),
         "fewer": (lambda: (systems._possible(4, 3)[0], len(systems._possible(4, 3)[1])), (3, 1)),
     }
-    return found | _same(module, "def duplicates", pairs)
+    found |= _same(module, "def duplicates", pairs)
+    choices = {"size": (None, 32, "ran"), "small": (None, 3, "refused"), "large": (None, 513, "refused")}
+    choices |= {"clusters": (1, None, "ran"), "no cluster": (0, None, "refused"), "neither": (None, None, "ran")}
+    cases = {
+        n: (lambda k=k, size=size: systems._check(k, "gdl", "pixels", size, None, 0), due)
+        for n, (k, size, due) in choices.items()
+    }
+    return found | _asked(systems._check, "def", cases)
 
 
 WITNESSES = {
     f"scales_{witness.__name__}": witness
-    for witness in (factors, lines, distances, counts, scalars, truths, places, sets, handed, twins)
+    for witness in (factors, units, lines, distances, counts, scalars, truths, places, sets, handed, twins)
 }
