@@ -95,6 +95,27 @@ def test_subsets_and_single_classes_of_digits(book):
     assert (single["one"] <= single["at_most_two"]).all()
 
 
+def test_the_rule_at_other_prices(book):
+    how = {"dataset": "digits", "features": "pixels", "size": 600}
+    made = records.run(runs.vary_the_rule, draws=3, **how)
+    whole = records.run(runs.count_clusters, method="Description length", **how)
+    plain = records.run(runs.count_clusters, method="Planted partition", **how)
+    subsets = records.run(runs.count_on_subsets, draws=3, **how)
+    usual, priced = runs.SHARES.index(1.0), runs.PRICES.index(runs.PRICE)
+    ours = made.arrays["found mutual"][:, usual, priced]
+    np.testing.assert_array_equal(ours, [whole.metrics["found"], *subsets.arrays["found Description length"]])
+    of_all = made.arrays["found all"][:, usual, runs.PRICES.index(0.0)]
+    np.testing.assert_array_equal(of_all, [plain.metrics["found"], *subsets.arrays["found Planted partition"]])
+    assert made.metrics["mean_error"] == pytest.approx(subsets.metrics["mean_error"])
+    grid = views.rule_grid([made])
+    assert grid.shape == (2 * 2 * len(runs.SHARES), len(runs.PRICES))
+    assert grid.loc[("developed on", "subsets", "mutual", 1.0), runs.PRICE] == pytest.approx(made.metrics["mean_error"])
+    assert [axes.get_title() for axes in views.rule_map(grid).axes][:2] == [
+        "developed on, whole sets",
+        "developed on, subsets",
+    ]
+
+
 def test_noise_is_no_cluster():
     assert runs._count(np.array([-1, -1, 0, 1])) == 2
     assert runs._count(np.array([-1, -1])) == 1

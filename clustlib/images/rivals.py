@@ -14,7 +14,7 @@ import numpy as np
 
 from clustlib.cluster.number_of_clusters import estimate, n_neighbors_for
 from clustlib.errors import PackageMissing
-from clustlib.kernels.description_length import description_lengths
+from clustlib.kernels.description_length import description_lengths, mutual_edges
 from clustlib.kernels.linkage import MergeTree
 
 MOST = 100  # clusters that a rule with a list of candidates is asked about
@@ -45,9 +45,16 @@ def by_description_length(case: Case) -> np.ndarray:
 
 def by_planted_partition(case: Case) -> np.ndarray:
     """The planted partition as Zhang and Peixoto have it, on all edges of the k-NN graph."""
-    near = case.neighbours[:, : n_neighbors_for(len(case.rows))]
-    edges = np.stack([np.repeat(np.arange(len(near)), near.shape[1]), near.ravel()], axis=1)
+    edges = all_edges(case.neighbours[:, : n_neighbors_for(len(case.rows))])
     return case.tree.labels(int(description_lengths(case.tree, edges).argmin()) + 1)
+
+
+def all_edges(neighbours: np.ndarray) -> np.ndarray:
+    """The edges of a k-NN graph (N, K), (N K, 2)."""
+    return np.stack([np.repeat(np.arange(len(neighbours)), neighbours.shape[1]), neighbours.ravel()], axis=1)
+
+
+EDGES = {"mutual": mutual_edges, "all": all_edges}
 
 
 def by_largest_drop(case: Case) -> np.ndarray:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from clustlib.images.runs import DEVELOPED_ON, OF_THE_TREE, SCORES
+from clustlib.cluster.number_of_clusters import PRICE
+from clustlib.images.rivals import EDGES
+from clustlib.images.runs import DEVELOPED_ON, OF_THE_TREE, PRICES, SCORES, SHARES
 from clustlib.plots.looks import new_figure
 from clustlib.records import Record
 
@@ -92,6 +95,48 @@ def verdict(frame: pd.DataFrame) -> str:
         f"On {len(shown)} {where}case{'s' * (len(shown) > 1)} the description length is off by a factor of {factor:.2f}"
         f" in the median, and within a factor of two in {int((error <= 1).sum())}."
     )
+
+
+def rule_grid(runs: Iterable[Record]) -> pd.DataFrame:
+    """Mean error, |log2(found / classes)|, of the rule by edges, share of the neighbours and price of an edge.
+
+    One row for every half of the sets, kind of case (whole sets, subsets of classes), edges and share.
+    """
+    rows = []
+    for run in runs:
+        classes = run.arrays["classes"]
+        for (edges, (at, share)), (cell, price) in product(product(EDGES, enumerate(SHARES)), enumerate(PRICES)):
+            error = np.abs(np.log2(run.arrays[f"found {edges}"][:, at, cell] / classes))
+            of = {"dataset": run.params["dataset"], "edges": edges, "neighbours": share, "price": price}
+            rows += [{**of, "cases": "whole sets", "error": error[0]}]
+            rows += [{**of, "cases": "subsets", "error": value} for value in error[1:]]
+    frame = _with_half(pd.DataFrame(rows, columns=["dataset", "edges", "neighbours", "price", "cases", "error"]))
+    return frame.pivot_table(
+        index=["sets", "cases", "edges", "neighbours"], columns="price", values="error", sort=False
+    )
+
+
+def rule_map(grid: pd.DataFrame) -> Figure:
+    """:func:`rule_grid` as a picture, darker where the error is larger; the rule as it is has a frame."""
+    from matplotlib.patches import Rectangle
+
+    halves = list(dict.fromkeys(grid.index.droplevel(["edges", "neighbours"])))
+    figure, panels = new_figure(8.0, 2.4 * len(halves), panels=1, rows=len(halves))
+    for axes, half in zip(panels[:, 0], halves):
+        table = grid.loc[half]
+        image = axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for (row, column), value in np.ndenumerate(table.to_numpy()):
+            axes.text(
+                column, row, f"{value:.2f}", ha="center", va="center", color="w" if value > 0.6 else "k", fontsize=8
+            )
+        here = (list(table.columns).index(PRICE) - 0.5, list(table.index).index(("mutual", 1.0)) - 0.5)
+        axes.add_patch(Rectangle(here, 1, 1, fill=False, edgecolor="C1", linewidth=2))
+        axes.set_yticks(range(len(table)), [f"{edges}, {share:g}" for edges, share in table.index])
+        axes.set_xticks(range(len(table.columns)), [f"{price:g}" for price in table.columns])
+        axes.set_title(", ".join(half))
+    axes.set_xlabel("price of an edge between clusters, nats")
+    figure.colorbar(image, ax=panels, label="mean error, log2")
+    return figure
 
 
 def length_curve(record: Record, title: str = "") -> Figure:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import pictures, rng
+from witnesses._data import digits, pictures, rng
 from witnesses._find import find, home
+from witnesses._sets import registered
 from witnesses.narrow import _same
 from witnesses.refusals import _asked
 
@@ -251,7 +252,28 @@ def twins() -> dict[str, np.ndarray]:
     return found | _asked(systems._check, "def", cases)
 
 
+def prices() -> dict[str, np.ndarray]:
+    """The rule for the number of clusters at other prices: where they are its own, what the runs beside it find."""
+    runs = home("count_clusters", "images")
+    with registered() as sets:
+        images, labels = digits((40, 30, 20, 12))
+        sets["digits"] = type(sets["digits"])(images, labels, "digits")
+        due = runs.count_on_subsets("digits", features="pixels", draws=3, seed=2)
+
+        def made(name: str) -> np.ndarray:
+            return runs.vary_the_rule("digits", features="pixels", draws=3, seed=2)[name]
+
+        pairs = {
+            "ours": (lambda: made("found mutual")[1:, 2, 4], due["found Description length"]),
+            "plain": (lambda: made("found all")[1:, 2, 0], due["found Planted partition"]),
+            "error": (lambda: made("mean_error"), due["mean_error"]),
+            "classes": (lambda: made("classes")[1:], due["classes"]),
+            "fewer": (lambda: made("found mutual")[:, 0].shape, (4, 8)),
+        }
+        return _same(runs, "def vary_the_rule", pairs)
+
+
 WITNESSES = {
     f"scales_{witness.__name__}": witness
-    for witness in (factors, units, lines, distances, counts, scalars, truths, places, sets, handed, twins)
+    for witness in (factors, units, lines, distances, counts, scalars, truths, places, sets, handed, twins, prices)
 }
