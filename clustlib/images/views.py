@@ -131,6 +131,7 @@ def rule_map(grid: pd.DataFrame) -> Figure:
             )
         here = (list(table.columns).index(PRICE) - 0.5, list(table.index).index(("mutual", 1.0)) - 0.5)
         axes.add_patch(Rectangle(here, 1, 1, fill=False, edgecolor="C1", linewidth=2))
+        axes.grid(visible=False)
         axes.set_yticks(range(len(table)), [f"{edges}, {share:g}" for edges, share in table.index])
         axes.set_xticks(range(len(table.columns)), [f"{price:g}" for price in table.columns])
         axes.set_title(", ".join(half))
