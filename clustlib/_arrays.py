@@ -74,6 +74,12 @@ def array_of(name: str, value: Any, form: str, kinds: str = "fiub", rows: int = 
     return array
 
 
+def check_within(name: str, positions: np.ndarray, n: int) -> None:
+    """Raise :class:`UsageError` unless every one of ``positions``, of any shape, is one of ``n`` samples."""
+    if positions.size and not 0 <= positions.min() <= positions.max() < n:
+        raise UsageError(f"{name} must be positions of samples, from 0 to {n - 1}")
+
+
 def check_tensor(name: str, value: Any, form: str, floating: bool = True) -> None:
     """Raise :class:`UsageError` unless ``value`` is a tensor of a form such as "(N, d)", of floats or of integers."""
     check_made(name, value, "a tensor", "is_floating_point", "dtype")

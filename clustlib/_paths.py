@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from functools import cache
 from pathlib import Path
 
@@ -60,6 +61,19 @@ def check_place(path: Path) -> None:
         raise UsageError(f"{there} cannot be written to, so {path.name} would be lost")
 
 
+def real_file(path: Path) -> Path:
+    """The file that is written where ``path`` is named, links followed. Raises :class:`UsageError` where none can."""
+    check_place(path)
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError):
+        raise UsageError(f"{path} is a link that leads nowhere") from None
+    check_place(place)
+    if place.exists() and not place.is_file():
+        raise UsageError(f"{path} is {'a folder' if place.is_dir() else 'no file'}; what is written there is a file")
+    return place
+
+
 def _abandoned(path: Path) -> list[Path]:
     """The temporary files for ``path`` whose process is gone."""
     leftovers = []
@@ -88,6 +102,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():  # who may read the file stays as it was
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

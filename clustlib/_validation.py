@@ -1,10 +1,11 @@
 """What every estimator does with its input: checks, each failure one clear ``ValueError``; rows of unit length."""
 
+import functools
 import math
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -196,6 +197,28 @@ def _of_python(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def whole(fit: Callable) -> Callable:
+    """A method that fits: where it ends with an error, the estimator is what it was before it began.
+
+    What was fitted stays together: no new network beside old labels. The parameters of a fit that succeeded are kept as
+    ``_as_fitted``, for those set afterwards are not what the fitted parts belong to.
+    """
+
+    @functools.wraps(fit)
+    def fitted(self: Any, *given: Any, **named: Any) -> Any:
+        before = dict(vars(self))
+        try:
+            result = fit(self, *given, **named)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        self._as_fitted = self.get_params(deep=False)
+        return result
+
+    return fitted
+
+
 def _check_each(owner: str, values: dict[str, Any], rules: dict[str, Any]) -> None:
     """Raise :class:`UsageError` unless every value of ``owner`` meets the rules for its name."""
     from sklearn.utils._param_validation import InvalidParameterError, validate_parameter_constraints
@@ -266,7 +289,7 @@ def warn_of_fewer(labels: np.ndarray, n_clusters: int | None) -> None:
     if n_clusters is not None and n_found < n_clusters:
         from sklearn.exceptions import ConvergenceWarning
 
-        warnings.warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=3)
+        warnings.warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=4)
 
 
 def check_generator(random_state: Any) -> None:
@@ -296,6 +319,8 @@ def check_truth(y: Any, n_samples: int) -> np.ndarray | None:
         raise not_numbers("y", error) from None
     if y.shape != (n_samples,):
         raise UsageError(f"y must be ({n_samples},), got {y.shape}")
+    if y.dtype.kind not in "iubf" or (y.dtype.kind == "f" and not (y == np.trunc(y)).all()):
+        raise UsageError(f"y must be whole numbers, got {shown(y[0])}")
     return y
 
 

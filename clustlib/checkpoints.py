@@ -102,9 +102,7 @@ class Checkpoint:
     def __init__(self, path: str | Path | None, identity: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
         if self.path is not None:
-            _paths.check_place(self.path)
-            if self.path.is_dir():
-                raise UsageError(f"checkpoint must be a file, and {path} is a folder")
+            self.path = _paths.real_file(self.path)
         self._identity = json.dumps(plain(identity), sort_keys=True)
 
     def save(self, state: dict[str, Any]) -> None:

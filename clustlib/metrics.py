@@ -63,7 +63,7 @@ def _check_labels(labels: Any, name: str) -> np.ndarray:
     else:
         wrong = array[:0] if array.dtype.kind in "iub" else array
     if len(wrong):
-        raise ValueError(f"{name} must be integers, got {wrong[0]!s:.40}")
+        raise ValueError(f"{name} must be integers, got {' '.join(str(wrong[0]).split()):.40}")
     if np.ma.is_masked(labels):
         raise ValueError(f"{name} are masked in places: leave those samples out")
     return array

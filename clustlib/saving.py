@@ -35,16 +35,15 @@ class System:
 
         check_is_fitted(self)
         place = _place(path)
-        if place.is_dir():
-            raise UsageError(f"{path} is a folder; a model is saved as a file")
-        _paths.check_place(place)
+        place = _paths.real_file(place)
         facts, arrays = self._fitted()
         left_out = ("features", *(n for n, v in self._parameters().items() if isinstance(v, np.random.RandomState)))
-        settings = {"class": type(self).__name__, "parameters": identity(self, left_out), "fitted": facts}
+        as_fitted = type(self)(**vars(self).get("_as_fitted", self._parameters()))
+        settings = {"class": type(self).__name__, "parameters": identity(as_fitted, left_out), "fitted": facts}
         text = np.frombuffer(json.dumps(settings).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{_SETTINGS: text, **arrays})
-        _paths.write_atomically(place.resolve(), seal(buffer))  # what a link points to is written, and the link stays
+        _paths.write_atomically(place, seal(buffer))  # what a link points to is written, and the link stays
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
@@ -76,6 +75,7 @@ class System:
             check_parameters(model)
             model._restore(facts, arrays)
             model._try_out()
+            model._as_fitted = model._parameters()
         except (DataMissing, PackageMissing):  # of what a model does not hold: pre-trained weights
             raise
         except OneLine as error:

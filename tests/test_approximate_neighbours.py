@@ -118,7 +118,7 @@ def test_bad_arguments(points):
         "indices must hold whole numbers": np.zeros((6000, 2)),
         r"indices must be \(N, k\)": np.zeros(6000, int),
         "neighbours need integer indices of shape": np.zeros((3, 2), int),
-        "neighbours point outside the data": np.full((6000, 2), 6000),
+        "neighbours must be positions": np.full((6000, 2), 6000),
     }.items():
         with pytest.raises(UsageError, match=said):
             neighbour_recall(points, indices)

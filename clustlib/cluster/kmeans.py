@@ -17,6 +17,7 @@ from clustlib._validation import (
     numbers,
     origin_of,
     warn_of_fewer,
+    whole,
 )
 
 _RESOLVED = 2.0**-16  # of the largest squared distance from the middle: what products in float32 still tell apart
@@ -88,6 +89,7 @@ class KMeans(ClusterMixin, BaseEstimator):
         self.tol = tol
         self.random_state = random_state
 
+    @whole
     def fit(self, X: Any, y: Any = None) -> Self:
         """Cluster ``X`` of shape (n_samples, n_features).
 

@@ -119,7 +119,9 @@ class LocalityPreservingNMF(ClusterMixin, BaseEstimator):
         factors: KLFactors = best_start(X, rank, weights, alpha, laplacian, self.n_init, min(30, max_iter), random)
         factors.iterate(max_iter - len(factors.history), 0.0 if released else self.tol)
         embedding, self.components_ = factors.normalised()
-        self.history_ = measured_in(factors.history, unit, "objective", "divergence", "roughness")
+        grows = 1 / unit if released else unit  # the weights of normalised cuts are inverse squares of the rows
+        self.history_ = measured_in(factors.history, grows, "objective", "divergence")
+        self.history_ = measured_in(self.history_, unit, "roughness")
         self.n_iter_ = len(factors.history)
         kmeans = KMeans(self.n_clusters, random_state=random).fit(embedding)
         self.embedding_ = embedding * unit

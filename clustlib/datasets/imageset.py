@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib._arrays import held
 from clustlib._validation import check_integer, check_seed
 from clustlib.errors import UsageError
 
@@ -49,7 +50,7 @@ class ImageSet:
             raise UsageError(f"{self.name}: there are no images in an array of shape {images.shape}")
         self._set("images", _read_only(_own(images)))
         if self.labels is not None:
-            labels = np.asarray(self.labels)
+            labels = np.asarray(held(self.labels, "labels"))
             if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
                 raise UsageError(
                     f"{self.name}: labels must be ({len(images)},) integers, got {labels.dtype} {labels.shape}"
@@ -68,6 +69,9 @@ class ImageSet:
             self._set("files", tuple(map(str, self.files)))
             if len(self.files) != len(images):
                 raise UsageError(f"{self.name}: {len(self.files)} files for {len(images)} images")
+
+    def __reduce__(self) -> tuple:
+        return ImageSet, (self.images, self.labels, self.name, self.class_names, self.split, self.files)
 
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from clustlib import _device
+from clustlib._arrays import shown
 from clustlib._images import check_images
 from clustlib._validation import (
     check_callable,
@@ -24,6 +25,7 @@ from clustlib._validation import (
     numbers,
     seed_of,
     warn_of_fewer,
+    whole,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
@@ -178,6 +180,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
             settings = {**settings, "features": FCAEFeatures.as_written(random_state=settings.get("random_state"))}
         return cls(n_clusters, **{**AS_WRITTEN[1], **settings})
 
+    @whole
     def fit(self, X: Any, y: Any = None, monitor: Monitor | None = None) -> Self:
         """Cluster (N, C, H, W) images, uint8 or floats in [0, 1]; an ``ImageSet``, or a folder of image files.
 
@@ -314,7 +317,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
             optimizer.step()
             total += loss.detach()
             seen += len(index)
-        return float(total) / (len(images) if self.updates is None else seen)
+        return float(total) / seen
 
     def _batches(self, images: torch.Tensor, drawn: torch.Generator) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """The mini-batches between two targets: one pass over the images, or B of them in passes without an end."""
@@ -340,7 +343,10 @@ class DBC(System, ClusterMixin, BaseEstimator):
         if before is not None:
             entry["changed"] = float((labels != before).float().mean())
         if monitor is not None:
-            entry |= monitor(entry["epoch"], scores.cpu().numpy(), codes.cpu().numpy())
+            more = monitor(entry["epoch"], scores.cpu().numpy(), codes.cpu().numpy())
+            if not isinstance(more, dict):
+                raise UsageError(f"monitor must return a dict, got {shown(more)}")
+            entry |= more
         self.history_.append(entry)
 
     def _keep(self, scores: torch.Tensor, codes: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from clustlib import _device
 from clustlib._arrays import check_made, one_line
 from clustlib._images import check_images
-from clustlib._validation import check_parameters, check_trained, choices, integers, seed_of
+from clustlib._validation import check_parameters, check_trained, choices, integers, seed_of, whole
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.dbc.choices import AS_WRITTEN
 from clustlib.dbc.linear_code import whitened_encoder, with_code
@@ -112,6 +112,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         """
         return cls(**{**AS_WRITTEN[0], **settings})
 
+    @whole
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on (N, C, H, W) images: uint8 or floats in [0, 1]; an ``ImageSet``, or a folder of image files.
 
@@ -144,9 +145,10 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         if self.whiten < n_images:
             return self.whiten
         directions = max(1, n_images // 2)
-        warnings.warn(f"whiten={self.whiten} directions are {directions} for {n_images} images", stacklevel=3)
+        warnings.warn(f"whiten={self.whiten} directions are {directions} for {n_images} images", stacklevel=4)
         return directions
 
+    @whole
     def restore(self, X: Any, weights: Mapping[str, np.ndarray]) -> Self:
         """What :meth:`fit` on (N, C, H, W) images made, from the trained weights of ``model_`` by name."""
         check_parameters(self)
@@ -199,7 +201,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
     def _epoch(self, images: torch.Tensor, optimizer: torch.optim.Optimizer, drawn: torch.Generator) -> float:
         """One pass over the images; the mean squared error of a pixel on the way."""
         self.model_.train()
-        total = torch.zeros((), device=images.device)
+        total, seen = torch.zeros((), device=images.device), 0  # a last batch of one image is left out
         for index, batch in shuffled(images, self.batch_size, drawn, self.scaling):
             _, output = self.model_(batch)
             loss = F.mse_loss(output, batch)
@@ -207,7 +209,8 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(index)
-        return float(total) / len(images)
+            seen += len(index)
+        return float(total) / seen
 
     def _images(self, X: Any) -> torch.Tensor:
         from sklearn.utils.validation import check_is_fitted

@@ -19,6 +19,7 @@ from clustlib._validation import (
     check_truth,
     seed_of,
     warn_of_fewer,
+    whole,
 )
 from clustlib.checkpoints import Checkpoint, identity
 from clustlib.deepcluster import features
@@ -164,6 +165,7 @@ class DeepCluster(System, ClusterMixin, BaseEstimator):
         """What its dict may hold."""
         return {"network_options": NETWORK_OPTIONS[self.network]}
 
+    @whole
     def fit(self, images: Any, y: Any = None, after_epoch: AfterEpoch | None = None) -> Self:
         """Train on images without labels.
 

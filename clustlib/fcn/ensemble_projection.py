@@ -6,7 +6,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 
-from clustlib._validation import check_features, check_numbers, check_parameters, integers, measured_from, numbers
+from clustlib._validation import (
+    check_numbers,
+    check_parameters,
+    integers,
+    measured_from,
+    numbers,
+    origin_of,
+    whole,
+)
 from clustlib.transfer.svm import LARGEST_C
 
 
@@ -67,6 +75,7 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
         self.C = C
         self.random_state = random_state
 
+    @whole
     def fit(self, X: Any, y: Any = None) -> Self:
         """Draw the prototypes from ``X`` (n_samples, n_features) and train the classifiers.
 
@@ -77,7 +86,9 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
         from tqdm.auto import tqdm
 
         check_parameters(self)
-        X = check_features(X, minimum=max(self.n_prototypes, self.n_members), estimator=self)
+        X = check_numbers(X, minimum=max(self.n_prototypes, self.n_members), estimator=self)
+        self._origin = origin_of(X)
+        X = measured_from(X, self._origin)
         random = check_random_state(self.random_state)
         squares = np.einsum("ij,ij->i", X, X)
         coef, intercept, prototypes = [], [], []
@@ -97,8 +108,8 @@ class EnsembleProjection(TransformerMixin, BaseEstimator):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        X = measured_from(check_numbers(X, estimator=self, reset=False), None)
-        out = np.empty((len(X), self.n_sets, self.n_prototypes), np.float32)
+        X = measured_from(check_numbers(X, estimator=self, reset=False), self._origin)
+        out = np.empty((len(X), *self.intercept_.shape), np.float32)
         for number, (weights, offsets) in enumerate(zip(self.coef_, self.intercept_)):
             out[:, number] = softmax(X @ weights.T + offsets, axis=1)
         return out.reshape(len(X), -1)

@@ -17,6 +17,7 @@ from clustlib._validation import (
     integers,
     numbers,
     unit_rows,
+    whole,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.errors import DataCorrupt, UsageError
@@ -159,6 +160,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         self.cache = cache
         self.checkpoint = checkpoint
 
+    @whole
     def fit(self, images: Any, y: Any = None) -> Self:
         """Learn from images (N, C, H, W), uint8 or floats in 0..1, C 1 or 3; an ``ImageSet``, or a folder of files.
 
@@ -175,6 +177,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self.transform_features(self._extract(images))
 
+    @whole
     def fit_features(self, features: np.ndarray) -> Self:
         """:meth:`fit` on features already extracted: activations (N, M), or with ``fine_tune`` the trunk's output."""
         check_parameters(self)
@@ -204,7 +207,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
             warnings.warn(
                 f"{self.n_components:,} components are more than {len(X):,} images of {X.shape[1]:,} activations can "
                 "fill: the factorisation condenses nothing, and k-means on the activations may do better",
-                stacklevel=4,
+                stacklevel=5,
             )
         return self.n_components
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,13 @@ def extract(
     ValueError : wrong rank or channels, no images, NaN, ``size`` below 32.
     """
     images = _checked(images, size)
+    if cache is not None and os.path.lexists(cache) and not os.path.isdir(cache):
+        raise UsageError(f"cache must be a folder, and {cache} is none")
     held = _Folder(None, "") if cache is None else _Folder(Path(cache), _identity(images, network, size))
-    ready = held.read("activations")
+    ready = held.read("activations", len(images))
     if ready is not None and not hidden:
         return ready
-    inner = held.read("hidden")
+    inner = held.read("hidden", len(images))
     if inner is None and hidden:
         inner = _run(images, network, size, device, held)
     if hidden:
@@ -154,11 +157,15 @@ class _Folder:
         assert self.folder is not None
         return self.folder / f"{self.identity}-{name}{suffix}"
 
-    def read(self, name: str) -> np.ndarray | None:
-        """A finished array, mapped into memory and read-only; None where there is none."""
+    def read(self, name: str, rows: int) -> np.ndarray | None:
+        """A finished array of ``rows``, mapped into memory and read-only; None where there is no whole one."""
         if self.folder is None or not self._path(name).is_file():
             return None
-        return np.load(self._path(name), mmap_mode="r", allow_pickle=False)
+        try:
+            found = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
+        except (EOFError, OSError, ValueError):
+            return None  # what is not whole is made again
+        return found if len(found) == rows else None
 
     def write(self, name: str, array: np.ndarray) -> None:
         """Keep a whole array."""

@@ -18,6 +18,7 @@ from clustlib._validation import (
     integers,
     measured_from,
     numbers,
+    whole,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.cluster._rows import in_units, measured_in
@@ -156,6 +157,7 @@ class GSNMF(TransformerMixin, BaseEstimator):
         self.fit_transform(X)
         return self
 
+    @whole
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """:meth:`fit`, then H (n_samples, n_components) of the samples themselves."""
         from clustlib._device import resolve
@@ -173,7 +175,7 @@ class GSNMF(TransformerMixin, BaseEstimator):
             from sklearn.exceptions import ConvergenceWarning
 
             problem = f"the coefficients vanish: l1={self.l1:g} is too large for features of at most {X.max():.3g}"
-            warnings.warn(problem, ConvergenceWarning, stacklevel=2)
+            warnings.warn(problem, ConvergenceWarning, stacklevel=3)
         return self.embedding_
 
     def transform(self, X: Any) -> np.ndarray:

@@ -22,6 +22,7 @@ from clustlib._validation import (
     seed_of,
     unit_rows,
     warn_of_fewer,
+    whole,
 )
 from clustlib.checkpoints import Checkpoint, content_hash, identity
 from clustlib.cluster.number_of_clusters import estimate
@@ -214,6 +215,7 @@ class JULE(System, ClusterMixin, BaseEstimator):
         """What its dict may hold."""
         return {"network": NETWORK}
 
+    @whole
     def fit(self, images: Any, y: Any = None) -> Self:
         """Cluster ``images`` (N, C, H, W): uint8 or floats in [0, 1], an ``ImageSet``, or a folder of image files.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from clustlib._arrays import array_of
+from clustlib._arrays import array_of, check_within
 from clustlib._validation import check_features, check_integer, seed_of
 from clustlib.errors import UsageError
 from clustlib.kernels._neighbour_parts import check_k, rounding
@@ -85,8 +85,7 @@ def neighbour_recall(X: Any, indices: np.ndarray, *, rows: int = _SAMPLED, rando
     if len(indices) != len(X):
         raise UsageError(f"neighbours need integer indices of shape ({len(X)}, k), got {indices.shape}")
     check_k(indices.shape[1], len(X))
-    if indices.min() < 0 or indices.max() >= len(X):
-        raise UsageError("neighbours point outside the data")
+    check_within("neighbours", indices, len(X))
     sample = _sample(len(X), rows, _seed(random_state), judging=True)
     return float(_found(X, sample, indices[sample], _farthest(X, _centred(X), sample, indices.shape[1])).mean())
 

@@ -41,6 +41,9 @@ def boosted_target(scores: Any, alpha: float = 2.0, normalisation: str = "booste
         unknown normalisation.
     """
     xp, scores = library(scores), _checked("scores", scores)
+    if str(scores.dtype).endswith("float16"):  # sums over many samples are beyond half precision
+        wide = boosted_target(scores.astype(np.float32) if xp is np else scores.float(), alpha, normalisation)
+        return wide.astype(scores.dtype) if xp is np else wide.to(scores.dtype)
     check_number("alpha", alpha)
     check_choice("normalisation", normalisation, NORMALISATIONS)
     # scaling a row by its maximum cancels in the end and keeps large powers from underflowing

@@ -19,7 +19,7 @@ from numbers import Real
 import numpy as np
 from scipy.special import gammaln
 
-from clustlib._arrays import array_of, check_made, shown
+from clustlib._arrays import array_of, check_made, check_within, shown
 from clustlib._validation import check_number
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
@@ -67,8 +67,7 @@ def mutual_edges(neighbours: np.ndarray) -> np.ndarray:
     """The edges of a k-NN graph (N, K) between points that are neighbours of each other, both directions. (E, 2)."""
     neighbours = array_of("neighbours", neighbours, "(N, K)", "iu")
     n, k = neighbours.shape
-    if neighbours.size and not 0 <= neighbours.min() <= neighbours.max() < n:
-        raise UsageError(f"neighbours must be points from 0 to {n - 1}")
+    check_within("neighbours", neighbours, n)
     here, there = np.repeat(np.arange(n), k), neighbours.ravel().astype(np.int64)
     known = np.isin(there * n + here, here * n + there)
     return np.stack([here[known], there[known]], axis=1)
@@ -90,8 +89,7 @@ def joining_merges(tree: MergeTree, edges: np.ndarray) -> np.ndarray:
 
 def _checked(edges: np.ndarray, n: int) -> np.ndarray:
     edges = array_of("edges", edges, "(E, 2)", "iu")
-    if edges.size and not 0 <= edges.min() <= edges.max() < n:
-        raise UsageError(f"edges must join samples 0 to {n - 1}")
+    check_within("edges", edges, n)
     if (edges[:, 0] == edges[:, 1]).any():
         raise UsageError("an edge must join two different samples")
     return edges.astype(np.int64)

@@ -18,7 +18,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from clustlib import _device
-from clustlib._arrays import array_of
+from clustlib._arrays import array_of, check_within
 from clustlib._device import on_gpu
 from clustlib._validation import check_choice, check_features, check_generator, check_integer, check_number
 from clustlib.compiled import njit
@@ -163,8 +163,9 @@ def _check_neighbours(pair: tuple, n_neighbors: int) -> tuple[np.ndarray, np.nda
     if indices.shape[1] < n_neighbors:
         raise UsageError(f"n_neighbors={n_neighbors} is more than the {indices.shape[1]} neighbours given")
     check_k(n_neighbors, len(indices))
-    if indices.min() < 0 or indices.max() >= len(indices) or d2.min() < 0:
-        raise UsageError("neighbours point outside the data or have an impossible distance")
+    check_within("neighbours", indices, len(indices))
+    if d2.min() < 0:
+        raise UsageError(f"neighbours' d2 must not be negative, got {d2.min()}")
     return indices, d2
 
 

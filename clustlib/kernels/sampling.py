@@ -46,7 +46,7 @@ def draw_epoch(labels: np.ndarray, rng: np.random.Generator, sampler: Sampler = 
         # a position among the readable images, taken for a position in the list sorted by cluster
         position = np.cumsum(labels >= 0) - 1
         drawn = by_cluster[position[drawn]]
-    return Draws(drawn, labels[drawn])
+    return Draws(drawn, labels[drawn].astype(np.int64))
 
 
 def largest_share(targets: np.ndarray) -> float:

@@ -68,6 +68,8 @@ class Whitening:
 
     def __call__(self, rows: Tensor, normalise: bool = True) -> Tensor:
         """Project (n, d) rows to (n, m) float32; ``normalise`` scales each to unit length, a zero row stays zero."""
+        if rows.ndim != 2 or rows.shape[1] != len(self.mean):
+            raise UsageError(f"rows must be (n, {len(self.mean)}), got {tuple(rows.shape)}")
         projected = ((rows.to(self.mean) - self.mean) @ self.matrix).float()
         return torch.nn.functional.normalize(projected) if normalise else projected
 

@@ -6,6 +6,7 @@ own elements are. ``null`` is None wherever the default is no text. Nothing else
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,7 +26,10 @@ def split(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         if not pair.partition("=")[0].strip() or "=" not in pair:
             raise UsageError(f"--set takes NAME=VALUE, got {pair[:60]!r}")
-    return {name.strip(): value.strip() for name, _, value in (pair.partition("=") for pair in pairs)}
+    named = [(name.strip(), value.strip()) for name, _, value in (pair.partition("=") for pair in pairs)]
+    if twice := [name for name, many in Counter(name for name, _ in named).items() if many > 1]:
+        raise UsageError(f"--set names {twice[0]} more than once")
+    return dict(named)
 
 
 def typed(name: str, text: str, default: Any) -> Any:

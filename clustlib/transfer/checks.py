@@ -1,12 +1,13 @@
 """What every protocol of transfer asks of what it is given; each failure is one clear line."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from clustlib._arrays import array_of, check_made, shown
 from clustlib._validation import check_integer, check_number
-from clustlib.errors import UsageError
+from clustlib.errors import DataCorrupt, UsageError
 
 LARGEST_SIDE = 1 << 14  # pixels
 MOST_CLASSES = 100_000  # a classifier has an output for each
@@ -45,9 +46,17 @@ def sequence_of(name: str, value: Any) -> Any:
 
 
 def boxes_of(boxes: Any, name: str = "boxes") -> np.ndarray:
-    """Boxes (r, 4) of finite numbers: left, top, right, bottom; unsigned numbers as floats."""
+    """Boxes (r, 4) of finite numbers: left, top, right, bottom; float32 or float64."""
     found = array_of(name, boxes, "(r, 4)")
-    return found if found.dtype.kind == "f" else found.astype(np.float64)
+    return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
+
+
+def text_of(path: Path) -> str:
+    """What a file of a data set says. Raises :class:`DataCorrupt` where it is no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise DataCorrupt(f"{path} is no text in UTF-8: {error}") from None
 
 
 def check_boxes(parts: Any, name: str = "boxes") -> None:

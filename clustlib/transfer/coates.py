@@ -19,7 +19,14 @@ from tqdm.auto import tqdm
 
 from clustlib import _device
 from clustlib._arrays import array_of, check_made
-from clustlib._validation import check_features, check_integer, check_number, check_seed
+from clustlib._validation import (
+    check_integer,
+    check_number,
+    check_numbers,
+    check_seed,
+    measured_from,
+    origin_of,
+)
 from clustlib.errors import UsageError
 from clustlib.kernels import Moments, zca_whitening
 from clustlib.kernels.whitening import Whitening
@@ -54,6 +61,8 @@ def _four_sides(images: Any, name: str = "images") -> np.ndarray:
     images = array_of(name, images, "(N, C, H, W)", rows=1)
     if 0 in images.shape:
         raise UsageError(f"{name} must have shape (N, C, H, W), got {images.shape}")
+    if images.dtype.kind == "f" and 0 < images.max() <= 1:
+        raise UsageError(f"{name} must be numbers of 0 to 255; these are at most {images.max():.3g}")
     return images
 
 
@@ -148,7 +157,7 @@ def standardised_svm_accuracy(
     classes at once, as the published code does; liblinear, a class at a time, takes minutes for 6,400 features.
     """
     check_number("C", C)
-    learn, test = check_features(learn, name="learn"), check_features(test, name="test")
+    learn, test = check_numbers(learn, name="learn"), check_numbers(test, name="test")
     if learn.shape[1] != test.shape[1]:
         raise UsageError(f"{learn.shape[1]} features to learn from, {test.shape[1]} to test")
     learn_labels = array_of("learn_labels", learn_labels, f"({len(learn)},)", "iu")
@@ -156,6 +165,8 @@ def standardised_svm_accuracy(
     classes, targets = np.unique(learn_labels, return_inverse=True)
     if len(classes) < 2:
         raise UsageError("needs at least two classes to learn from")
+    origin = origin_of(learn)
+    learn, test = measured_from(learn, origin), measured_from(test, origin)
     mean, scale = learn.mean(0), np.sqrt(learn.var(0) + 0.01)
     weights = squared_hinge_svm(_with_bias((learn - mean) / scale), torch.from_numpy(targets), C)
     predicted = classes[(_with_bias((test - mean) / scale) @ weights).argmax(1).numpy()]

@@ -111,6 +111,7 @@ def fine_tune(
         raise UsageError(f"{len(source)} images need as many rows of truth, got {truth.shape}")
     if truth.dtype.kind not in "fiub" or not np.isin(truth, (-1, 0, 1)).all():
         raise UsageError("truth must hold 1 (there), 0 (not) and -1 (neither counts) alone")
+    truth = truth.astype(np.int8)
     seed_torch(seed, _DROPOUT)
     network.new_head(truth.shape[1])
     if fresh:

@@ -12,7 +12,7 @@ from clustlib._arrays import array_of, check_made, check_tensor, shown
 from clustlib._validation import check_integer, check_path
 from clustlib.errors import DataCorrupt, UsageError
 from clustlib.kernels.whitening import Whitening
-from clustlib.transfer.checks import LARGEST_SIDE, sequence_of
+from clustlib.transfer.checks import LARGEST_SIDE, sequence_of, text_of
 
 
 def region_grid(height: int, width: int, levels: int = 3) -> list[tuple[int, int, int]]:
@@ -27,7 +27,9 @@ def region_grid(height: int, width: int, levels: int = 3) -> list[tuple[int, int
     """
     check_integer("height", height, 1, LARGEST_SIDE)
     check_integer("width", width, 1, LARGEST_SIDE)
+    height, width = int(height), int(width)  # NumPy's small integers wrap
     check_integer("levels", levels, 1, max(3, 2 * min(height, width) - 1))
+    levels = int(levels)
     short, long = sorted((height, width))
     overlap = {m: abs((short**2 - short * (long - short) / m) / short**2 - 0.4) for m in range(1, 7)}
     more = min(overlap, key=lambda m: overlap[m]) if long > short else 0
@@ -185,10 +187,13 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
         raise UsageError(f"prefix must be a text, got {shown(prefix)}")
     folder, queries = Path(folder), []
     for path in sorted(folder.glob("*_query.txt")):
-        parts = path.read_text(encoding="utf-8").split()
-        if len(parts) != 5:
+        parts = text_of(path).split()
+        try:
+            box = tuple(float(number) for number in parts[1:])
+        except ValueError:
+            box = ()
+        if len(box) != 4 or not np.isfinite(box).all():
             raise DataCorrupt(f"{path} should hold an image's name and four numbers")
-        box = tuple(float(number) for number in parts[1:])
         stem = path.name.removesuffix("_query.txt")
         lists = {k: _listed(folder / f"{stem}_{k}.txt", index) for k in ("good", "ok", "junk")}
         image = _lookup(parts[0].removeprefix(prefix), index, path)
@@ -201,7 +206,7 @@ def read_ground_truth(folder: Path, names: Sequence[str], prefix: str = "") -> l
 def _listed(path: Path, index: dict[str, int]) -> frozenset[int]:
     if not path.is_file():
         raise DataCorrupt(f"{path} is missing")
-    return frozenset(_lookup(name, index, path) for name in path.read_text(encoding="utf-8").split())
+    return frozenset(_lookup(name, index, path) for name in text_of(path).split())
 
 
 def _lookup(name: str, index: dict[str, int], path: Path) -> int:

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clustlib._arrays import array_of, check_made, held
+from clustlib._arrays import array_of, check_made, held, shown
 from clustlib._validation import check_integer
 from clustlib.datasets.folders import ImageFolder
 from clustlib.errors import DataCorrupt, UsageError
-from clustlib.transfer.checks import boxes_of, sequence_of
+from clustlib.transfer.checks import boxes_of, check_boxes, sequence_of, text_of
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -51,7 +51,9 @@ class VocKit:
             rows = [line.split() for line in self._lines(f"ImageSets/Main/{name}_{part}.txt")]
             if [row[0] for row in rows] != ids:
                 raise DataCorrupt(f"{self.folder}: {name}_{part}.txt does not list the images of {part}.txt")
-            columns.append([{"1": 1, "-1": 0, "0": -1}[row[1]] for row in rows])
+            if wrong := [row for row in rows if len(row) != 2 or row[1] not in _PRESENCE]:
+                raise DataCorrupt(f"{self.folder}: {name}_{part}.txt has no 1, 0 or -1 after {shown(wrong[0][0])}")
+            columns.append([_PRESENCE[row[1]] for row in rows])
         return np.array(columns, dtype=np.int8).T
 
     def objects(self, image: str) -> Objects:
@@ -62,6 +64,7 @@ class VocKit:
             boxes = [[float(o.findtext(f"bndbox/{side}", "")) - 1 for side in _SIDES] for o in elements]
             classes = [CLASSES.index(o.findtext("name", "")) for o in elements]
             difficult = [o.findtext("difficult", "0") == "1" for o in elements]
+            check_boxes([np.array(boxes).reshape(-1, 4)])
         except (OSError, ElementTree.ParseError, ValueError) as error:
             raise DataCorrupt(f"{path} cannot be read: {error}") from None
         return Objects(
@@ -75,6 +78,8 @@ class VocKit:
         path = self.folder / f"SegmentationClass/{image}.png"
         try:
             with Image.open(path) as opened:
+                if opened.mode not in ("P", "L"):
+                    raise DataCorrupt(f"{path} holds colours ({opened.mode}), not the numbers of classes")
                 return np.asarray(opened)
         except OSError as error:
             raise DataCorrupt(f"{path} cannot be read: {error}") from None
@@ -93,9 +98,10 @@ class VocKit:
         path = self.folder / name
         if not path.is_file():
             raise DataCorrupt(f"{path} is missing: {self.folder} is not laid out as VOC's development kit")
-        return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line for line in text_of(path).splitlines() if line.strip()]
 
 
+_PRESENCE = {"1": 1, "-1": 0, "0": -1}
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -123,7 +129,7 @@ def average_precision(scores: np.ndarray, truth: np.ndarray, n_positive: int | N
 
 def _interpolated(scores: np.ndarray, truth: np.ndarray, n_positive: int | None = None) -> float:
     """:func:`average_precision` of what has been checked; scores that are NaN come last."""
-    scores, truth = scores[truth >= 0], truth[truth >= 0]
+    scores, truth = scores[truth >= 0].astype(np.float64), truth[truth >= 0]
     order = np.argsort(-scores, kind="stable")
     right = np.cumsum(truth[order] == 1)
     total = int((truth == 1).sum()) if n_positive is None else n_positive
@@ -194,7 +200,7 @@ def detection_precision(found: Sequence[Detection], truth: Sequence[Objects], cl
         check_objects(one)
     for detection in sequence_of("found", found):
         _check_detection(detection, len(truth))
-    found = sorted(found, key=lambda d: -d.score)
+    found = sorted(found, key=lambda d: -float(d.score))
     taken = [np.zeros(len(objects.classes), bool) for objects in truth]
     outcome = []
     for detection in found:
@@ -251,7 +257,7 @@ def mean_intersection_over_union(
         both = np.concatenate([one[counted], other[counted]])
         if both.min(initial=0) < 0 or both.max(initial=0) >= n_classes:
             raise UsageError(f"a mask has classes below 0 or from {n_classes} on")
-        pairs = other[counted].astype(np.int64) * n_classes + one[counted]
+        pairs = other[counted].astype(np.int64) * n_classes + one[counted].astype(np.int64)
         counts += np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     present = union > 0

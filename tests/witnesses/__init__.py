@@ -23,6 +23,7 @@ from witnesses import (
     narrow,
     odd_calls,
     own_images,
+    refits,
     refusals,
     runs,
     scales,
@@ -31,6 +32,6 @@ from witnesses import (
 
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
-    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging, narrow, scales),
+    *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging, narrow, scales, refits),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

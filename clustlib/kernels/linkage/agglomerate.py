@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tqdm.auto import tqdm
 
-from clustlib._arrays import check_made, shown
+from clustlib._arrays import check_made, check_within, shown
 from clustlib._validation import check_choice, check_features, check_flag, check_integer, check_number
 from clustlib.errors import UsageError
 from clustlib.kernels.linkage.bywalks import PATH, ZETA, ByWalks
@@ -172,8 +172,7 @@ def _leaves(graph: KnnGraph, labels0: np.ndarray) -> np.ndarray:
     labels0 = np.asarray(labels0)
     if labels0.shape != (len(graph.indices),) or labels0.dtype.kind not in "iu":
         raise UsageError(f"labels0 must be {len(graph.indices)} integers, got {labels0.dtype} of shape {labels0.shape}")
-    if graph.indices.size and not 0 <= graph.indices.min() <= graph.indices.max() < len(graph.indices):
-        raise UsageError(f"the graph's neighbours must be numbers of its {len(graph.indices)} samples, from 0")
+    check_within("the graph's neighbours", graph.indices, len(graph.indices))
     if not np.isfinite(graph.weights).all():
         raise UsageError("the graph's weights must be finite")
     return np.unique(labels0, return_inverse=True)[1].astype(np.int32)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from clustlib._arrays import array_of
+from clustlib._arrays import array_of, check_within
 from clustlib._validation import check_choice
 from clustlib.compiled import njit
 from clustlib.errors import UsageError
@@ -36,8 +36,9 @@ def initial_clusters(graph: KnnGraph | np.ndarray, *, variant: str = "published"
     indices = array_of("graph", indices, "(N,)" if _is_flat(indices) else "(N, k)", "iu", rows=1)
     nearest = indices[:, 0] if indices.ndim == 2 and indices.size else indices.ravel()
     n = len(indices)
-    if len(nearest) < n or nearest.min() < 0 or nearest.max() >= n:
-        raise UsageError("initial clusters need the index of a neighbour, from 0 to N - 1, for each of N points")
+    if len(nearest) < n:
+        raise UsageError(f"initial clusters need a neighbour for each of {n} points, got {len(nearest)}")
+    check_within("neighbours", nearest, n)
     check_choice("variant", variant, ("published", "released"))
     if variant == "released":
         return in_order_of_appearance(_follow_chains(nearest.astype(np.int64)))
