@@ -61,16 +61,16 @@ def check_place(path: Path) -> None:
         raise UsageError(f"{there} cannot be written to, so {path.name} would be lost")
 
 
-def real_file(path: Path) -> Path:
+def real_file(path: Path, name: str) -> Path:
     """The file that is written where ``path`` is named, links followed. Raises :class:`UsageError` where none can."""
     check_place(path)
     try:
         place = path.resolve()
     except (OSError, RuntimeError):
-        raise UsageError(f"{path} is a link that leads nowhere") from None
+        raise UsageError(f"{name} must be a file, and {path} is a link that leads nowhere") from None
     check_place(place)
     if place.exists() and not place.is_file():
-        raise UsageError(f"{path} is {'a folder' if place.is_dir() else 'no file'}; what is written there is a file")
+        raise UsageError(f"{name} must be a file, and {path} is {'a folder' if place.is_dir() else 'none'}")
     return place
 
 

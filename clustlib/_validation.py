@@ -289,7 +289,7 @@ def warn_of_fewer(labels: np.ndarray, n_clusters: int | None) -> None:
     if n_clusters is not None and n_found < n_clusters:
         from sklearn.exceptions import ConvergenceWarning
 
-        warnings.warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=4)
+        warnings.warn(f"found {n_found} clusters, fewer than n_clusters={n_clusters}", ConvergenceWarning, stacklevel=3)
 
 
 def check_generator(random_state: Any) -> None:

@@ -102,7 +102,7 @@ class Checkpoint:
     def __init__(self, path: str | Path | None, identity: dict[str, Any]) -> None:
         self.path = None if path is None else Path(path)
         if self.path is not None:
-            self.path = _paths.real_file(self.path)
+            self.path = _paths.real_file(self.path, "checkpoint")
         self._identity = json.dumps(plain(identity), sort_keys=True)
 
     def save(self, state: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ class System:
 
         check_is_fitted(self)
         place = _place(path)
-        place = _paths.real_file(place)
+        place = _paths.real_file(place, "path")
         facts, arrays = self._fitted()
         left_out = ("features", *(n for n, v in self._parameters().items() if isinstance(v, np.random.RandomState)))
         as_fitted = type(self)(**vars(self).get("_as_fitted", self._parameters()))

@@ -178,7 +178,7 @@ class TestFit:
         assert "\n" not in str(error.value)
 
     def test_as_many_labels_as_images(self):
-        with pytest.raises(UsageError, match="as many labels"):
+        with pytest.raises(UsageError, match="y must be"):
             model().fit(digits(40)[0], np.zeros(3))
 
 

@@ -110,14 +110,6 @@ def test_ensemble_projection_has_the_shape_of_its_fit_and_knows_no_origin():
         np.testing.assert_array_equal(found.argmax(axis=1), np.arange(4))
 
 
-def test_the_loss_is_that_of_the_images_that_were_seen():
-    one = PICTURES[:1]
-    losses = [
-        features(batch_size=2, learning_rate=1e-12).fit(np.repeat(one, n, 0)).history_[0]["loss"] for n in (2, 3, 4)
-    ]
-    np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="links and pipes")
 def test_links_and_pipes_stay_what_they_are(tmp_path):
     (tmp_path / "real").mkdir()
@@ -127,7 +119,7 @@ def test_links_and_pipes_stay_what_they_are(tmp_path):
     assert os.listdir(tmp_path / "real") == ["kept"]
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    for name, said in (("pipe", "no file"), ("circle", "leads nowhere"), ("real", "a folder")):
+    for name, said in (("pipe", "is none"), ("circle", "leads nowhere"), ("real", "a folder")):
         with pytest.raises(UsageError, match=said):
             model.save(tmp_path / name)
         with pytest.raises(UsageError, match=said):

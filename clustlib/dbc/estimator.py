@@ -317,7 +317,7 @@ class DBC(System, ClusterMixin, BaseEstimator):
             optimizer.step()
             total += loss.detach()
             seen += len(index)
-        return float(total) / seen
+        return float(total) / (len(images) if self.updates is None else seen)
 
     def _batches(self, images: torch.Tensor, drawn: torch.Generator) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
         """The mini-batches between two targets: one pass over the images, or B of them in passes without an end."""

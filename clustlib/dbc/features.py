@@ -145,7 +145,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
         if self.whiten < n_images:
             return self.whiten
         directions = max(1, n_images // 2)
-        warnings.warn(f"whiten={self.whiten} directions are {directions} for {n_images} images", stacklevel=4)
+        warnings.warn(f"whiten={self.whiten} directions are {directions} for {n_images} images", stacklevel=3)
         return directions
 
     @whole
@@ -201,7 +201,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
     def _epoch(self, images: torch.Tensor, optimizer: torch.optim.Optimizer, drawn: torch.Generator) -> float:
         """One pass over the images; the mean squared error of a pixel on the way."""
         self.model_.train()
-        total, seen = torch.zeros((), device=images.device), 0  # a last batch of one image is left out
+        total = torch.zeros((), device=images.device)
         for index, batch in shuffled(images, self.batch_size, drawn, self.scaling):
             _, output = self.model_(batch)
             loss = F.mse_loss(output, batch)
@@ -209,8 +209,7 @@ class FCAEFeatures(System, TransformerMixin, BaseEstimator):
             loss.backward()
             optimizer.step()
             total += loss.detach() * len(index)
-            seen += len(index)
-        return float(total) / seen
+        return float(total) / len(images)
 
     def _images(self, X: Any) -> torch.Tensor:
         from sklearn.utils.validation import check_is_fitted

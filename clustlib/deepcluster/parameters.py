@@ -51,7 +51,7 @@ def number_of_clusters(wanted: int | None, n_images: int) -> int:
     """The number asked for; the paper's where none is, or a tenth of the images, said, where these are fewer."""
     if wanted is None and n_images < ON_IMAGENET:
         most = max(1, n_images // 10)
-        warnings.warn(f"{n_images} images are put into {most} clusters in place of {ON_IMAGENET:,}", stacklevel=4)
+        warnings.warn(f"{n_images} images are put into {most} clusters in place of {ON_IMAGENET:,}", stacklevel=3)
         return most
     wanted = ON_IMAGENET if wanted is None else int(wanted)
     check_n_clusters(wanted, n_images)

@@ -207,7 +207,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
             warnings.warn(
                 f"{self.n_components:,} components are more than {len(X):,} images of {X.shape[1]:,} activations can "
                 "fill: the factorisation condenses nothing, and k-means on the activations may do better",
-                stacklevel=5,
+                stacklevel=4,
             )
         return self.n_components
 

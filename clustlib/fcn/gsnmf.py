@@ -175,7 +175,7 @@ class GSNMF(TransformerMixin, BaseEstimator):
             from sklearn.exceptions import ConvergenceWarning
 
             problem = f"the coefficients vanish: l1={self.l1:g} is too large for features of at most {X.max():.3g}"
-            warnings.warn(problem, ConvergenceWarning, stacklevel=3)
+            warnings.warn(problem, ConvergenceWarning, stacklevel=2)
         return self.embedding_
 
     def transform(self, X: Any) -> np.ndarray:

@@ -94,7 +94,7 @@ def warn_of_few_steps(n_clusters: int, target: int, unrolling_rate: float, steps
         n_clusters, periods = clusters_after(n_clusters, unrolling_rate, target), periods + 1
     if 0 < periods * steps < _FEW_STEPS:
         said = f"the network takes {periods * steps} steps in all; more epochs or a smaller unrolling_rate give it more"
-        warnings.warn(said, stacklevel=5)
+        warnings.warn(said, stacklevel=4)
 
 
 def cut(tree: MergeTree, n_clusters: int, features: np.ndarray, small: int) -> np.ndarray:

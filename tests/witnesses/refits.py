@@ -70,19 +70,12 @@ def settings() -> dict[str, np.ndarray]:
         return found | _same(home("System", "saving"), "_as_fitted", pairs)
 
 
-def losses() -> dict[str, np.ndarray]:
-    """The loss of an epoch whose last batch of one image is left out, and of one without; what a monitor returns."""
-    one, features, dbc = pictures(3)[:1], find("FCAEFeatures"), find("DBC")
-    how = {"epochs": 1, "learning_rate": 1e-12, "whiten": None, "random_state": 0}
-    fits = {n: features(batch_size=2, **how).fit(np.repeat(one, n, 0)).history_[0]["loss"] for n in (2, 4)}
-    found = {"even": np.array(list(fits.values()))}
-    odd = partial(features(batch_size=2, **how).fit, np.repeat(one, 3, 0))
-    known = home("FCAEFeatures")
-    found |= _same(known, "seen += len", {"odd": (lambda: round(odd().history_[0]["loss"] / fits[2], 4), 1.0)})
-    start = features(**{**how, "batch_size": 4}).fit(pictures(9))
-    fit = dbc(2, features=start, epochs=1, batch_size=4, random_state=0, learning_rate=1e-12)
-    found["dbc"] = np.array(fit.fit(pictures(9), monitor=lambda *given: {"x": 1}).history_[-1]["x"])
-    said = {"monitor": (lambda: fit.fit(pictures(9), monitor=lambda *given: None), "refused")}
+def told() -> dict[str, np.ndarray]:
+    """What a monitor returns: a dict, or nothing."""
+    start = find("FCAEFeatures")(epochs=1, whiten=None, random_state=0).fit(pictures(9))
+    fit = find("DBC")(2, features=start, epochs=1, random_state=0)
+    found = {"dict": np.array(fit.fit(pictures(9), monitor=lambda *given: {"x": 1}).history_[-1]["x"])}
+    said = {"nothing": (lambda: fit.fit(pictures(9), monitor=lambda *given: None), "refused")}
     return found | _asked(home("DBC"), "must return a dict", said)
 
 
