@@ -362,7 +362,7 @@ WITNESSES = {
         *(
             wholes,
             settings,
-            losses,
+            told,
             members,
             boxes,
             halves,
