@@ -69,9 +69,9 @@ def test_released_initial_clusters_cut_long_chains():
     ("nearest", "said"),
     [
         (np.array([1.0, 0.0]), "graph must hold whole numbers"),
-        (np.array([2, 0]), "index of a neighbour, from 0 to N - 1"),
+        (np.array([2, 0]), "positions of samples, from 0"),
         (np.array([], int), r"graph must be \(N,\)"),
-        (np.array([-1, 0]), "index of a neighbour, from 0 to N - 1"),
+        (np.array([-1, 0]), "positions of samples, from 0"),
     ],
 )
 def test_bad_neighbours_for_initial_clusters(nearest, said):

@@ -233,8 +233,8 @@ def test_more_neighbours_than_are_looked_at_change_nothing():
     [
         (np.zeros((3, 3), int), r"must be \(E, 2\)"),
         (np.zeros((3, 2)), "whole numbers"),
-        (np.array([[0, 30]]), "samples 0 to 29"),
-        (np.array([[-1, 2]]), "samples 0 to 29"),
+        (np.array([[0, 30]]), "samples, from 0 to 29"),
+        (np.array([[-1, 2]]), "samples, from 0 to 29"),
         (np.array([[4, 4]]), "two different"),
     ],
 )

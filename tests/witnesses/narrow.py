@@ -130,7 +130,7 @@ def places() -> dict[str, np.ndarray]:
             )
         }
         cases["nowhere"] = (lambda: kept(None, {}), "ran")
-        found = _asked(kept, "check_place", cases)
+        found = _asked(kept, "real_file", cases)
 
         def again(first: dict, then: dict) -> None:
             kept(f"{folder}/fit", first).save({"epoch": 1})
