@@ -34,12 +34,12 @@ class System:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(self)
-        place = _place(path)
-        place = _paths.real_file(place, "path")
+        place = _paths.real_file(_place(path), "path")
         facts, arrays = self._fitted()
-        left_out = ("features", *(n for n, v in self._parameters().items() if isinstance(v, np.random.RandomState)))
-        as_fitted = type(self)(**vars(self).get("_as_fitted", self._parameters()))
-        settings = {"class": type(self).__name__, "parameters": identity(as_fitted, left_out), "fitted": facts}
+        of_fit = vars(self).get("_as_fitted", self._parameters())
+        left_out = ("features", *(n for n, v in of_fit.items() if isinstance(v, np.random.RandomState)))
+        parameters = identity(type(self)(**of_fit), left_out)
+        settings = {"class": type(self).__name__, "parameters": parameters, "fitted": facts}
         text = np.frombuffer(json.dumps(settings).encode(), np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **{_SETTINGS: text, **arrays})

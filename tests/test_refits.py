@@ -97,6 +97,14 @@ def test_a_model_is_saved_with_the_settings_of_its_fit(name, later, tmp_path):
     assert not hasattr(clone(model), "_as_fitted")
 
 
+def test_a_generator_of_the_fit_is_not_saved(tmp_path):
+    model = features().set_params(random_state=np.random.RandomState(0)).fit(PICTURES)
+    model.set_params(random_state=3).save(tmp_path / "model")
+    again = type(model).load(tmp_path / "model")
+    assert again.random_state is None
+    np.testing.assert_allclose(again.transform(PICTURES), model.transform(PICTURES), atol=1e-6)
+
+
 def test_ensemble_projection_has_the_shape_of_its_fit_and_knows_no_origin():
     rows = np.random.default_rng(0).normal(size=(60, 4))
     model = EnsembleProjection(3, n_prototypes=4, n_members=3, random_state=0).fit(rows)

@@ -17,6 +17,7 @@ from clustlib.kernels import (
     knn,
     neighbour_recall,
 )
+from clustlib.kernels.linkage.initial import in_order_of_appearance
 from clustlib.kernels.neighbours import is_exact
 
 LINKAGES = ("gdl", "path", "zeta")
@@ -109,12 +110,8 @@ def grouped(rows: np.ndarray, linkage: str = "gdl", *, least: int = 1, method: s
 
 
 def duplicates(rows: np.ndarray) -> np.ndarray:
-    """A number for each row, in order of appearance from 0, (n,) int64: identical rows have the same."""
-    group = identical_rows(rows)
-    first = np.unique(group, return_index=True)[1]
-    place = np.empty(len(first), np.int64)
-    place[np.argsort(first)] = np.arange(len(first))
-    return place[group]
+    """A number for each row, in order of appearance from 0, (n,) int32: identical rows have the same."""
+    return in_order_of_appearance(identical_rows(rows))
 
 
 def recall_note(rows: np.ndarray, graph: KnnGraph, method: str, seed: int) -> tuple[str, ...]:

@@ -88,8 +88,7 @@ def by_eigengap(case: Case) -> np.ndarray:
     from scipy.sparse.linalg import eigsh
 
     n, k = case.neighbours.shape
-    ends = np.repeat(np.arange(n), k), case.neighbours.ravel()
-    graph = coo_array((np.ones(n * k), ends), shape=(n, n)).tocsr()
+    graph = coo_array((np.ones(n * k), tuple(all_edges(case.neighbours).T)), shape=(n, n)).tocsr()
     smoothing = 2 * eye_array(n, format="csr") - laplacian(graph.maximum(graph.T), normed=True)
     count = min(MOST + 1, n - 1)
     start = np.random.default_rng(case.seed).normal(size=n)

@@ -66,9 +66,8 @@ def count_on_subsets(
     ``median_error``, ``mean_error`` (absolute, log2) and ``within_two`` (share within a factor of two) of ours.
     """
     images = part_of(dataset, size)
-    rows, random = _rows(images, features, device), np.random.default_rng([seed, 23])
-    drawn = [draw_classes(images.labels, random) for _ in range(draws)]
-    scores = [_by_tree_rules(images.labels[i], prepared(rows[i], seed)) for i in drawn]
+    rows = _rows(images, features, device)
+    scores = [_by_tree_rules(images.labels[i], prepared(rows[i], seed)) for i in _subsets(images.labels, draws, seed)]
     errors = np.abs([score["error Description length"] for score in scores])
     return {
         **{name: np.array([score[name] for score in scores]) for name in scores[0]},
@@ -109,8 +108,8 @@ def vary_the_rule(
     ``mean_error`` (absolute, log2) of the rule as it is, on the subsets.
     """
     images = part_of(dataset, size)
-    rows, random = _rows(images, features, device), np.random.default_rng([seed, 23])
-    drawn = [np.arange(len(rows)), *(draw_classes(images.labels, random) for _ in range(draws))]
+    rows = _rows(images, features, device)
+    drawn = [np.arange(len(rows)), *_subsets(images.labels, draws, seed)]
     classes = np.array([len(np.unique(images.labels[i])) for i in drawn])
     cases = [prepared(rows[i], seed) for i in drawn]
     found = {f"found {name}": np.array([_at_prices(case, edges) for case in cases]) for name, edges in EDGES.items()}
@@ -133,6 +132,12 @@ def _by_tree_rules(truth: np.ndarray, case: Case) -> dict[str, Any]:
     scores = {method: scored(truth, RULES[method](case)) for method in OF_THE_TREE}
     named = {f"{name} {method}": score[name] for method, score in scores.items() for name in SCORES}
     return {"classes": len(np.unique(truth)), **named}
+
+
+def _subsets(labels: np.ndarray, draws: int, seed: int) -> list[np.ndarray]:
+    """The indices of each of ``draws`` subsets of the classes."""
+    random = np.random.default_rng([seed, 23])
+    return [draw_classes(labels, random) for _ in range(draws)]
 
 
 def draw_classes(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
