@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from clustlib._arrays import array_of, shown
+from clustlib._arrays import array_of, held, shown
 from clustlib._validation import check_features, check_integer, check_numbers, measured_from, origin_of
 from clustlib.errors import UsageError
 
@@ -43,8 +43,7 @@ def _check_labels(labels: Any, name: str) -> np.ndarray:
     if labels is None:
         raise ValueError(f"{name} are None: there are no labels to compare with")
     if hasattr(labels, "detach"):  # a torch tensor, without importing torch
-        labels = labels.detach().cpu()
-        labels = (labels.double() if labels.is_floating_point() else labels).numpy()
+        labels = held(labels, name)
     try:
         array = np.asarray(labels)
         if array.dtype.kind == "f" and not hasattr(labels, "dtype"):

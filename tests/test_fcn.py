@@ -493,3 +493,9 @@ class TestBaselines:
             svm_accuracy(X[:60], 0 * labels[:60], X[60:], labels[60:])
         with pytest.raises(ValueError, match="learn_labels must be"):
             svm_accuracy(X[:60], labels, X[60:], labels[60:])
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300])
+def test_a_cache_that_no_folder_can_be_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match=r"zero byte|too long"):
+        extract(np.zeros((2, 1, 32, 32), np.uint8), None, cache=f"{tmp_path}/{name}")

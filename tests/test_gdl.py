@@ -157,7 +157,7 @@ def test_exact_ties_go_to_the_lowest_nodes():
 @pytest.mark.parametrize("update", ["exact", "paper_fast", "released_fast"])
 @pytest.mark.parametrize("criterion", ["affinity", "local", "released"])
 @settings(max_examples=15, deadline=None)
-@given(seed=seeds, n=st.integers(3, 60), k=st.integers(1, 8), k_c=st.integers(1, 7))
+@given(seed=seeds, n=st.integers(3, 60), k=st.integers(1, 8), k_c=st.integers(1, 80))
 def test_updates_and_criteria_follow_the_full_table(update, criterion, seed, n, k, k_c):
     _, graph = random_graph(seed, n, k)
     k_c = 1 if criterion == "affinity" else k_c
@@ -342,3 +342,10 @@ def test_one_initial_cluster():
     _, graph = random_graph(0, 20, 3)
     tree = graph_linkage(graph, np.zeros(20, int))
     assert tree.n_leaves == 1 and (tree.labels(1) == 0).all() and tree.linkage_matrix().shape == (19, 4)
+
+
+@pytest.mark.parametrize("k_c", [12, 2**31 - 1])
+def test_neighbours_beyond_the_clusters_take_no_memory(k_c):
+    graph = affinity_graph(np.random.default_rng(0).normal(size=(12, 2)), 4)
+    tree = graph_linkage(graph, np.arange(12), criterion="local", k_c=k_c)
+    assert tree.children.shape == (11, 2)

@@ -141,6 +141,23 @@ def test_a_bad_update_is_refused():
         Penalty(0.1, -1.0)
 
 
+@pytest.mark.parametrize("name", ["X", "H", "W"])
+@pytest.mark.parametrize("wrong", [-1e-9, np.nan])
+def test_an_update_of_negative_numbers_or_nan_is_refused(name, wrong):
+    parts = dict(zip("XHW", problem()))
+    parts[name][0, 0] = wrong
+    with pytest.raises(ValueError, match=f"{name} must be non-negative"):
+        gsnmf_update(**parts)
+
+
+@pytest.mark.parametrize("name", ["H", "W"])
+def test_an_update_of_factors_that_cannot_be_written_is_refused(name):
+    parts = dict(zip("XHW", problem()))
+    parts[name].flags.writeable = False
+    with pytest.raises(ValueError, match=f"{name} changes in place, .* read-only"):
+        gsnmf_update(**parts)
+
+
 class TestStart:
     def test_singular_vectors_are_numpys(self):
         for shape in ((30, 18), (18, 30)):

@@ -372,3 +372,10 @@ def test_the_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
     ).stdout
     assert loaded.strip() == ""
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_labels_that_no_array_holds_are_refused(kind):
+    y = torch.tensor([0, 1, 1])
+    with pytest.raises(UsageError, match="labels must hold numbers"):
+        nmi(y.to_sparse() if kind == "sparse" else y.to(kind), y, average="max")

@@ -145,3 +145,18 @@ def test_a_set_of_images_is_read_only_however_it_came():
             again.images[0] = 9
     with pytest.raises(UsageError, match="masked"):
         ImageSet(PICTURES[:2], np.ma.masked_array([1, 2], mask=[1, 0]), "some")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"class_names": ("a",)}, "1 class_names for labels of 2 classes"),
+        ({"class_names": "ab"}, "class_names must be a sequence of names"),
+        ({"class_names": 3}, "class_names must be a sequence of names"),
+        ({"files": "abc"}, "files must be a sequence of names"),
+        ({"split": [[1], 2, 3]}, "split must be names"),
+    ],
+)
+def test_names_that_do_not_go_with_the_images_are_refused(given, said):
+    with pytest.raises(UsageError, match=said):
+        ImageSet(PICTURES[:3], np.array([0, 1, 1]), "some", **given)

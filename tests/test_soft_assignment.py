@@ -107,3 +107,23 @@ def test_no_n_by_k_by_d_tensor_is_made():
 def test_what_does_not_fit_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         boosted_kl(*change(*problem(7)))
+
+
+@pytest.mark.parametrize(("kind", "apart", "tolerance"), [(torch.float32, 1e4, 1e-3), (torch.float64, 1e8, 1e-6)])
+def test_codes_in_groups_far_apart_keep_their_scores_and_gradients(kind, apart, tolerance):
+    codes = np.random.default_rng(3).normal(size=(8, 3)) + apart * (np.arange(8) > 3)[:, None]
+    Z, centers = (torch.tensor(a, dtype=kind, requires_grad=True) for a in (codes, codes[[0, 1, 4, 5]]))
+    target = torch.full((8, 4), 0.25, dtype=kind)
+    loss = boosted_kl(Z, centers, target)
+    loss.backward()
+    z, mu = Z.detach().double().requires_grad_(), centers.detach().double().requires_grad_()
+    u = 1 + (z[:, None] - mu).square().sum(-1)
+    S = (1 / u) / (1 / u).sum(1, keepdim=True)
+    plain = (target.double() * (target.double().log() - S.log())).sum()
+    plain.backward()
+    assert loss.dtype == kind and loss.item() == pytest.approx(plain.item(), rel=tolerance)
+    torch.testing.assert_close(Z.grad.double(), z.grad, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(centers.grad.double(), mu.grad, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        soft_assign(Z.detach(), centers.detach()).double(), S.detach(), rtol=tolerance, atol=1e-6
+    )

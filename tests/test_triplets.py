@@ -147,3 +147,31 @@ def test_wrong_choices_are_refused():
         sample_triplets(y, negatives="nearest")
     with pytest.raises(UsageError, match="exact, released"):
         weighted_triplet_loss(unit(3), sample_triplets(y), gradient="other")
+
+
+@pytest.mark.parametrize("far", [0.0, 30.0, 1e4])
+def test_the_loss_of_features_of_any_length_is_that_of_their_differences(far):
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(5)).double()
+    x[4:] += far
+    triplets = sample_triplets(torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]), 2, generator=torch.Generator().manual_seed(1))
+    single, double = (x.to(kind, copy=True).requires_grad_() for kind in (torch.float32, torch.float64))
+    weighted_triplet_loss(single, triplets, margin=None).backward()
+    loss = weighted_triplet_loss(double, triplets, margin=None)
+    loss.backward()
+    assert loss.item() == pytest.approx(reference_loss(x.detach().numpy(), triplets, 2.0, None), rel=1e-9)
+    torch.testing.assert_close(single.grad.double(), double.grad, rtol=1e-3, atol=1e-3 * (1 + far * 1e-3))
+
+
+@pytest.mark.parametrize("part", range(3))
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_positions_outside_the_batch_are_refused(part, wrong):
+    parts = [torch.tensor(right) for right in ([0], [1], [[2]])]
+    parts[part] = torch.full_like(parts[part], wrong)
+    with pytest.raises(UsageError, match="triplets must be positions of samples, from 0 to 2"):
+        weighted_triplet_loss(unit(3), Triplets(*parts))
+
+
+@pytest.mark.parametrize("negatives", ["spread", "random", "nearest"])
+def test_no_images_have_no_triplets(negatives):
+    none = torch.zeros(0, dtype=torch.int64)
+    assert len(sample_triplets(none, 2, negatives=negatives, distances=torch.zeros(0, 0))) == 0

@@ -1,14 +1,14 @@
 """The one form in which every data set arrives: images as they came, labels, names."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from clustlib._arrays import held
+from clustlib._arrays import held, one_line, shown
 from clustlib._validation import check_integer, check_seed
 from clustlib.errors import UsageError
 
@@ -59,19 +59,35 @@ class ImageSet:
                 raise UsageError(f"{self.name}: labels must be below 2**63, got {labels.max()}")
             self._set("labels", _read_only(labels.astype(np.int64)))
         if self.class_names is not None:
-            self._set("class_names", tuple(map(str, self.class_names)))
+            self._set("class_names", self._names("class_names"))
+            if self.n_classes > len(self.class_names):
+                raise UsageError(
+                    f"{self.name}: {len(self.class_names)} class_names for labels of {self.n_classes} classes"
+                )
         if self.split is not None:
-            split = np.asarray(self.split, dtype=np.str_)
+            split = self._split()
             if split.shape != images.shape[:1]:
                 raise UsageError(f"{self.name}: split must name the part of each of the {len(images)} images")
             self._set("split", _read_only(split))
         if self.files is not None:
-            self._set("files", tuple(map(str, self.files)))
+            self._set("files", self._names("files"))
             if len(self.files) != len(images):
                 raise UsageError(f"{self.name}: {len(self.files)} files for {len(images)} images")
 
     def __reduce__(self) -> tuple:
         return ImageSet, (self.images, self.labels, self.name, self.class_names, self.split, self.files)
+
+    def _split(self) -> np.ndarray:
+        try:
+            return np.asarray(self.split, dtype=np.str_)
+        except ValueError as error:  # a ragged list
+            raise UsageError(f"{self.name}: split must be names: {one_line(error)}") from None
+
+    def _names(self, field: str) -> tuple[str, ...]:
+        names = getattr(self, field)
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise UsageError(f"{self.name}: {field} must be a sequence of names, got {shown(names)}")
+        return tuple(map(str, names))
 
     def _set(self, field: str, value: Any) -> None:
         object.__setattr__(self, field, value)

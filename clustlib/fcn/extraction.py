@@ -53,8 +53,10 @@ def extract(
     ValueError : wrong rank or channels, no images, NaN, ``size`` below 32.
     """
     images = _checked(images, size)
-    if cache is not None and os.path.lexists(cache) and not os.path.isdir(cache):
-        raise UsageError(f"cache must be a folder, and {cache} is none")
+    if cache is not None and not os.path.isdir(cache):
+        if os.path.lexists(cache):
+            raise UsageError(f"cache must be a folder, and {cache} is none")
+        _paths.check_place(Path(cache))
     held = _Folder(None, "") if cache is None else _Folder(Path(cache), _identity(images, network, size))
     ready = held.read("activations", len(images))
     if ready is not None and not hidden:

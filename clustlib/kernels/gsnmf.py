@@ -8,6 +8,7 @@ factors only a block's worth of memory is needed.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,9 +73,15 @@ def gsnmf_update(
     ------
     UsageError : unknown ``basis_norm`` or ``products``; shapes that do not agree.
     """
+    for name, part in (("H", H), ("W", W)):
+        if isinstance(part, np.ndarray) and not part.flags.writeable:
+            raise UsageError(f"{name} changes in place, and the array that was passed is read-only")
     X, H, W = (_tensor(a) for a in (X, H, W))
     check_made("penalty", penalty, "a Penalty", "l1", "diagonal")
     _check(X, H, W, basis_norm, products)
+    for name, part in zip("XHW", (X, H, W)):
+        if part.device.type == "cpu" and not bool((part >= 0).all()):  # a GPU would have to be waited for
+            raise UsageError(f"{name} must be non-negative and without NaN")
     statistics = Statistics.zeros(W)
     value = update_coefficients(X, H, W, penalty, products=products, statistics=statistics)
     norms = update_basis(W, statistics, basis_norm=basis_norm, products=products)

@@ -28,7 +28,7 @@ def padded_triplet_loss(
     Parameters
     ----------
     x : (B, D) floating tensor
-        Features of the batch, B at least 2.
+        Features of the batch, B at least 2; of about unit length, as products alone measure them.
     labels : (B,) integer tensor
         On the device of ``x``.
     uniform : (B (B - 1) / 2,) floating tensor

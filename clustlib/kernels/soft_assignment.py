@@ -38,7 +38,11 @@ def scores(Z: torch.Tensor, centers: torch.Tensor, v: float) -> tuple[torch.Tens
 
 def plain_scores(Z: torch.Tensor, centers: torch.Tensor, v: float) -> tuple[torch.Tensor, torch.Tensor]:
     """:func:`scores` in PyTorch's own operations."""
-    u = squared_distances(Z, centers).div_(v).add_(1)
+    if Z.dtype == torch.float64 and _is_lost(Z, centers, v):  # by differences, which take longer
+        d2 = torch.cdist(Z, centers, compute_mode="donot_use_mm_for_euclid_dist").square()
+    else:
+        d2 = squared_distances(Z, centers)
+    u = d2.div_(v).add_(1)
     logarithm = u.log()
     # a softmax: powers of u themselves underflow for codes that are far from every centre
     return torch.softmax(logarithm.mul_(-(v + 1) / 2), dim=1), u
@@ -131,10 +135,13 @@ def soft_assign(Z: Any, centers: Any, v: float = 1.0) -> Any:
 
 
 def _is_lost(Z: torch.Tensor, centers: torch.Tensor, v: float) -> bool:
-    """Whether the rounding of products in float32 may exceed the 1 that Eq. (1) adds to the distances."""
+    """Whether the rounding of products may exceed the 1 that Eq. (1) adds to the distances."""
+    if not len(Z):
+        return False
+    Z, centers = Z.detach(), centers.detach()
     origin = centers.mean(dim=0)
     furthest = sum(float(torch.linalg.vector_norm(part - origin, dim=1).max()) for part in (Z, centers))
-    return rounding(Z.shape[1]) * furthest**2 > v
+    return rounding(Z.shape[1], torch.finfo(Z.dtype).eps / 2) * furthest**2 > v
 
 
 def boosted_kl(Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: float = 1.0) -> torch.Tensor:
@@ -159,4 +166,6 @@ def boosted_kl(Z: torch.Tensor, centers: torch.Tensor, target: torch.Tensor, v: 
         raise UsageError(f"the target must be ({len(Z)}, {len(centers)}), got {tuple(target.shape)}")
     if target.device.type == "cpu" and not bool((target >= 0).all()):  # a GPU would have to be waited for
         raise UsageError("the target must be finite and non-negative")
+    if Z.device.type == "cpu" and Z.dtype == torch.float32 and _is_lost(Z, centers, v):
+        return _BoostedKL.apply(Z.double(), centers.double(), target.double(), v).float()
     return _BoostedKL.apply(Z, centers, target, v)

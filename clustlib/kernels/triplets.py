@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from clustlib._arrays import check_made, check_tensor, one_line
+from clustlib._arrays import check_made, check_tensor, check_within, one_line
 from clustlib._device import on_gpu
 from clustlib._validation import check_choice, check_integer, check_number
 from clustlib.compiled import njit
@@ -89,7 +89,7 @@ def _spread(labels: Tensor, n_negatives: int, generator: Generator | None) -> Tr
     import torch
 
     order, rank, starts, anchor, positive = _pairs(labels.numpy())
-    k = min(n_negatives, len(starts) - 2)  # starts has one line more than there are clusters
+    k = max(0, min(n_negatives, len(starts) - 2))  # starts has one line more than there are clusters
     if k == 0:
         anchor, positive = anchor[:0], positive[:0]
     uniform = torch.rand(len(anchor), generator=generator)
@@ -175,7 +175,7 @@ def _with_nearest(labels: Tensor, n_negatives: int, distances: Tensor) -> Triple
 
     anchor, positive, rank, _, k = _pairs_on_device(labels, n_negatives)
     apart = distances.detach().masked_fill(rank[:, None] == rank, torch.inf)
-    return Triplets(anchor, positive, apart.topk(k, largest=False).indices[anchor])
+    return Triplets(anchor, positive, apart.topk(max(k, 0), largest=False).indices[anchor])
 
 
 def _pairs_on_device(labels: Tensor, n_negatives: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
@@ -205,7 +205,7 @@ def weighted_triplet_loss(
     Parameters
     ----------
     x : (B, D) floating tensor
-        Features of the batch; of unit length in JULE.
+        Features of the batch; of unit length in JULE. Longer ones are measured by :func:`squared_distances` on a CPU.
     gamma : float
         Weight of the positive pair. margin : float, in squared units of ``x``; None for no hinge.
     gradient : {"exact", "released"}
@@ -222,13 +222,21 @@ def weighted_triplet_loss(
     if len(triplets) == 0:
         return x.sum() * 0
     others = x if gradient == "exact" else x.detach() + (gamma - 1) * (x - x.detach())
-    d2 = by_products(x, others)
+    d2 = (squared_distances if _beyond_unit(x) else by_products)(x, others)
+    if x.is_cpu:  # where a look at the numbers is free
+        for positions in triplets:
+            check_within("triplets", positions.numpy(), len(x))
     try:
         to_positive = d2[triplets.anchor, triplets.positive]
         to_negative = d2[triplets.anchor].gather(1, triplets.negative)
     except (IndexError, RuntimeError) as error:
         raise UsageError(f"triplets must be positions among the {len(x)} rows of x: {one_line(error)}") from None
     return hinged(gamma * to_positive[:, None] - to_negative, margin).mean()  # Eq. (11)
+
+
+def _beyond_unit(x: Tensor) -> bool:
+    """Whether rows are so long that products may lose a distance of the size of the margin; not asked on a GPU."""
+    return x.is_cpu and bool((x.detach() ** 2).sum(1).amax() > 2)  # up to which rounding is nothing beside a margin
 
 
 def hinged(excess: Tensor, margin: float | None) -> Tensor:

@@ -15,6 +15,7 @@ from witnesses import (
     deepcluster_runs,
     diverging,
     downstream,
+    edges,
     factorised,
     fcn_runs,
     jule_fits,
@@ -33,5 +34,6 @@ from witnesses import (
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
     *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging, narrow, scales, refits),
+    *(edges,),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

@@ -51,7 +51,7 @@ def score_row(forest, power, local, c):
     """Eq. (7) for cluster ``c`` and its nearest cluster: a_1 + lambda / (K_c - 1) sum over k > 1 of (a_1 - a_k)."""
     links, node = forest.links, forest.node
     left = len(node) - forest.done[0]
-    top = np.zeros(local.k_c)
+    top = np.zeros(min(local.k_c, len(node)))
     nearest = NONE
     low, high = 0, 0
     tidy(links, c)
@@ -64,7 +64,7 @@ def score_row(forest, power, local, c):
             value = 0.0
         if value > top[0] or (nearest != NONE and value == top[0] and (lo < low or (lo == low and hi < high))):
             nearest, low, high = item >> 1, lo, hi
-        k = local.k_c - 1
+        k = len(top) - 1
         if value > top[k]:
             while k > 0 and top[k - 1] < value:
                 top[k] = top[k - 1]
@@ -73,7 +73,8 @@ def score_row(forest, power, local, c):
         item = links.next[item]
     score = top[0]
     if local.k_c > 1 and not (local.triangle and left <= RELEASED_COLUMNS):
-        score += local.weight / (local.k_c - 1) * (top[0] - top[1:]).sum()
+        missing = local.k_c - len(top)
+        score += local.weight / (local.k_c - 1) * ((top[0] - top[1:]).sum() + missing * top[0])
     set_row(forest.rows, c, score if nearest != NONE else 0.0, low, high, nearest)
 
 
