@@ -80,7 +80,8 @@ def gsnmf_update(
     check_made("penalty", penalty, "a Penalty", "l1", "diagonal")
     _check(X, H, W, basis_norm, products)
     for name, part in zip("XHW", (X, H, W)):
-        if part.device.type == "cpu" and not bool((part >= 0).all()):  # a GPU would have to be waited for
+        # a GPU would have to be waited for; NaN is passed on to the least number, and no mask is made
+        if part.device.type == "cpu" and part.numel() and not float(part.min()) >= 0:
             raise UsageError(f"{name} must be non-negative and without NaN")
     statistics = Statistics.zeros(W)
     value = update_coefficients(X, H, W, penalty, products=products, statistics=statistics)

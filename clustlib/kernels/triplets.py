@@ -167,7 +167,7 @@ def _with_random(labels: Tensor, n_negatives: int, generator: Generator | None) 
     anchor, positive, rank, _, k = _pairs_on_device(labels, n_negatives)
     drawn = torch.rand(len(anchor), len(labels), generator=generator, device=labels.device)
     drawn = drawn.masked_fill(rank[anchor][:, None] == rank, -1.0)
-    return Triplets(anchor, positive, drawn.topk(max(k, 0)).indices)
+    return Triplets(anchor, positive, drawn.topk(k).indices)
 
 
 def _with_nearest(labels: Tensor, n_negatives: int, distances: Tensor) -> Triplets:
@@ -175,7 +175,7 @@ def _with_nearest(labels: Tensor, n_negatives: int, distances: Tensor) -> Triple
 
     anchor, positive, rank, _, k = _pairs_on_device(labels, n_negatives)
     apart = distances.detach().masked_fill(rank[:, None] == rank, torch.inf)
-    return Triplets(anchor, positive, apart.topk(max(k, 0), largest=False).indices[anchor])
+    return Triplets(anchor, positive, apart.topk(k, largest=False).indices[anchor])
 
 
 def _pairs_on_device(labels: Tensor, n_negatives: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
@@ -184,8 +184,8 @@ def _pairs_on_device(labels: Tensor, n_negatives: int) -> tuple[Tensor, Tensor, 
 
     _, rank, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     anchor, positive = torch.nonzero(torch.triu(rank[:, None] == rank, 1), as_tuple=True)
-    k = min(n_negatives, len(sizes) - 1)
-    return (anchor, positive, rank, sizes, k) if k > 0 else (anchor[:0], positive[:0], rank, sizes, k)
+    k = max(0, min(n_negatives, len(sizes) - 1))
+    return (anchor, positive, rank, sizes, k) if k else (anchor[:0], positive[:0], rank, sizes, k)
 
 
 def around(place: Tensor, circle: Tensor | int) -> Tensor:
