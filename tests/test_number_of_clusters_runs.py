@@ -81,7 +81,7 @@ def test_digits_on_pixels(book):
     assert table["cases"].tolist() == [1, 1]
     assert table["mean"].is_monotonic_increasing
     assert views.found_by_set(found).loc[("developed on", "digits", "pixels", 10)].notna().all()
-    assert "1 case the" in views.verdict(found)
+    assert "of 1 case." in views.verdict(found)
     assert "chosen" in views.length_curve(ours).axes[0].get_legend().get_texts()[0].get_text()
 
 
@@ -101,15 +101,18 @@ def test_the_rule_at_other_prices(book):
     whole = records.run(runs.count_clusters, method="Description length", **how)
     plain = records.run(runs.count_clusters, method="Planted partition", **how)
     subsets = records.run(runs.count_on_subsets, draws=3, **how)
-    usual, priced = runs.SHARES.index(1.0), runs.PRICES.index(runs.PRICE)
+    graphs = list(runs.GRAPHS)
+    usual, priced = graphs.index(views.AS_IT_IS), runs.PRICES.index(runs.PRICE)
     ours = made.arrays["found mutual"][:, usual, priced]
     np.testing.assert_array_equal(ours, [whole.metrics["found"], *subsets.arrays["found Description length"]])
-    of_all = made.arrays["found all"][:, usual, runs.PRICES.index(0.0)]
+    of_all = made.arrays["found all"][:, graphs.index("all"), runs.PRICES.index(0.0)]
     np.testing.assert_array_equal(of_all, [plain.metrics["found"], *subsets.arrays["found Planted partition"]])
     assert made.metrics["mean_error"] == pytest.approx(subsets.metrics["mean_error"])
     grid = views.rule_grid([made])
-    assert grid.shape == (2 * 2 * len(runs.SHARES), len(runs.PRICES))
-    assert grid.loc[("developed on", "subsets", "mutual", 1.0), runs.PRICE] == pytest.approx(made.metrics["mean_error"])
+    assert grid.shape == (2 * 2 * len(graphs), len(runs.PRICES))
+    assert grid.loc[("developed on", "subsets", "mutual", views.AS_IT_IS), runs.PRICE] == pytest.approx(
+        made.metrics["mean_error"]
+    )
     titles = [axes.get_title(loc="left") for axes in views.rule_map(grid).axes]
     assert titles[:2] == ["developed on, whole sets", "developed on, subsets"]
 
@@ -122,7 +125,7 @@ def test_noise_is_no_cluster():
 
 def test_held_out_sets_are_named_so():
     assert set(runs.DEVELOPED_ON) <= set(datasets.names())
-    frame = views._with_half(views.pd.DataFrame({"dataset": ["digits", "mnist-test"]}))
+    frame = views._with_half(views.pd.DataFrame({"dataset": ["digits", "fashion-mnist"]}))
     assert frame["sets"].tolist() == ["developed on", "held out"]
 
 

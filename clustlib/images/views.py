@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from clustlib.cluster.number_of_clusters import PRICE
+from clustlib.cluster.number_of_clusters import PRICE, SHARES
 from clustlib.images.rivals import EDGES
-from clustlib.images.runs import DEVELOPED_ON, OF_THE_TREE, PRICES, SCORES, SHARES
+from clustlib.images.runs import DEVELOPED_ON, GRAPHS, OF_THE_TREE, PRICES, SCORES
 from clustlib.plots.looks import new_figure
 from clustlib.records import Record
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["dataset", "features", "method", "classes", "found", "error", "accuracy", "nmi_geometric"]
 OURS = "Description length"
+AS_IT_IS = next(name for name, shares in GRAPHS.items() if shares == SHARES)
 
 
 def outcomes(runs: Iterable[Record]) -> pd.DataFrame:
@@ -35,14 +36,14 @@ def subset_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
     """One row for every drawn subset of classes and every rule: what ``count_on_subsets`` recorded."""
     parts = [
         pd.DataFrame(
-            {"dataset": r.params["dataset"], "features": r.params["features"], "method": method}
+            {**{name: r.params[name] for name in ("dataset", "features", "size")}, "method": method}
             | {"classes": r.arrays["classes"]}
             | {name: r.arrays[f"{name} {method}"] for name in SCORES}
         )
         for r in runs
         for method in OF_THE_TREE
     ]
-    return _with_half(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS))
+    return _with_half(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*COLUMNS, "size"]))
 
 
 def one_class_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
@@ -61,10 +62,14 @@ def one_class_outcomes(runs: Iterable[Record]) -> pd.DataFrame:
     )
 
 
-def by_rule(frame: pd.DataFrame) -> pd.DataFrame:
-    """Errors, |log2(found / classes)|, and scores by rule and half of the sets, the smallest mean error first."""
+def by_rule(frame: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """Errors, |log2(found / classes)|, and scores by rule and half of the sets, the smallest mean error first.
+
+    ``more`` names columns that the rows are told apart by besides.
+    """
+    levels = [*more, "sets"]
     absolute = frame.assign(error=frame["error"].abs())
-    table = absolute.groupby(["sets", "method"], sort=False).agg(
+    table = absolute.groupby([*levels, "method"], sort=False).agg(
         cases=("error", "size"),
         median=("error", "median"),
         mean=("error", "mean"),
@@ -73,7 +78,7 @@ def by_rule(frame: pd.DataFrame) -> pd.DataFrame:
         accuracy=("accuracy", "mean"),
         nmi=("nmi_geometric", "mean"),
     )
-    return table.sort_values("mean").sort_index(level="sets", sort_remaining=False, kind="stable")
+    return table.sort_values("mean").sort_index(level=levels, sort_remaining=False, kind="stable")
 
 
 def found_by_set(frame: pd.DataFrame) -> pd.DataFrame:
@@ -83,44 +88,43 @@ def found_by_set(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(frame: pd.DataFrame) -> str:
-    """The result in one sentence, of our rule on the held-out sets where there are any, else on all."""
+    """The result of our rule in one sentence: on all cases, and on held-out sets where there are others too."""
     ours = frame[frame["method"] == OURS]
     if ours.empty:
         return "Our rule has not run."
     held = ours[ours["sets"] == "held out"]
-    shown, where = (held, "held-out ") if len(held) else (ours, "")
-    error = shown["error"].abs()
-    factor = 2 ** error.median()
-    return (
-        f"On {len(shown)} {where}case{'s' * (len(shown) > 1)} the description length is off by a factor of {factor:.2f}"
-        f" in the median, and within a factor of two in {int((error <= 1).sum())}."
-    )
+    told = f"The description length is off by {_off(ours)}"
+    return f"{told}; on held-out sets alone, by {_off(held)}." if 0 < len(held) < len(ours) else f"{told}."
+
+
+def _off(frame: pd.DataFrame) -> str:
+    error = frame["error"].abs()
+    within = f"within a factor of two in {int((error <= 1).sum())} of {len(error)} case{'s' * (len(error) > 1)}"
+    return f"a factor of {2 ** error.median():.2f} in the median, and {within}"
 
 
 def rule_grid(runs: Iterable[Record]) -> pd.DataFrame:
-    """Mean error, |log2(found / classes)|, of the rule by edges, share of the neighbours and price of an edge.
+    """Mean error, |log2(found / classes)|, of the rule by edges, graphs and price of an edge.
 
-    One row for every half of the sets, kind of case (whole sets, subsets of classes), edges and share.
+    One row for every half of the sets, kind of case (whole sets, subsets of classes), edges and graphs.
     """
     rows = []
     for run in runs:
         classes = run.arrays["classes"]
-        for (edges, (at, share)), (cell, price) in product(product(EDGES, enumerate(SHARES)), enumerate(PRICES)):
+        for (edges, (at, graphs)), (cell, price) in product(product(EDGES, enumerate(GRAPHS)), enumerate(PRICES)):
             error = np.abs(np.log2(run.arrays[f"found {edges}"][:, at, cell] / classes))
-            of = {"dataset": run.params["dataset"], "edges": edges, "neighbours": share, "price": price}
+            of = {"dataset": run.params["dataset"], "edges": edges, "graphs": graphs, "price": price}
             rows += [{**of, "cases": "whole sets", "error": error[0]}]
             rows += [{**of, "cases": "subsets", "error": value} for value in error[1:]]
-    frame = _with_half(pd.DataFrame(rows, columns=["dataset", "edges", "neighbours", "price", "cases", "error"]))
-    return frame.pivot_table(
-        index=["sets", "cases", "edges", "neighbours"], columns="price", values="error", sort=False
-    )
+    frame = _with_half(pd.DataFrame(rows, columns=["dataset", "edges", "graphs", "price", "cases", "error"]))
+    return frame.pivot_table(index=["sets", "cases", "edges", "graphs"], columns="price", values="error", sort=False)
 
 
 def rule_map(grid: pd.DataFrame) -> Figure:
     """:func:`rule_grid` as a picture, darker where the error is larger; the rule as it is has a frame."""
     from matplotlib.patches import Rectangle
 
-    halves = list(dict.fromkeys(grid.index.droplevel(["edges", "neighbours"])))
+    halves = list(dict.fromkeys(grid.index.droplevel(["edges", "graphs"])))
     figure, panels = new_figure(8.0, 2.4 * len(halves), panels=1, rows=len(halves))
     for axes, half in zip(panels[:, 0], halves):
         table = grid.loc[half]
@@ -129,13 +133,13 @@ def rule_map(grid: pd.DataFrame) -> Figure:
             axes.text(
                 column, row, f"{value:.2f}", ha="center", va="center", color="w" if value > 0.6 else "k", fontsize=8
             )
-        here = (list(table.columns).index(PRICE) - 0.5, list(table.index).index(("mutual", 1.0)) - 0.5)
+        here = (list(table.columns).index(PRICE) - 0.5, list(table.index).index(("mutual", AS_IT_IS)) - 0.5)
         axes.add_patch(Rectangle(here, 1, 1, fill=False, edgecolor="C1", linewidth=2))
         axes.grid(visible=False)
-        axes.set_yticks(range(len(table)), [f"{edges}, {share:g}" for edges, share in table.index])
+        axes.set_yticks(range(len(table)), [f"{edges}, {graphs}" for edges, graphs in table.index])
         axes.set_xticks(range(len(table.columns)), [f"{price:g}" for price in table.columns])
         axes.set_title(", ".join(half))
-    axes.set_xlabel("price of an edge between clusters, nats")
+    axes.set_xlabel("price of an edge between clusters, in ln N nats")
     figure.colorbar(image, ax=panels, label="mean error, log2")
     return figure
 

@@ -8,31 +8,75 @@ import numpy as np
 from witnesses._data import blobs, digits, error_of
 from witnesses._find import find, holding, home
 from witnesses._sets import plain, refusals, registered
+from witnesses.narrow import _same
 
 
 def number_of_clusters() -> dict[str, np.ndarray]:
     """Every cut of a tree on groups of very different sizes, doubles and points alone; the runs on digits."""
     runs = home("count_clusters", "images")
     found: dict[str, np.ndarray] = {}
+    pairs: dict = {}
     estimate, lengths, mutual = find("estimate", "images"), find("description_lengths"), find("mutual_edges")
-    for name, rows in (("groups", blobs((25, 12, 8, 3, 1), 5)), ("few", blobs((4, 2), 3)), ("one", blobs((30,), 4))):
+    kinds = (
+        ("wide", blobs((80, 60, 40, 20), 6)),
+        ("groups", blobs((25, 12, 8, 3, 1), 5)),
+        ("few", blobs((4, 2), 3)),
+        ("one", blobs((30,), 4)),
+    )
+    for name, rows in kinds:
         case = runs.prepared(rows, 1)
+        k, curve = _due(case, lengths, mutual)
         chosen = estimate(case.tree, case.neighbours)
-        found |= {
-            f"{name}.k": np.array([chosen.n_clusters, *chosen.alternatives]),
-            f"{name}.curve": chosen.description_length,
-            f"{name}.plain": lengths(case.tree, mutual(case.neighbours)),
+        pairs |= {
+            f"{name}.k": (lambda case=case: estimate(case.tree, case.neighbours).n_clusters, k),
+            f"{name}.curve": (lambda chosen=chosen: chosen.description_length.round(8), curve.round(8)),
+            f"{name}.others": (lambda chosen=chosen: chosen.alternatives, _minima(curve, k)),
+            f"{name}.price": (
+                lambda case=case: estimate(case.tree, case.neighbours, price=2.0).n_clusters,
+                _due(case, lengths, mutual, 2.0)[0],
+            ),
         }
+        found[f"{name}.plain"] = lengths(case.tree, mutual(case.neighbours))
+        near = np.stack([case.neighbours[:, 0], np.arange(len(rows))], axis=1)
+        for kind, shares in (("first", (1, 0.5)), ("second", (0.5, 1)), ("quarter", (0.9, 0.25))):
+            due = lengths(case.tree, near)
+            pairs[f"{name}.{kind}"] = (
+                lambda case=case, shares=shares: _by_nearest(case, shares).round(8),
+                due.round(8),
+            )
+    found |= _same(estimate, "curve(tree", pairs)
     with registered() as sets:
         images, labels = digits((40, 30, 20, 12))
         sets["digits"] = type(sets["digits"])(images, labels, "digits")
-        for method in ("Description length", "Planted partition", "Largest drop", "Silhouette", "Eigengap", "HDBSCAN"):
+        for method in ("Planted partition", "Largest drop", "Silhouette", "Eigengap", "HDBSCAN"):
             found |= plain(runs.count_clusters("digits", method, features="pixels"), method)
-        found |= plain(runs.count_clusters("digits", "Description length", features="pixels", size=60), "drawn")
-        found |= plain(runs.count_on_subsets("digits", features="pixels", draws=4, seed=2), "subsets")
-        found |= plain(runs.count_one_class("digits", features="pixels"), "one class")
         found |= refusals(runs.count_clusters, [{"method": "x"}, {"size": 19}, {"features": "x"}], dataset="digits")
     return found
+
+
+def _due(case, lengths, mutual, price=0.5) -> tuple[int, np.ndarray]:
+    """The number of clusters and its curve, written out."""
+    n = len(case.rows)
+    most = min(max(min(round(n**0.5 / 2), 20), 5), n - 1)
+    edges = [mutual(case.neighbours[:, :k]) for k in (most, max(min(5, most), round(most / 2)))]
+    curves = [lengths(case.tree, some, price * np.log(n)) * len(edges[0]) / len(some) for some in edges]
+    curve = (curves[0] + curves[1]) / 2
+    return int(curve.argmin()) + 1, curve
+
+
+def _by_nearest(case, shares) -> np.ndarray:
+    """The curve on the edges to nearest neighbours, without a price; the narrower graph is without edges."""
+
+    def edges_of(near):
+        edges = np.stack([near[:, 0], np.arange(len(near))], axis=1)
+        return edges if len(near) < 100 or near.shape[1] > 5 else edges[:0]
+
+    return find("curve", "number_of_clusters")(case.tree, case.neighbours, price=0, shares=shares, edges_of=edges_of)
+
+
+def _minima(curve: np.ndarray, k: int) -> list[int]:
+    inner = [i for i in range(len(curve)) if all(curve[i] < curve[j] for j in (i - 1, i + 1) if 0 <= j < len(curve))]
+    return [i + 1 for i in sorted(inner, key=lambda i: curve[i]) if i + 1 != k][:2]
 
 
 def methods() -> dict[str, np.ndarray]:
