@@ -202,14 +202,14 @@ def test_equal_points_have_a_finite_curve():
     assert np.isfinite(found.description_length).all()
 
 
-@pytest.mark.parametrize("n", [40, 300])
-def test_the_curve_is_a_mean_over_two_graphs(n):
+@pytest.mark.parametrize("n", [40, 300, 900])
+def test_the_curve_is_a_mean_over_three_graphs(n):
     tree, neighbours = tree_of(np.random.default_rng(n).normal(size=(n, 4)))
     looked_at = n_neighbors_for(n)
-    edges = [mutual_edges(neighbours[:, :k]) for k in (looked_at, max(5, round(looked_at / 2)))]
-    each = [description_lengths(tree, some, 0.5 * np.log(n)) * len(edges[0]) / len(some) for some in edges]
+    edges = [mutual_edges(neighbours[:, : max(5, round(looked_at / part))]) for part in (1, 2, 4)]
+    each = [description_lengths(tree, some, 0.6 * np.log(n)) * len(edges[0]) / len(some) for some in edges]
     found = estimate(tree, neighbours)
-    np.testing.assert_allclose(found.description_length, (each[0] + each[1]) / 2, rtol=1e-12)
+    np.testing.assert_allclose(found.description_length, sum(each) / 3, rtol=1e-12)
     assert found.n_clusters == found.description_length.argmin() + 1
 
 

@@ -5,8 +5,8 @@ the description length of the planted partition (Zhang and Peixoto, 2020). Three
 neighbours. Only edges between points that are neighbours *of each other* count, since hubs and points between clusters
 have edges that nobody returns. Every edge between clusters costs more, by ``PRICE`` times ln N nats: the model's groups
 are random graphs, while the neighbours of points spread evenly over a line or a surface already fall into groups along
-it; and in a small folder, where clusters have few points, some edge leads out of each. And two graphs are described,
-of all the neighbours that are looked at and of half of them: in the one alone small clusters are merged.
+it; and in a small folder, where clusters have few points, some edge leads out of each. And three graphs are described,
+of all the neighbours that are looked at, half and a quarter of them: in the widest alone small clusters are merged.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from clustlib.errors import UsageError
 from clustlib.kernels.description_length import description_lengths, mutual_edges
 from clustlib.kernels.linkage import MergeTree
 
-PRICE = 0.5  # of ln N nats, what an edge between clusters costs more; from .45 to .6 little changes
-SHARES = (1.0, 0.5)  # of the neighbours that are looked at, a graph each
+PRICE = 0.6  # of ln N nats, what an edge between clusters costs more; up to .75 little changes
+SHARES = (1.0, 0.5, 0.25)  # of the neighbours that are looked at, a graph each
 FEWEST, MOST = 5, 20  # neighbours that are looked at
 FEWEST_IN_TREE = 10  # a tree made of fewer neighbours takes classes apart
 

@@ -54,13 +54,13 @@ def number_of_clusters() -> dict[str, np.ndarray]:
     return found
 
 
-def _due(case, lengths, mutual, price=0.5) -> tuple[int, np.ndarray]:
+def _due(case, lengths, mutual, price=0.6) -> tuple[int, np.ndarray]:
     """The number of clusters and its curve, written out."""
     n = len(case.rows)
     most = min(max(min(round(n**0.5 / 2), 20), 5), n - 1)
-    edges = [mutual(case.neighbours[:, :k]) for k in (most, max(min(5, most), round(most / 2)))]
+    edges = [mutual(case.neighbours[:, : max(min(5, most), round(most / part))]) for part in (1, 2, 4)]
     curves = [lengths(case.tree, some, price * np.log(n)) * len(edges[0]) / len(some) for some in edges]
-    curve = (curves[0] + curves[1]) / 2
+    curve = sum(curves) / 3
     return int(curve.argmin()) + 1, curve
 
 

@@ -264,7 +264,7 @@ def prices() -> dict[str, np.ndarray]:
             return runs.vary_the_rule("digits", features="pixels", draws=3, seed=2)[name]
 
         pairs = {
-            "ours": (lambda: made("found mutual")[1:, 2, 3], due["found Description length"]),
+            "ours": (lambda: made("found mutual")[1:, 3, 4], due["found Description length"]),
             "plain": (lambda: made("found all")[1:, 0, 0], due["found Planted partition"]),
             "error": (lambda: made("mean_error"), due["mean_error"]),
             "classes": (lambda: made("classes")[1:], due["classes"]),
