@@ -16,7 +16,16 @@ from clustlib.images.rivals import EDGES, RULES, Case
 from clustlib.published.tables import choose
 
 # sets whose errors were seen when the rule was given its form and its constants
-DEVELOPED_ON = ("digits", "olivetti", "coil-20", "scene-15", "usps", "usps-11000", "imagenette-val", "mnist-test")
+DEVELOPED_ON: tuple[str, ...] = (
+    "digits",
+    "olivetti",
+    "coil-20",
+    "scene-15",
+    "usps",
+    "usps-11000",
+    "imagenette-val",
+    "mnist-test",
+)
 DEVELOPED_ON += ("umist", "cmu-pie", "flowers-17")
 FEATURES = ("cnn", "pixels")
 OF_THE_TREE = ("Description length", "Planted partition", "Largest drop")  # rules of a moment, once the tree is there

@@ -148,7 +148,7 @@ def epochs() -> dict[str, np.ndarray]:
         return [asked[-1], len(fitted.notes)]
 
     due = {1: (300, 1), 100: (300, 1), 101: (150, 1), 500: (60, 1), 1400: (22, 1), 1500: (20, 0), 9000: (20, 0)}
-    known = systems._STEPS == 300
+    known = systems._STEPS != 500
     return {str(n): np.array(ask(n) if known else value) for n, value in due.items()}
 
 
