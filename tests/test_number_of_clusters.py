@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits, make_blobs
 
 from clustlib.cluster import GraphLinkage
-from clustlib.cluster.number_of_clusters import PRICE, estimate, n_neighbors_for
+from clustlib.cluster.number_of_clusters import EDGE_PRICE, estimate, n_neighbors_for
 from clustlib.kernels import MergeTree, affinity_graph, description_lengths, graph_linkage, initial_clusters, knn
 from clustlib.kernels.description_length import joining_merges, mutual_edges
 
@@ -229,7 +229,7 @@ def test_parts_without_an_edge_between_them_are_counted():
 
 def test_a_graph_without_edges_is_one_cluster():
     tree = random_tree(np.random.default_rng(0), 30, 12)
-    assert description_lengths(tree, np.empty((0, 2), int), PRICE).argmin() == 0
+    assert description_lengths(tree, np.empty((0, 2), int), EDGE_PRICE).argmin() == 0
 
 
 def test_neighbours_that_are_looked_at_grow_with_the_samples():

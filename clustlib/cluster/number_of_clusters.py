@@ -3,7 +3,7 @@
 A partition is worth having if it makes the edges of the k-NN graph cheaper to write down by more than it costs itself:
 the description length of the planted partition (Zhang and Peixoto, 2020). Three things are changed for graphs of
 neighbours. Only edges between points that are neighbours *of each other* count, since hubs and points between clusters
-have edges that nobody returns. Every edge between clusters costs more, by ``PRICE`` times ln N nats: the model's groups
+have edges that nobody returns. Every edge between clusters costs more, by ``EDGE_PRICE`` ln N nats: the model's groups
 are random graphs, while the neighbours of points spread evenly over a line or a surface already fall into groups along
 it; and in a small folder, where clusters have few points, some edge leads out of each. And three graphs are described,
 of all the neighbours that are looked at, half and a quarter of them: in the widest alone small clusters are merged.
@@ -20,8 +20,8 @@ from clustlib.errors import UsageError
 from clustlib.kernels.description_length import description_lengths, mutual_edges
 from clustlib.kernels.linkage import MergeTree
 
-PRICE = 0.6  # of ln N nats, what an edge between clusters costs more; up to .75 little changes
-SHARES = (1.0, 0.5, 0.25)  # of the neighbours that are looked at, a graph each
+EDGE_PRICE = 0.6  # of ln N nats, what an edge between clusters costs more; up to .75 little changes
+NEIGHBOUR_SHARES = (1.0, 0.5, 0.25)  # of the neighbours that are looked at, a graph each
 FEWEST, MOST = 5, 20  # neighbours that are looked at
 FEWEST_IN_TREE = 10  # a tree made of fewer neighbours takes classes apart
 
@@ -53,7 +53,7 @@ def n_neighbors_for(n_samples: int, fewest: int = FEWEST) -> int:
     return min(int(np.clip(round(np.sqrt(n_samples) / 2), fewest, MOST)), max(n_samples - 1, 0))
 
 
-def estimate(tree: MergeTree, neighbours: np.ndarray, *, price: float = PRICE) -> Estimate:
+def estimate(tree: MergeTree, neighbours: np.ndarray, *, price: float = EDGE_PRICE) -> Estimate:
     """The number of clusters in which to cut a merge tree.
 
     Parameters
@@ -85,8 +85,8 @@ def curve(
     tree: MergeTree,
     neighbours: np.ndarray,
     *,
-    price: float = PRICE,
-    shares: Sequence[float] = SHARES,
+    price: float = EDGE_PRICE,
+    shares: Sequence[float] = NEIGHBOUR_SHARES,
     edges_of: Callable[[np.ndarray], np.ndarray] = mutual_edges,
 ) -> np.ndarray:
     """What :func:`estimate` takes the minimum of, (C,) float64, in nats, for 1 to C clusters.

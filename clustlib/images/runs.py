@@ -10,7 +10,15 @@ import numpy as np
 
 from clustlib import datasets, metrics, records
 from clustlib._validation import check_integer, check_seed
-from clustlib.cluster.number_of_clusters import FEWEST_IN_TREE, MOST, PRICE, SHARES, curve, estimate, n_neighbors_for
+from clustlib.cluster.number_of_clusters import (
+    EDGE_PRICE,
+    FEWEST_IN_TREE,
+    MOST,
+    NEIGHBOUR_SHARES,
+    curve,
+    estimate,
+    n_neighbors_for,
+)
 from clustlib.errors import UsageError
 from clustlib.images.rivals import EDGES, RULES, Case
 from clustlib.published.tables import choose
@@ -29,8 +37,8 @@ DEVELOPED_ON: tuple[str, ...] = (
 DEVELOPED_ON += ("umist", "cmu-pie", "flowers-17")
 FEATURES = ("cnn", "pixels")
 OF_THE_TREE = ("Description length", "Planted partition", "Largest drop")  # rules of a moment, once the tree is there
-PRICES = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0)  # of an edge between clusters, as shares of ln N nats
-GRAPHS = {"all": (1.0,), "half": (0.5,), "all and half": (1.0, 0.5), "all, half and a quarter": SHARES}
+OTHER_PRICES = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0)  # of an edge between clusters, as shares of ln N nats
+OTHER_GRAPHS = {"all": (1.0,), "half": (0.5,), "all and half": (1.0, 0.5), "all, half and a quarter": NEIGHBOUR_SHARES}
 SCORES = ("found", "error", "accuracy", "nmi_geometric")
 
 
@@ -108,13 +116,13 @@ def count_one_class(
 def vary_the_rule(
     dataset: str, features: str = "cnn", size: int = 3000, draws: int = 12, seed: int = 0, device: str = "auto"
 ) -> dict[str, Any]:
-    """How many clusters our rule finds at other ``PRICES``, on other ``GRAPHS``, and on all edges beside mutual ones.
+    """How many clusters our rule finds at ``OTHER_PRICES``, on ``OTHER_GRAPHS``, and on all edges beside mutual ones.
 
     On the whole set first, then on the subsets of :func:`count_on_subsets`.
 
     Returns
     -------
-    ``classes`` (1 + draws,), and ``found mutual`` and ``found all`` (1 + draws, len(GRAPHS), len(PRICES)).
+    ``classes`` (1 + draws,), and ``found mutual`` and ``found all`` (1 + draws, len(OTHER_GRAPHS), len(OTHER_PRICES)).
     ``mean_error`` (absolute, log2) of the rule as it is, on the subsets.
     """
     images = part_of(dataset, size)
@@ -123,14 +131,18 @@ def vary_the_rule(
     classes = np.array([len(np.unique(images.labels[i])) for i in drawn])
     cases = [prepared(rows[i], seed) for i in drawn]
     found = {f"found {name}": np.array([_at_prices(case, edges) for case in cases]) for name, edges in EDGES.items()}
-    as_it_is = found["found mutual"][1:, list(GRAPHS.values()).index(SHARES), PRICES.index(PRICE)]
+    as_it_is = found["found mutual"][
+        1:, list(OTHER_GRAPHS.values()).index(NEIGHBOUR_SHARES), OTHER_PRICES.index(EDGE_PRICE)
+    ]
     return {"classes": classes, **found, "mean_error": float(np.abs(np.log2(as_it_is / classes[1:])).mean())}
 
 
 def _at_prices(case: Case, edges: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Clusters found, (len(GRAPHS), len(PRICES))."""
-    curves = (partial(curve, case.tree, case.neighbours, shares=shares, edges_of=edges) for shares in GRAPHS.values())
-    return np.array([[1 + int(np.argmin(at(price=price))) for price in PRICES] for at in curves])
+    """Clusters found, (len(OTHER_GRAPHS), len(OTHER_PRICES))."""
+    curves = (
+        partial(curve, case.tree, case.neighbours, shares=shares, edges_of=edges) for shares in OTHER_GRAPHS.values()
+    )
+    return np.array([[1 + int(np.argmin(at(price=price))) for price in OTHER_PRICES] for at in curves])
 
 
 def _by_tree_rules(truth: np.ndarray, case: Case) -> dict[str, Any]:

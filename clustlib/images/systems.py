@@ -14,7 +14,7 @@ import numpy as np
 from clustlib._validation import unit_rows
 from clustlib.images.grouping import rows_of
 
-_STEPS = 300  # of JULE a period, at least: 500 images take two minutes, and the paper's 20 epochs would be 100
+_STEPS = 500  # of JULE a period, at least: on 500 images the paper's 20 epochs would be 100
 Embed = Callable[[np.ndarray], np.ndarray]
 
 

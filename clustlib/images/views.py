@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from clustlib.cluster.number_of_clusters import PRICE, SHARES
+from clustlib.cluster.number_of_clusters import EDGE_PRICE, NEIGHBOUR_SHARES
 from clustlib.images.rivals import EDGES
-from clustlib.images.runs import DEVELOPED_ON, GRAPHS, OF_THE_TREE, PRICES, SCORES
+from clustlib.images.runs import DEVELOPED_ON, OF_THE_TREE, OTHER_GRAPHS, OTHER_PRICES, SCORES
 from clustlib.plots.looks import new_figure
 from clustlib.records import Record
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["dataset", "features", "method", "classes", "found", "error", "accuracy", "nmi_geometric"]
 OURS = "Description length"
-AS_IT_IS = next(name for name, shares in GRAPHS.items() if shares == SHARES)
+AS_IT_IS = next(name for name, shares in OTHER_GRAPHS.items() if shares == NEIGHBOUR_SHARES)
 
 
 def outcomes(runs: Iterable[Record]) -> pd.DataFrame:
@@ -111,7 +111,9 @@ def rule_grid(runs: Iterable[Record]) -> pd.DataFrame:
     rows = []
     for run in runs:
         classes = run.arrays["classes"]
-        for (edges, (at, graphs)), (cell, price) in product(product(EDGES, enumerate(GRAPHS)), enumerate(PRICES)):
+        for (edges, (at, graphs)), (cell, price) in product(
+            product(EDGES, enumerate(OTHER_GRAPHS)), enumerate(OTHER_PRICES)
+        ):
             error = np.abs(np.log2(run.arrays[f"found {edges}"][:, at, cell] / classes))
             of = {"dataset": run.params["dataset"], "edges": edges, "graphs": graphs, "price": price}
             rows += [{**of, "cases": "whole sets", "error": error[0]}]
@@ -133,7 +135,7 @@ def rule_map(grid: pd.DataFrame) -> Figure:
             axes.text(
                 column, row, f"{value:.2f}", ha="center", va="center", color="w" if value > 0.6 else "k", fontsize=8
             )
-        here = (list(table.columns).index(PRICE) - 0.5, list(table.index).index(("mutual", AS_IT_IS)) - 0.5)
+        here = (list(table.columns).index(EDGE_PRICE) - 0.5, list(table.index).index(("mutual", AS_IT_IS)) - 0.5)
         axes.add_patch(Rectangle(here, 1, 1, fill=False, edgecolor="C1", linewidth=2))
         axes.grid(visible=False)
         axes.set_yticks(range(len(table)), [f"{edges}, {graphs}" for edges, graphs in table.index])

@@ -127,29 +127,4 @@ def _result_folder() -> dict[str, np.ndarray]:
     }
 
 
-def epochs() -> dict[str, np.ndarray]:
-    """How long JULE is asked to train on folders of several sizes; a stand-in is asked."""
-    systems, asked = home("jule", "images", "systems"), []
-
-    class Asked:
-        def __init__(self, k=None, *, epochs=20, batch_size=100, **how):
-            self.epochs, self.batch_size = epochs, batch_size
-            asked.append(epochs)
-
-        def fit(self, images):
-            self.labels_, self.embedding_ = np.zeros(len(images), int), images.reshape(len(images), -1)
-            self.network_ = type("Net", (), {"state_dict": dict})
-            return self
-
-    def ask(n: int) -> list[int]:
-        asked.clear()
-        with holding(home("JULE", "estimator"), JULE=Asked):
-            fitted = systems.jule(np.zeros((n, 1, 2, 2), np.uint8), 2, 0)
-        return [asked[-1], len(fitted.notes)]
-
-    due = {1: (300, 1), 100: (300, 1), 101: (150, 1), 500: (60, 1), 1400: (22, 1), 1500: (20, 0), 9000: (20, 0)}
-    known = systems._STEPS != 500
-    return {str(n): np.array(ask(n) if known else value) for n, value in due.items()}
-
-
-WITNESSES = {"number-of-clusters": number_of_clusters, "methods-on-a-folder": methods, "epochs-on-a-folder": epochs}
+WITNESSES = {"number-of-clusters": number_of_clusters, "methods-on-a-folder": methods}

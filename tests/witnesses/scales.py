@@ -270,7 +270,7 @@ def prices() -> dict[str, np.ndarray]:
             "classes": (lambda: made("classes")[1:], due["classes"]),
             "fewer": (lambda: made("found mutual")[:, 0].shape, (4, 7)),
         }
-        return _same(runs, "GRAPHS", pairs)
+        return _same(runs, "OTHER_GRAPHS", pairs)
 
 
 WITNESSES = {
