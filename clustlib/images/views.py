@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["dataset", "features", "method", "classes", "found", "error", "accuracy", "nmi_geometric"]
 OURS = "Description length"
-AS_IT_IS = next(name for name, shares in OTHER_GRAPHS.items() if shares == NEIGHBOUR_SHARES)
+GRAPHS_OF_THE_RULE = next(name for name, shares in OTHER_GRAPHS.items() if shares == NEIGHBOUR_SHARES)
 
 
 def outcomes(runs: Iterable[Record]) -> pd.DataFrame:
@@ -135,7 +135,10 @@ def rule_map(grid: pd.DataFrame) -> Figure:
             axes.text(
                 column, row, f"{value:.2f}", ha="center", va="center", color="w" if value > 0.6 else "k", fontsize=8
             )
-        here = (list(table.columns).index(EDGE_PRICE) - 0.5, list(table.index).index(("mutual", AS_IT_IS)) - 0.5)
+        here = (
+            list(table.columns).index(EDGE_PRICE) - 0.5,
+            list(table.index).index(("mutual", GRAPHS_OF_THE_RULE)) - 0.5,
+        )
         axes.add_patch(Rectangle(here, 1, 1, fill=False, edgecolor="C1", linewidth=2))
         axes.grid(visible=False)
         axes.set_yticks(range(len(table)), [f"{edges}, {graphs}" for edges, graphs in table.index])
