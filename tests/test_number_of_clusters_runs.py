@@ -102,7 +102,7 @@ def test_the_rule_at_other_prices(book):
     plain = records.run(runs.count_clusters, method="Planted partition", **how)
     subsets = records.run(runs.count_on_subsets, draws=3, **how)
     graphs = list(runs.OTHER_GRAPHS)
-    usual, priced = graphs.index(views.GRAPHS_OF_THE_RULE), runs.OTHER_PRICES.index(runs.EDGE_PRICE)
+    usual, priced = graphs.index(views.as_it_is()), runs.OTHER_PRICES.index(runs.EDGE_PRICE)
     ours = made.arrays["found mutual"][:, usual, priced]
     np.testing.assert_array_equal(ours, [whole.metrics["found"], *subsets.arrays["found Description length"]])
     of_all = made.arrays["found all"][:, graphs.index("all"), runs.OTHER_PRICES.index(0.0)]
@@ -110,7 +110,7 @@ def test_the_rule_at_other_prices(book):
     assert made.metrics["mean_error"] == pytest.approx(subsets.metrics["mean_error"])
     grid = views.rule_grid([made])
     assert grid.shape == (2 * 2 * len(graphs), len(runs.OTHER_PRICES))
-    assert grid.loc[("developed on", "subsets", "mutual", views.GRAPHS_OF_THE_RULE), runs.EDGE_PRICE] == pytest.approx(
+    assert grid.loc[("developed on", "subsets", "mutual", views.as_it_is()), runs.EDGE_PRICE] == pytest.approx(
         made.metrics["mean_error"]
     )
     titles = [axes.get_title(loc="left") for axes in views.rule_map(grid).axes]
