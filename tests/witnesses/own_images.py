@@ -44,7 +44,7 @@ def number_of_clusters() -> dict[str, np.ndarray]:
                 lambda case=case, shares=shares: _by_nearest(case, shares).round(8),
                 due.round(8),
             )
-    found |= _same(estimate, "curve(tree", pairs)
+    found |= _same(home("estimate", "number_of_clusters"), "def curve", pairs)
     with registered() as sets:
         images, labels = digits((40, 30, 20, 12))
         sets["digits"] = type(sets["digits"])(images, labels, "digits")
