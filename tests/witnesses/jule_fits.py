@@ -75,6 +75,7 @@ def jule_switches() -> dict[str, np.ndarray]:
         "nearest": {"negatives": "nearest", "n_negatives": 2, "margin": 0.0},
         "absorb": {"small": "absorb", "n_clusters": 2},
         "bfloat16": {"precision": "bfloat16", "criterion": "affinity"},
+        "unknown": {"n_clusters": None, "unrolling_rate": 0.6},
         "one": {"n_clusters": 1, "update": "paper_fast"},
         "keep": {"small": "keep", "isolated": "keep", "weight": 0.3, "k_c": 2},
         "rate": {"momentum": 0.0, "weight_decay": 0.1, "reset_rate": True, "unrolling_rate": 0.3, "a": 0.3},
