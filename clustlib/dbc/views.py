@@ -149,7 +149,7 @@ def mean_curves(runs: records.Runs, name: str) -> tuple[np.ndarray, dict[str, np
     return np.arange(length), {method: np.mean(curves, axis=0) for method, curves in extended.items()}
 
 
-DATASETS = ("mnist-test", "usps-11000", "coil-20", "usps", "mnist")  # columns of the table
+DATASETS = ("mnist-test", "usps-11000", "coil-20", "fashion-mnist-test", "usps", "mnist")  # columns of the table
 
 
 BOOK = "the book's settings"
