@@ -48,8 +48,11 @@ def number_of_clusters() -> dict[str, np.ndarray]:
     with registered() as sets:
         images, labels = digits((40, 30, 20, 12))
         sets["digits"] = type(sets["digits"])(images, labels, "digits")
-        for method in ("Planted partition", "Largest drop", "Silhouette", "Eigengap", "HDBSCAN"):
+        for method in ("Description length", "Planted partition", "Largest drop", "Silhouette", "Eigengap", "HDBSCAN"):
             found |= plain(runs.count_clusters("digits", method, features="pixels"), method)
+        found |= plain(runs.count_clusters("digits", "Description length", features="pixels", size=60), "drawn")
+        found |= plain(runs.count_on_subsets("digits", features="pixels", draws=4, seed=2), "subsets")
+        found |= plain(runs.count_one_class("digits", features="pixels"), "one class")
         found |= refusals(runs.count_clusters, [{"method": "x"}, {"size": 19}, {"features": "x"}], dataset="digits")
     return found
 
