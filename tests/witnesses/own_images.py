@@ -130,4 +130,37 @@ def _result_folder() -> dict[str, np.ndarray]:
     }
 
 
-WITNESSES = {"number-of-clusters": number_of_clusters, "methods-on-a-folder": methods}
+def few_images_to_jule() -> dict[str, np.ndarray]:
+    """The epochs that JULE is given on a small folder: at least 200 steps a period, and never fewer than its own."""
+    systems = home("System", "systems")
+
+    class Asked:
+        batch_size, epochs = 100, 20
+        embedding_ = network_ = None
+
+        def __init__(self, n_clusters: int = 0, epochs: int = 20, **how) -> None:
+            self.n_clusters, self.epochs = n_clusters, epochs
+
+        def fit(self, images: np.ndarray) -> "Asked":
+            self.labels_, self.embedding_, self.network_ = np.full(len(images), self.epochs), images, self
+            return self
+
+        def state_dict(self) -> dict:
+            return {}
+
+    def asked(n: int) -> tuple[int, tuple[str, ...]]:
+        with holding(home("JULE", "estimator"), JULE=Asked):
+            made = systems.jule(np.zeros((n, 1, 2, 2)), 3, 0)
+        return int(made.labels[0]), made.notes
+
+    due = {40: 200, 240: 67, 500: 40, 950: 20, 1001: 20, 5000: 20}
+    pairs: dict = {f"{n}.epochs": (lambda n=n: asked(n)[0], epochs) for n, epochs in due.items()}
+    pairs |= {f"{n}.notes": (lambda n=n: len(asked(n)[1]), int(epochs > 20)) for n, epochs in due.items()}
+    return _same(systems, "_LEAST_STEPS", pairs)
+
+
+WITNESSES = {
+    "number-of-clusters": number_of_clusters,
+    "methods-on-a-folder": methods,
+    "few-images-to-jule": few_images_to_jule,
+}
