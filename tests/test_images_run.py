@@ -499,6 +499,79 @@ class TestAssign:
         assert capsys.readouterr().err.splitlines() == [f"UsageError: clusters must be an integer from 1 on, got {k}"]
 
 
+class TestWhatAKilledFitLeft:
+    """Beside the cache, named by what is fitted; gone on from where it can be, and never in the way."""
+
+    @pytest.fixture
+    def left(self, photos, tmp_path, monkeypatch):
+        """The file that a fit of GSNMF keeps, as it is when the fit is killed before its end."""
+        from clustlib.checkpoints import Checkpoint
+        from clustlib.fcn import gsnmf
+
+        save = Checkpoint.save
+
+        def killed(checkpoint, state):
+            save(checkpoint, state)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+            context.setattr(Checkpoint, "save", killed)
+            context.setattr(gsnmf, "_SAVE_SECONDS", 0)
+            cluster_folder(photos, cache=tmp_path / "own" / "c", **self.HOW)
+        return next((tmp_path / "own" / "c.running").iterdir())
+
+    HOW = {"features": "pixels", "method": "gsnmf", "clusters": 4, "verbose": False}
+
+    @pytest.mark.parametrize("damage", [None, b"", b"PK\3\4 other", "of other settings"])
+    def test_it_is_gone_on_from_or_begun_anew(self, damage, left, photos, tmp_path, monkeypatch):
+        from clustlib.checkpoints import Checkpoint
+
+        expected = cluster_folder(photos, **self.HOW)
+        if isinstance(damage, bytes):
+            left.write_bytes(damage)
+        elif damage:
+            Checkpoint(left, {"max_iter": 3}).save({"history": []})
+        found = cluster_folder(photos, cache=tmp_path / "own" / "c", **self.HOW)
+        assert (found.labels == expected.labels).all()
+        assert not left.parent.exists()
+
+    def test_another_cache_knows_nothing_of_it(self, left, photos, tmp_path):
+        before = left.read_bytes()
+        cluster_folder(photos, cache=tmp_path / "another" / "c", **self.HOW)
+        assert left.read_bytes() == before
+
+    def test_an_error_of_the_fit_itself_is_not_tried_twice(self, photos, monkeypatch):
+        from clustlib.images import systems
+
+        calls = []
+
+        def fit(*given):
+            calls.append(given[3])
+            given[3].write_bytes(b"begun")
+            raise UsageError("no")
+
+        monkeypatch.setitem(systems.SYSTEMS, "gsnmf", systems.System("vectors", fit, systems.SYSTEMS["gsnmf"].embedder))
+        with pytest.raises(UsageError, match="^no$"):
+            cluster_folder(photos, **self.HOW)
+        assert len(calls) == 1 and calls[0].exists()
+
+
+class TestFewImages:
+    @pytest.mark.parametrize("k, start", [(23, "kmeans"), (60, "singletons")])
+    def test_jule_begins_otherwise_where_neighbours_make_too_few_clusters(
+        self, photos, k, start, tmp_path, monkeypatch
+    ):
+        from clustlib import kernels
+        from clustlib.jule import triplet_training
+
+        epochs = []
+        monkeypatch.setattr(kernels, "initial_clusters", lambda graph: np.arange(len(graph.indices)) % 9)
+        monkeypatch.setattr(triplet_training.TripletTraining, "epoch", lambda self, labels: epochs.append(1) or 0.0)
+        found = cluster_folder(photos, method="jule", clusters=k, size=16, out=tmp_path / "out")
+        assert found.n_clusters == k and len(epochs) >= 100
+        assert any(f"({start}) in place of" in note for note in found.notes)
+
+
 class TestCache:
     def test_a_second_run_reads_no_image(self, photos, monkeypatch):
         one = cluster_folder(photos, features="pixels")

@@ -182,6 +182,14 @@ def test_a_fit_of_too_few_steps_says_so():
         JULE(10, **FAST).fit(DIGITS.images)
 
 
+def test_a_fit_that_trains_nothing_says_so(fitted):
+    begun = fitted.history_[0]["n_clusters"]
+    with pytest.warns(UserWarning, match="is not trained: merging begins with no more clusters than asked for; start="):
+        JULE(begun, **FAST).fit(DIGITS.images)
+    with pytest.warns(UserWarning, match="takes 9 steps in all"):
+        JULE(begun, train_last=True, **FAST).fit(DIGITS.images)
+
+
 @pytest.mark.parametrize("start, most", [("kmeans", 75), ("singletons", 300)])
 def test_other_starts_of_section_3_6(fitted, start, most):
     first, again, other = (

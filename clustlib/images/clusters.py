@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from clustlib._device import resolve
 from clustlib._validation import check_choice, check_integer, check_path
 from clustlib.cluster._rows import of_groups
 from clustlib.datasets.listing import list_images
-from clustlib.errors import DataMissing, UsageError
+from clustlib.errors import DataCorrupt, DataMissing, UsageError
 from clustlib.images import result_folder
 from clustlib.images.activations import maker_of
 from clustlib.images.choice import Choice, choose
@@ -263,11 +264,8 @@ def _by_system(
         tree = grouped(others, method=neighbor_method, seed=seed)
         choice = choose(tree.tree, tree.graph)
     data = seen.vectors if system.reads == "vectors" else shaped(seen.vectors, side)
-    path = _checkpoint(method, data, choice.n_clusters, seed)
-    fit = system.fit(data, choice.n_clusters, seed, path, device)
-    if path is not None:
-        for left in path.parent.glob(f"{path.name}*"):
-            left.unlink(missing_ok=True)
+    path = _checkpoint(method, data, choice.n_clusters, seed, store)
+    fit = _fitted(system.fit, data, choice.n_clusters, seed, path, device)
     labels = by_size(of_groups(fit.labels, same))
     embedding = np.ascontiguousarray(fit.embedding, np.float32)
     graph = graph_of(embedding, neighbor_method, seed)
@@ -313,15 +311,42 @@ def _outcome(
     )
 
 
-def _checkpoint(method: str, data: np.ndarray, k: int, seed: int) -> Path | None:
-    """Where a fit that takes minutes keeps its state, so that a killed one goes on."""
+def _fitted(
+    fit: Callable[..., Fitted], data: np.ndarray, k: int, seed: int, checkpoint: Path | None, device: str
+) -> Fitted:
+    """The fit, from where a killed one was; what cannot be gone on from (other settings, damage) is begun anew."""
+    left = _left_of(checkpoint)
+    try:
+        made = fit(data, k, seed, checkpoint, device)
+    except (UsageError, DataCorrupt):
+        if not left:
+            raise
+        _forget(checkpoint)
+        made = fit(data, k, seed, checkpoint, device)
+    _forget(checkpoint)
+    return made
+
+
+def _left_of(checkpoint: Path | None) -> list[Path]:
+    return [] if checkpoint is None else list(checkpoint.parent.glob(f"{checkpoint.name}*"))
+
+
+def _forget(checkpoint: Path | None) -> None:
+    for left in _left_of(checkpoint):
+        left.unlink(missing_ok=True)
+    if checkpoint is not None:
+        with suppress(OSError):  # others run
+            checkpoint.parent.rmdir()
+
+
+def _checkpoint(method: str, data: np.ndarray, k: int, seed: int, store: Store) -> Path | None:
+    """Where a fit that takes minutes keeps its state, beside the cache, so that a killed one goes on."""
     if method == "kmeans":
         return None
     from clustlib.checkpoints import content_hash
-    from clustlib.images.store import default_file
 
     what = json.dumps([method, content_hash(data), k, seed])
-    running = default_file().parent / "running"
+    running = store.path.with_name(f"{store.path.name}.running")
     try:
         running.mkdir(parents=True, exist_ok=True)
     except OSError:  # the store has said that nothing is kept

@@ -14,7 +14,7 @@ import numpy as np
 from clustlib._validation import unit_rows
 from clustlib.images.grouping import rows_of
 
-_LEAST_STEPS = 200  # of JULE a period: 500 images of 64 pixels end within 3 minutes on two cores; 20 epochs are 100
+_LEAST_STEPS = 200  # of JULE in all: 500 images of 64 pixels end within 3 minutes on two cores; 20 epochs are 100
 Embed = Callable[[np.ndarray], np.ndarray]
 
 
@@ -89,18 +89,32 @@ def _coefficients(settings: dict[str, Any], arrays: dict[str, np.ndarray], weigh
 
 
 def jule(images: np.ndarray, k: int, seed: int, checkpoint: Path | None = None, device: str = "auto") -> Fitted:
-    """JULE, as in its paper but for the number of epochs, which rises where few images make few steps of each."""
+    """JULE, as in its paper but for what few images ask for: another start, and more epochs where steps are few."""
     from clustlib.jule.estimator import JULE
+    from clustlib.jule.unrolling import periods_of
 
     usual = JULE()
-    steps = -(-len(images) // usual.batch_size)
-    epochs = max(usual.epochs, -(-_LEAST_STEPS // steps))
-    notes: tuple[str, ...] = ()
+    start, begun, notes = _start(images, k, usual)
+    steps = periods_of(begun, k, usual.unrolling_rate) * -(-len(images) // usual.batch_size)
+    epochs = max(usual.epochs, -(-_LEAST_STEPS // max(steps, 1)))
     if epochs > usual.epochs:
-        notes = (f"JULE trains {epochs} epochs a period in place of {usual.epochs}: {len(images)} images",)
-    model = JULE(k, random_state=seed, checkpoint=checkpoint, device=device, epochs=epochs).fit(images)
+        notes += (f"JULE trains {epochs} epochs a period in place of {usual.epochs}: {len(images)} images",)
+    how: dict[str, Any] = {"start": start, "epochs": epochs, "random_state": seed}
+    model = JULE(k, **how, checkpoint=checkpoint, device=device).fit(images)
     settings = {"shape": list(images.shape[1:])}
     return Fitted(model.labels_, model.embedding_, settings, {}, model.network_.state_dict(), notes)
+
+
+def _start(images: np.ndarray, k: int, usual: Any) -> tuple[str, int, tuple[str, ...]]:
+    """Where JULE begins (section 3.6), with how many clusters, and why not as usual: it trains from more than k only."""
+    from clustlib.kernels import affinity_graph, initial_clusters
+
+    rows, n = unit_rows(images), len(images)
+    near = int(initial_clusters(affinity_graph(rows, min(usual.n_neighbors, n - 1), usual.a)).max()) + 1
+    if near > k:
+        return "neighbours", near, ()
+    start, begun = ("kmeans", -(-n // 4)) if n > 4 * k else ("singletons", n)
+    return start, begun, (f"JULE begins with {begun:,} clusters ({start}) in place of {near}, of neighbours: k is {k}",)
 
 
 def _jule_features(settings: dict[str, Any], arrays: dict[str, np.ndarray], weights: dict[str, Any] | None) -> Embed:

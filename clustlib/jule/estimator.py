@@ -31,7 +31,7 @@ from clustlib.jule.fit_state import noted, packed, tree_arrays, tree_of, unpacke
 from clustlib.jule.network import JuleNet, PatchNet
 from clustlib.jule.parameters import CONSTRAINTS, NETWORK, PATCH_NETWORK
 from clustlib.jule.triplet_training import Descent, TripletLoss, TripletTraining
-from clustlib.jule.unrolling import Merging, clusters_after, cut, warn_of_few_steps
+from clustlib.jule.unrolling import Merging, clusters_after, cut, periods_of, warn_of_few_steps
 from clustlib.kernels import MergeTree
 from clustlib.saving import System, by_neighbours, state_of, weights_of
 
@@ -267,7 +267,8 @@ class JULE(System, ClusterMixin, BaseEstimator):
         if self.n_clusters is not None and n_found < self.n_clusters:
             raise UsageError(f"n_clusters={self.n_clusters} is more than the {n_found} initial clusters")
         steps = self.epochs * -(-len(images) // self.batch_size)
-        warn_of_few_steps(n_found, self.n_clusters or 2, self.unrolling_rate, steps)
+        merged = periods_of(n_found, self.n_clusters or 2, self.unrolling_rate)
+        warn_of_few_steps(max(0, merged - (not self.train_first)) + self.train_last, steps)
         state: dict[str, Any] = {
             "period": 0, "epoch": 0, "n_clusters": n_found, "labels": labels, "history": [], "stages": [], "loss": 0.0,
             "seconds": 0.0, "done": False,

@@ -87,12 +87,22 @@ def clusters_after(n_clusters: int, unrolling_rate: float, target: int) -> int:
     return max(target, n_clusters - merges)
 
 
-def warn_of_few_steps(n_clusters: int, target: int, unrolling_rate: float, steps: int) -> None:
-    """Say so where a fit of ``steps`` steps of SGD a period has too few in all to learn anything."""
+def periods_of(n_clusters: int, target: int, unrolling_rate: float) -> int:
+    """How many periods lead from ``n_clusters`` to ``target``, by :func:`clusters_after`."""
     periods = 0
     while n_clusters > target:
         n_clusters, periods = clusters_after(n_clusters, unrolling_rate, target), periods + 1
-    if 0 < periods * steps < _FEW_STEPS:
+    return periods
+
+
+def warn_of_few_steps(periods: int, steps: int) -> None:
+    """Say so where a fit of ``steps`` steps of SGD a period has too few in all to learn anything."""
+    if not periods:
+        said = (
+            "the network is not trained: merging begins with no more clusters than asked for; start='kmeans' has more"
+        )
+        warnings.warn(said, stacklevel=4)
+    elif periods * steps < _FEW_STEPS:
         said = f"the network takes {periods * steps} steps in all; more epochs or a smaller unrolling_rate give it more"
         warnings.warn(said, stacklevel=4)
 

@@ -1,11 +1,12 @@
 """The number of clusters: the rule, its curve and the runs that compare it with others."""
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import blobs, digits, error_of
+from witnesses._data import blobs, digits, error_of, rng
 from witnesses._find import find, holding, home
 from witnesses._sets import plain, refusals, registered
 from witnesses.narrow import _same
@@ -131,32 +132,83 @@ def _result_folder() -> dict[str, np.ndarray]:
 
 
 def few_images_to_jule() -> dict[str, np.ndarray]:
-    """The epochs that JULE is given on a small folder: at least 200 steps a period, and never fewer than its own."""
+    """Where JULE begins on a small folder and how long it trains; what is said of a fit that is not trained."""
     systems = home("System", "systems")
 
     class Asked:
-        batch_size, epochs = 100, 20
-        embedding_ = network_ = None
+        batch_size, epochs, n_neighbors, a, unrolling_rate = 100, 20, 20, 1.0, 0.9
 
-        def __init__(self, n_clusters: int = 0, epochs: int = 20, **how) -> None:
-            self.n_clusters, self.epochs = n_clusters, epochs
+        def __init__(self, n_clusters: int = 0, epochs: int = 20, start: str = "", **how) -> None:
+            self.how = (epochs, start)
 
         def fit(self, images: np.ndarray) -> "Asked":
-            self.labels_, self.embedding_, self.network_ = np.full(len(images), self.epochs), images, self
+            self.labels_, self.embedding_, self.network_ = self.how, images, self
             return self
 
         def state_dict(self) -> dict:
             return {}
 
-    def asked(n: int) -> tuple[int, tuple[str, ...]]:
+    def asked(images: np.ndarray, k: int) -> tuple:
         with holding(home("JULE", "estimator"), JULE=Asked):
-            made = systems.jule(np.zeros((n, 1, 2, 2)), 3, 0)
-        return int(made.labels[0]), made.notes
+            made = systems.jule(images, k, 0)
+        return (*made.labels, *made.notes)
 
-    due = {40: 200, 240: 67, 500: 40, 950: 20, 1001: 20, 5000: 20}
-    pairs: dict = {f"{n}.epochs": (lambda n=n: asked(n)[0], epochs) for n, epochs in due.items()}
-    pairs |= {f"{n}.notes": (lambda n=n: len(asked(n)[1]), int(epochs > 20)) for n, epochs in due.items()}
-    return _same(systems, "_LEAST_STEPS", pairs)
+    pairs: dict = {}
+    for n in (40, 500, 1001, 2100):
+        images = rng(n).integers(0, 256, (n, 1, 3, 3)).astype(np.uint8)
+        near = _initial(images)
+        for k in {2, near - 1, near, near + 1, max(near + 1, n // 4), n - 1}:
+            pairs[f"{n} {k}"] = (lambda images=images, k=k: asked(images, k), _jule_due(n, near, k))
+    found = _same(systems, "_LEAST_STEPS", pairs)
+    warn = home("JULE", "estimator").warn_of_few_steps
+    cases = {"none": (0, 500), "one": (0, 0), "few": (2, 74), "as few": (1, 1), "enough": (2, 75), "at once": (1, 150)}
+    due = {"none": "not trained", "one": "not trained", "few": "148 steps", "as few": "1 steps"}
+    pairs = {
+        name: (lambda case=case, name=name: _said(warn, *case, due.get(name)), True) for name, case in cases.items()
+    }
+    fits = {"last": {"train_last": True}, "first": {}, "merges": {"train_first": False}}
+    pairs |= {f"a fit: {name}": (lambda how=how: _untrained(**how), name != "last") for name, how in fits.items()}
+    return found | _same(home("warn_of_few_steps", "unrolling"), "def periods_of", pairs)
+
+
+def _initial(images: np.ndarray) -> int:
+    n = len(images)
+    rows = images.reshape(n, -1).astype(float)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    graph = find("affinity_graph", "kernels")(rows.astype(np.float32), min(20, n - 1), 1.0)
+    return int(find("initial_clusters", "kernels")(graph).max()) + 1
+
+
+def _jule_due(n: int, near: int, k: int) -> tuple:
+    """Epochs and start, written out; and the sentences."""
+    start, begun, notes = "neighbours", near, []
+    if near <= k:
+        start, begun = ("kmeans", (n + 3) // 4) if n > 4 * k else ("singletons", n)
+        notes = [f"JULE begins with {begun:,} clusters ({start}) in place of {near}, of neighbours: k is {k}"]
+    periods, left = 0, begun
+    while left > k:
+        left, periods = max(k, left - int(np.ceil(0.9 * left - 1e-9))), periods + 1
+    epochs = max(20, int(np.ceil(200 / (periods * int(np.ceil(n / 100))))))
+    if epochs > 20:
+        notes.append(f"JULE trains {epochs} epochs a period in place of 20: {n} images")
+    return (epochs, start, *notes)
+
+
+def _said(warn, periods: int, steps: int, part: str | None) -> bool:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        warn(periods, steps)
+    return part in str(heard[0].message) if part else not heard
+
+
+def _untrained(**how) -> bool:
+    """Whether a fit to as many clusters as there are, or one fewer where it merges first, says that it trains nothing."""
+    images, _ = digits((30, 30))
+    k = _initial(images) - (not how.get("train_first", True))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        find("JULE", "estimator")(k, epochs=1, **how).fit(images)
+    return any("not trained" in str(one.message) for one in heard)
 
 
 WITNESSES = {
