@@ -499,6 +499,9 @@ class TestAssign:
         assert capsys.readouterr().err.splitlines() == [f"UsageError: clusters must be an integer from 1 on, got {k}"]
 
 
+GSNMF_ON_PIXELS = {"features": "pixels", "method": "gsnmf", "clusters": 4, "verbose": False}
+
+
 class TestWhatAKilledFitLeft:
     """Beside the cache, named by what is fitted; gone on from where it can be, and never in the way."""
 
@@ -517,27 +520,25 @@ class TestWhatAKilledFitLeft:
         with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
             context.setattr(Checkpoint, "save", killed)
             context.setattr(gsnmf, "_SAVE_SECONDS", 0)
-            cluster_folder(photos, cache=tmp_path / "own" / "c", **self.HOW)
+            cluster_folder(photos, cache=tmp_path / "own" / "c", **GSNMF_ON_PIXELS)
         return next((tmp_path / "own" / "c.running").iterdir())
-
-    HOW = {"features": "pixels", "method": "gsnmf", "clusters": 4, "verbose": False}
 
     @pytest.mark.parametrize("damage", [None, b"", b"PK\3\4 other", "of other settings"])
     def test_it_is_gone_on_from_or_begun_anew(self, damage, left, photos, tmp_path, monkeypatch):
         from clustlib.checkpoints import Checkpoint
 
-        expected = cluster_folder(photos, **self.HOW)
+        expected = cluster_folder(photos, **GSNMF_ON_PIXELS)
         if isinstance(damage, bytes):
             left.write_bytes(damage)
         elif damage:
             Checkpoint(left, {"max_iter": 3}).save({"history": []})
-        found = cluster_folder(photos, cache=tmp_path / "own" / "c", **self.HOW)
+        found = cluster_folder(photos, cache=tmp_path / "own" / "c", **GSNMF_ON_PIXELS)
         assert (found.labels == expected.labels).all()
         assert not left.parent.exists()
 
     def test_another_cache_knows_nothing_of_it(self, left, photos, tmp_path):
         before = left.read_bytes()
-        cluster_folder(photos, cache=tmp_path / "another" / "c", **self.HOW)
+        cluster_folder(photos, cache=tmp_path / "another" / "c", **GSNMF_ON_PIXELS)
         assert left.read_bytes() == before
 
     def test_an_error_of_the_fit_itself_is_not_tried_twice(self, photos, monkeypatch):
@@ -550,9 +551,10 @@ class TestWhatAKilledFitLeft:
             given[3].write_bytes(b"begun")
             raise UsageError("no")
 
-        monkeypatch.setitem(systems.SYSTEMS, "gsnmf", systems.System("vectors", fit, systems.SYSTEMS["gsnmf"].embedder))
-        with pytest.raises(UsageError, match="^no$"):
-            cluster_folder(photos, **self.HOW)
+        failing = systems.System("vectors", fit, systems.SYSTEMS["gsnmf"].embedder)
+        monkeypatch.setitem(systems.SYSTEMS, "gsnmf", failing)
+        with pytest.raises(UsageError, match="no"):
+            cluster_folder(photos, **GSNMF_ON_PIXELS)
         assert len(calls) == 1 and calls[0].exists()
 
 

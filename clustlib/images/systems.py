@@ -106,7 +106,7 @@ def jule(images: np.ndarray, k: int, seed: int, checkpoint: Path | None = None, 
 
 
 def _start(images: np.ndarray, k: int, usual: Any) -> tuple[str, int, tuple[str, ...]]:
-    """Where JULE begins (section 3.6), with how many clusters, and why not as usual: it trains from more than k only."""
+    """Where JULE begins (section 3.6), with how many clusters, and why not as usual: it trains from more than k."""
     from clustlib.kernels import affinity_graph, initial_clusters
 
     rows, n = unit_rows(images), len(images)

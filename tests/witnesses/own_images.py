@@ -202,7 +202,7 @@ def _said(warn, periods: int, steps: int, part: str | None) -> bool:
 
 
 def _untrained(**how) -> bool:
-    """Whether a fit to as many clusters as there are, or one fewer where it merges first, says that it trains nothing."""
+    """Whether a fit to as many clusters as there are, or to one fewer by merging first, says that it trains nothing."""
     images, _ = digits((30, 30))
     k = _initial(images) - (not how.get("train_first", True))
     with warnings.catch_warnings(record=True) as heard:
