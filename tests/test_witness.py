@@ -10,7 +10,7 @@ import pytest
 
 from clustlib.records import judgement, witness
 from clustlib.records.changes import changed_lines, fault_made, is_as_before, never_executed
-from clustlib.records.faults import faults
+from clustlib.records.faults import faults, targets
 from clustlib.records.judgement import Name, covering, judge
 from clustlib.records.witness import Job, Outcome, Runner, compare, outputs
 
@@ -335,6 +335,19 @@ def test_the_definition_of_a_constant_is_covered_by_what_reads_it(runner, tree):
     lines = {"sums": runner.run(_job(tree, trace=True)).lines}
     assert covering(lines, tree, Name("made_up.sums", "LIMIT")) == ["sums"]
     assert covering(lines, tree, Name("made_up.sums", "unused")) == []
+
+
+@pytest.mark.parametrize(
+    "statement, names",
+    [
+        ("A = {name: n for n, name in enumerate('ab')}", {"A"}),
+        ("A, (B, *C) = [i for i in range(4) if i], (1, 2)", {"A", "B", "C"}),
+        ("for i in (1, 2): A = [j for j in (i,)]", {"i", "A"}),
+        ("A = [B := x for x in (1,)]", {"A", "B"}),
+    ],
+)
+def test_a_loop_s_variable_inside_brackets_is_no_constant(statement, names):
+    assert targets(ast.parse(statement).body[0]) == names
 
 
 def test_the_witnesses_of_this_checkout_are_those_that_are_listed():

@@ -251,7 +251,10 @@ def targets(statement: ast.stmt) -> set[str]:
         return {statement.name}
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return set()
-    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    loops = [part.target for part in ast.walk(statement) if isinstance(part, ast.comprehension)]
+    within = {id(name) for loop in loops for name in ast.walk(loop)}  # these end with their comprehension
+    names = [n for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    return {name.id for name in names if id(name) not in within}
 
 
 def statements_of(tree: ast.Module, name: str) -> list[ast.stmt]:
