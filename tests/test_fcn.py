@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ import torch
 from torch.nn import functional as F
 
 from clustlib import FCN, fcn
-from clustlib.errors import DataCorrupt, DataMissing, UsageError
+from clustlib.errors import DataCorrupt, DataMissing, PackageMissing, UsageError
 from clustlib.fcn import extraction as features
+from clustlib.fcn import inference
 from clustlib.fcn.ensemble_projection import EnsembleProjection
 from clustlib.fcn.extraction import extract
 from clustlib.fcn.linear_autoencoder import LinearAutoencoder
@@ -253,7 +256,7 @@ class TestFeatures:
         total.update(repr(shaping).encode() + images.tobytes())
         for value in network.state_dict().values():
             total.update(value.numpy().tobytes())
-        assert features._identity(images, network, 32) == total.hexdigest()[:32]
+        assert features._identity(images, network, 32, "torch") == total.hexdigest()[:32]
 
     @pytest.mark.parametrize("hidden", [False, True])
     def test_a_killed_extraction_goes_on(self, network, images, tmp_path, monkeypatch, hidden):
@@ -274,6 +277,47 @@ class TestFeatures:
         assert sum(calls[4:]) == 1 + 8  # a probe of the shape, then the batch that was missing
         np.testing.assert_array_equal(resumed, whole)
         assert not list(tmp_path.glob("*.part"))
+
+    @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2", "squeezenet", "vgg16"])
+    @pytest.mark.parametrize("hidden", [False, True])
+    def test_openvino_gives_what_torch_gives(self, name, hidden, images, tmp_path):
+        pytest.importorskip("openvino")
+        network, how = pretrained(name, weights="random"), {"size": 64, "hidden": hidden, "device": "cpu"}
+        one, two = (extract(images[:11], network, engine=e, **how, cache=tmp_path) for e in ("torch", "openvino"))
+        assert one.shape == two.shape and one.dtype == two.dtype
+        # the trunk's output is kept in half precision, so that a rounding can fall the other way
+        np.testing.assert_allclose(one.astype(float), two.astype(float), rtol=1e-3, atol=1e-3 * float(one.max()))
+        assert len(list(tmp_path.glob("*.npy"))) == 2  # neither is taken for the other
+
+    def test_openvino_tells_nobody(self, network, images):
+        """Importing it sends a report, unless its reporter is not there."""
+        pytest.importorskip("openvino")
+        script = """
+import socket, sys
+socket.socket.connect = socket.getaddrinfo = lambda *given, **named: sys.exit("asks for a network")
+import numpy as np
+from clustlib.fcn.extraction import extract
+from clustlib.fcn.weights import pretrained
+extract(np.zeros((1, 1, 32, 32), np.uint8), pretrained(weights="random"), size=32, device="cpu", engine="openvino")
+assert "openvino" in sys.modules and sys.modules["openvino_telemetry"] is None
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr[-500:]
+
+    def test_which_engine_computes(self, network, images, monkeypatch):
+        cpu, gpu = torch.device("cpu"), torch.device("cuda")
+        monkeypatch.setattr(inference, "installed", lambda: True)
+        assert inference.engine_for("auto", cpu) == inference.engine_for("auto", cpu, 128) == "openvino"
+        assert inference.engine_for("openvino", cpu, 1) == "openvino"
+        assert inference.engine_for("auto", cpu, 127) == inference.engine_for("auto", gpu) == "torch"
+        with pytest.raises(UsageError, match="computes on the processor, and device is cuda"):
+            inference.engine_for("openvino", gpu)
+        monkeypatch.setattr(inference, "installed", lambda: False)
+        assert inference.engine_for("auto", cpu, 1000) == "torch"
+        with pytest.raises(PackageMissing, match="pip install openvino"):
+            extract(images, network, size=32, device="cpu", engine="openvino")
+        with pytest.raises(UsageError, match="engine must be one of"):
+            extract(images, network, size=32, engine="onnx")
 
     @pytest.mark.parametrize(
         ("bad", "message"),

@@ -3,7 +3,7 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -62,6 +62,8 @@ class FCN(System, TransformerMixin, BaseEstimator):
         Of the fine-tuning; the paper gives 256 images and says nothing of the other two.
     random_state : int, RandomState or None
     device : str
+    engine : {"auto", "openvino", "torch"}
+        What extracts features on a processor, see :func:`clustlib.fcn.extraction.extract`.
     cache : path or None
         A folder that keeps extracted features by content.
     checkpoint : path or None
@@ -104,6 +106,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         "epochs": [integers(1)],
         "learning_rate": [numbers(0, closed="neither")],
         "batch_size": [integers(1)],
+        "engine": [choices("auto", "openvino", "torch")],
         "cache": [str, os.PathLike, None],
     }
 
@@ -132,6 +135,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         batch_size: int = 256,
         random_state: Any = None,
         device: str = "auto",
+        engine: Literal["auto", "openvino", "torch"] = "auto",
         cache: str | Path | None = None,
         checkpoint: str | Path | None = None,
     ) -> None:
@@ -157,6 +161,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.random_state = random_state
         self.device = device
+        self.engine = engine
         self.cache = cache
         self.checkpoint = checkpoint
 
@@ -168,6 +173,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         ------
         ValueError : wrong rank, no images, NaN, fewer images than clusters, a setting that cannot be right.
         DataMissing : the network's weights are not on this machine.
+        PackageMissing : OpenVINO is asked for and not installed.
         """
         check_parameters(self)
         return self.fit_features(self._extract(images))
@@ -271,7 +277,8 @@ class FCN(System, TransformerMixin, BaseEstimator):
         from clustlib.fcn.extraction import extract
 
         network = self._pretrained()
-        return extract(images, network, size=self.size, hidden=self.fine_tune, device=self.device, cache=self.cache)
+        how: dict[str, Any] = {"device": self.device, "engine": self.engine, "cache": self.cache}
+        return extract(images, network, size=self.size, hidden=self.fine_tune, **how)
 
     def _activations(self, features: np.ndarray) -> np.ndarray:
         from clustlib.fcn.extraction import activations
@@ -282,7 +289,7 @@ class FCN(System, TransformerMixin, BaseEstimator):
         from clustlib.fcn.fine_tuning import FineTuning
 
         # a fit of one layer is that of a checkpoint that is older than the setting
-        beside = ("epochs", "n_clusters", *(["fine_tune_layers"] if self.fine_tune_layers == 1 else []))
+        beside = ("epochs", "n_clusters", "engine", *(["fine_tune_layers"] if self.fine_tune_layers == 1 else []))
         same = {} if path is None else identity(self, beside, data=content_hash(hidden))
         tuning = FineTuning(self, hidden, Checkpoint(path, same))
         self.history_ += tuning.run()

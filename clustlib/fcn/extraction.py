@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clustlib import _paths
+from clustlib._device import resolve
 from clustlib._images import check_images
 from clustlib._validation import check_integer
 from clustlib.datasets.space import mapped_array
 from clustlib.errors import UsageError
+from clustlib.fcn.inference import Engine, Pass, compiled, engine_for
 
 _BATCH = 8  # small enough for the widest layer to stay in a core's cache
 _RULE = 1  # part of the kept files' names: raise it when what becomes of an image on its way to the network changes
@@ -30,6 +32,7 @@ def extract(
     size: int = 224,
     hidden: bool = False,
     device: str = "auto",
+    engine: Engine = "auto",
     cache: str | Path | None = None,
 ) -> np.ndarray:
     """The activations of a network's last hidden layer, or what goes into the layers that are trained.
@@ -41,8 +44,10 @@ def extract(
     size : images are resized to ``size`` by ``size`` pixels (bilinear, antialiased); the paper's 224.
     hidden : return the trunk's output instead, (N, ...) float16. It is kept in half precision, and the
         activations are computed from it, so that both ways give the same features.
-    cache : a folder. Its files are named by a hash of the images, the network's weights and where its trunk ends, and
-        ``size``; a killed extraction goes on from its last note. None keeps nothing.
+    engine : "openvino" or "torch", on a processor; "auto" is the first where it is installed and there are images
+        enough to make up for compiling. They differ by less than 1e-4, and one is twice as fast as the other.
+    cache : a folder. Its files are named by a hash of the images, the network's weights and where its trunk ends, the
+        engine and ``size``; a killed extraction goes on from its last note. None keeps nothing.
 
     Returns
     -------
@@ -51,24 +56,26 @@ def extract(
     Raises
     ------
     ValueError : wrong rank or channels, no images, NaN, ``size`` below 32.
+    PackageMissing : OpenVINO is asked for and not installed.
     """
     images = _checked(images, size)
+    engine = engine_for(engine, resolve(device), len(images))
     if cache is not None and not os.path.isdir(cache):
         if os.path.lexists(cache):
             raise UsageError(f"cache must be a folder, and {cache} is none")
         _paths.check_place(Path(cache))
-    held = _Folder(None, "") if cache is None else _Folder(Path(cache), _identity(images, network, size))
+    held = _Folder(None, "") if cache is None else _Folder(Path(cache), _identity(images, network, size, engine))
     ready = held.read("activations", len(images))
     if ready is not None and not hidden:
         return ready
     inner = held.read("hidden", len(images))
     if inner is None and hidden:
-        inner = _run(images, network, size, device, held)
+        inner = _run(images, network, size, device, engine, held)
     if hidden:
         assert inner is not None
         return inner
     if inner is None:
-        features = _run(images, network, size, device, held, through_head=True)
+        features = _run(images, network, size, device, engine, held, through_head=True)
     else:
         features = activations(inner, network, device)
         held.write("activations", features)
@@ -77,8 +84,6 @@ def extract(
 
 def activations(hidden: np.ndarray, network: Any, device: str = "auto") -> np.ndarray:
     """The last hidden layer's activations (N, n_features) float32 from the trunk's output (N, ...) float16."""
-    from clustlib._device import resolve
-
     on = resolve(device)
     network = network.to(on)
     features = np.empty((len(hidden), network.n_features), np.float32)
@@ -107,11 +112,13 @@ def _checked(images: Any, size: int) -> np.ndarray:
     return images
 
 
-def _identity(images: np.ndarray, network: Any, size: int) -> str:
+def _identity(images: np.ndarray, network: Any, size: int, engine: str) -> str:
     shaping = (type(network).__name__, size, images.shape, images.dtype, network.mean, network.scale, _RULE)
     total = hashlib.sha256(repr(shaping).encode())
     if images.dtype.kind == "f":
         total.update(b"0..1")  # and not 0..255
+    if engine != "torch":  # whose files have no engine in their names
+        total.update(engine.encode())
     if network.trained_layers > 1:  # below one layer the name stays that of the files that are kept
         total.update(f"trained layers {network.trained_layers}".encode())
     total.update(np.ascontiguousarray(images).view(np.uint8).data)
@@ -121,12 +128,16 @@ def _identity(images: np.ndarray, network: Any, size: int) -> str:
 
 
 def _run(
-    images: np.ndarray, network: Any, size: int, device: str, held: "_Folder", through_head: bool = False
+    images: np.ndarray,
+    network: Any,
+    size: int,
+    device: str,
+    engine: str,
+    held: "_Folder",
+    through_head: bool = False,
 ) -> np.ndarray:
     """Trunk (and head) over all images, in small batches."""
     from tqdm.auto import tqdm
-
-    from clustlib._device import resolve
 
     on = resolve(device)
     network = network.to(on, memory_format=torch.channels_last)
@@ -136,10 +147,13 @@ def _run(
         shape = (network.n_features,) if through_head else tuple(probe.shape[1:])
         name, kind = ("activations", np.float32) if through_head else ("hidden", np.float16)
         out, done = held.begin(name, (len(images), *shape), kind)
+        trunk = network.trunk
+        if engine == "openvino" and done < len(images):
+            trunk = compiled(Pass(network), (batch, 3, size, size), threads=torch.get_num_threads())
         bar = tqdm(total=len(images), initial=done, desc="features", unit="image", leave=False, delay=2)
         for start in range(done, len(images), batch):
             part = torch.from_numpy(np.array(images[start : start + batch])).to(on)
-            inner = network.trunk(to_input(part, network, size)).half()
+            inner = trunk(to_input(part, network, size)).half()
             outputs = network.head(inner.float()) if through_head else inner
             out[start : start + batch] = outputs.cpu().numpy()
             bar.update(len(part))

@@ -142,7 +142,7 @@ def _made(
 
 def _in_batches(files: list[tuple[str, str]], maker: Maker) -> Iterator[Made]:
     """Batches in the order in which they are done, one thread for each processor, few waiting."""
-    workers = _processors()
+    workers = processors()
     batches = iter([files[i : i + _BATCH] for i in range(0, len(files), _BATCH)])
     running: set[Future[Made]] = set()
     with _threads_back(), ThreadPoolExecutor(workers) as pool:
@@ -160,7 +160,7 @@ def _in_batches(files: list[tuple[str, str]], maker: Maker) -> Iterator[Made]:
                 future.cancel()
 
 
-def _processors() -> int:
+def processors() -> int:
     """How many this process may use, and ``OMP_NUM_THREADS`` at most."""
     free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
@@ -171,7 +171,7 @@ def _processors() -> int:
 def _threads_back() -> Iterator[None]:
     """Give torch its threads back in the end: the workers compute with one each, which holds for the whole process."""
     torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else _processors()
+    before = torch.get_num_threads() if torch else processors()
     try:
         yield
     finally:

@@ -200,7 +200,7 @@ def _rows(images: datasets.ImageSet, features: str, device: str) -> np.ndarray:
     if features == "pixels":
         return images.pixels("l2")
     folder = artifacts.folder().parent / "features"
-    return unit_rows(np.sqrt(extract(images.images, pretrained(), device=device, cache=folder)))
+    return unit_rows(np.sqrt(extract(images.images, pretrained(), device=device, engine="torch", cache=folder)))
 
 
 def _count(labels: np.ndarray) -> int:

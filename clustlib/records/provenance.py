@@ -15,7 +15,18 @@ from typing import Any
 from clustlib import _paths
 
 _PACKAGES = (
-    *("numpy", "scipy", "scikit-learn", "torch", "torchvision", "triton", "numba", "faiss-cpu", "faiss-gpu"),
+    *(
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "torch",
+        "torchvision",
+        "triton",
+        "numba",
+        "faiss-cpu",
+        "faiss-gpu",
+        "openvino",
+    ),
     "clustpy",
 )
 

@@ -16,6 +16,7 @@ from witnesses import (
     diverging,
     downstream,
     edges,
+    engine,
     factorised,
     fcn_runs,
     jule_fits,
@@ -34,6 +35,6 @@ from witnesses import (
 _ROOMS = (
     *(measures, linkage, classical, triplets, jule_fits, factorised, dbc_fits, deepcluster_fits),
     *(runs, deepcluster_runs, fcn_runs, downstream, own_images, refusals, odd_calls, diverging, narrow, scales, refits),
-    *(edges,),
+    *(edges, engine),
 )
 WITNESSES = {name: witness for room in _ROOMS for name, witness in room.WITNESSES.items()}

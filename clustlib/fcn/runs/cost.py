@@ -114,7 +114,7 @@ def time_pass(
     how: dict[str, Any] = {"n_components": n_components, "init": "nndsvd", "max_iter": 1, "random_state": 0}
     model = FCN(network=cnn, fine_tune=True, device=device, **how)
     network = pretrained(cnn)
-    hidden, forward = _best(lambda: extract(images, network, size=size, hidden=True, device=device))
+    hidden, forward = _best(lambda: extract(images, network, size=size, hidden=True, device=device, engine="torch"))
     model.epochs = 1
     model.fit_features(hidden)
     tuning = FineTuning(model, hidden, Checkpoint(None, {}))

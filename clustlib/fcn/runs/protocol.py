@@ -102,4 +102,6 @@ def features(part: Part, cnn: str = STAND_IN_CNN, size: int = 224, hidden: int =
 
     network: Any = pretrained(cnn)
     network.trained_layers = max(hidden, 1)
-    return extract(part.images, network, size=size, hidden=hidden > 0, device=device, cache=feature_folder())
+    # by PyTorch: the numbers of the book are not to hang on whether OpenVINO is installed
+    how: dict[str, Any] = {"device": device, "engine": "torch", "cache": feature_folder()}
+    return extract(part.images, network, size=size, hidden=hidden > 0, **how)
