@@ -25,6 +25,9 @@ from clustlib.fcn.weights import pretrained
 from clustlib.kernels.gsnmf import Penalty, Statistics, update_basis, update_coefficients
 from clustlib.transfer import svm_accuracy
 
+# not importorskip: an import of OpenVINO's own sends a report
+WITH_OPENVINO = pytest.mark.skipif(not inference.installed(), reason="OpenVINO is not installed")
+
 
 @pytest.fixture(scope="module")
 def network():
@@ -278,10 +281,10 @@ class TestFeatures:
         np.testing.assert_array_equal(resumed, whole)
         assert not list(tmp_path.glob("*.part"))
 
+    @WITH_OPENVINO
     @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite2", "squeezenet", "vgg16"])
     @pytest.mark.parametrize("hidden", [False, True])
     def test_openvino_gives_what_torch_gives(self, name, hidden, images, tmp_path):
-        pytest.importorskip("openvino")
         network, how = pretrained(name, weights="random"), {"size": 64, "hidden": hidden, "device": "cpu"}
         one, two = (extract(images[:11], network, engine=e, **how, cache=tmp_path) for e in ("torch", "openvino"))
         assert one.shape == two.shape and one.dtype == two.dtype
@@ -289,9 +292,9 @@ class TestFeatures:
         np.testing.assert_allclose(one.astype(float), two.astype(float), rtol=1e-3, atol=1e-3 * float(one.max()))
         assert len(list(tmp_path.glob("*.npy"))) == 2  # neither is taken for the other
 
+    @WITH_OPENVINO
     def test_openvino_tells_nobody(self, network, images):
         """Importing it sends a report, unless its reporter is not there."""
-        pytest.importorskip("openvino")
         script = """
 import socket, sys
 socket.socket.connect = socket.getaddrinfo = lambda *given, **named: sys.exit("asks for a network")
