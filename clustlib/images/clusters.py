@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from clustlib import compiled
 from clustlib._device import resolve
 from clustlib._validation import check_choice, check_integer, check_path
 from clustlib.cluster._rows import of_groups
@@ -94,6 +96,8 @@ def cluster_folder(
     check_path("folder", folder)
     how: dict[str, Any] = {"clusters": clusters, "method": method, "features": features, "size": size, "seed": seed}
     how |= {"labels": labels, "neighbor_method": neighbor_method, "device": device, "cache": cache, "verbose": verbose}
+    if verbose and not compiled.folder().is_dir():
+        print("kernels are compiled as they are needed: half a minute, this once", file=sys.stderr)
     if out is None:
         return outcome_of(folder, **how)
     result_folder.check_target(Path(out), Path(folder))
