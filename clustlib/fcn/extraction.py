@@ -18,7 +18,7 @@ from clustlib._images import check_images
 from clustlib._validation import check_integer
 from clustlib.datasets.space import mapped_array
 from clustlib.errors import UsageError
-from clustlib.fcn.inference import Engine, Pass, compiled, engine_for
+from clustlib.fcn.inference import Pass, compiled, engine_for
 
 _BATCH = 8  # small enough for the widest layer to stay in a core's cache
 _RULE = 1  # part of the kept files' names: raise it when what becomes of an image on its way to the network changes
@@ -32,7 +32,7 @@ def extract(
     size: int = 224,
     hidden: bool = False,
     device: str = "auto",
-    engine: Engine = "auto",
+    engine: str = "auto",
     cache: str | Path | None = None,
 ) -> np.ndarray:
     """The activations of a network's last hidden layer, or what goes into the layers that are trained.

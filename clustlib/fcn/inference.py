@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from clustlib._validation import check_choice
 from clustlib.errors import PackageMissing, UsageError
 
-Engine = Literal["auto", "openvino", "torch"]
 ENGINES = ("auto", "openvino", "torch")
 _WORTH = 128  # images: compiling takes a second
 _compiling = threading.Lock()  # tracing is not for two threads at once
@@ -35,7 +34,7 @@ class Pass(nn.Module):
         return self.network.head(inner) if self.whole else inner
 
 
-def engine_for(engine: Engine, device: torch.device, n_images: int | None = None) -> Literal["openvino", "torch"]:
+def engine_for(engine: str, device: torch.device, n_images: int | None = None) -> Literal["openvino", "torch"]:
     """What computes on ``device``: "auto" is OpenVINO on a processor where it is installed, else PyTorch.
 
     So it is for fewer ``n_images`` than make up for compiling the network.

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from witnesses._data import pictures, rng
+from witnesses._data import digits, pictures, rng
 from witnesses._find import find, holding, home
+from witnesses._sets import registered
 from witnesses.factorised import _tiny_network
 from witnesses.narrow import _same
 
@@ -19,6 +20,7 @@ def engines() -> dict[str, np.ndarray]:
         pairs[f"rule {number}"] = (lambda case=(asked, device, n, there): _engine(*case), due)
     if find_spec("openvino"):
         pairs |= {f"agrees {hidden}": (lambda hidden=hidden: _agrees(hidden), True) for hidden in (False, True)}
+        pairs["the book's"] = (_runs_keep_to_torch, True)
         pairs |= {f"whole {there}": (lambda there=there: _whole_pass(there), True) for there in (False, True)}
     return _same(extraction, "engine_for", pairs)
 
@@ -47,6 +49,24 @@ def _engine(asked: str, device: str, n: int | None, there: bool) -> str:
             return inference.engine_for(asked, torch.device(device), n)
         except Exception as error:
             return type(error).__name__
+
+
+def _runs_keep_to_torch() -> bool:
+    """No run of the book's calls OpenVINO, however many images there are."""
+    inference, extraction = home("engine_for", "inference"), home("extract", "extraction")
+
+    def refused(*given, **named):
+        raise RuntimeError("OpenVINO")
+
+    with registered() as sets, holding(inference, _WORTH=0), holding(extraction, compiled=refused):
+        made, labels = digits((8, 8))
+        sets["digits"] = type(sets["digits"])(made, labels, "digits")
+        find("time_pass")("digits", size=32, batch=6, n_components=3)
+        try:
+            extraction.extract(pictures(2, 3, 32), _tiny_network()(), size=32, device="cpu")
+        except RuntimeError:
+            return True  # the library itself does
+    return False
 
 
 def _agrees(hidden: bool) -> bool:

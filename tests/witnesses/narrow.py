@@ -9,6 +9,7 @@ import os
 import sqlite3
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -287,7 +288,10 @@ def running() -> dict[str, np.ndarray]:
     def place(method: str, cache: str) -> bool:
         os.environ["XDG_CACHE_HOME"] = cache
         try:
-            return module._checkpoint(method, np.zeros(3), 2, 0) is not None
+            given = [method, np.zeros(3), 2, 0]
+            if "store" in inspect.signature(module._checkpoint).parameters:  # since it lies beside the cache in use
+                given.append(SimpleNamespace(path=Path(cache, "clustlib", "images", "pictures.sqlite")))
+            return module._checkpoint(*given) is not None
         finally:
             os.environ.pop("XDG_CACHE_HOME")
             os.environ |= {} if before is None else {"XDG_CACHE_HOME": before}

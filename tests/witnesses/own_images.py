@@ -53,6 +53,7 @@ def number_of_clusters() -> dict[str, np.ndarray]:
             found |= plain(runs.count_clusters("digits", method, features="pixels"), method)
         found |= plain(runs.count_clusters("digits", "Description length", features="pixels", size=60), "drawn")
         found |= plain(runs.count_on_subsets("digits", features="pixels", draws=4, seed=2), "subsets")
+        found |= plain(runs.count_clusters("digits", "Description length", features="cnn", size=20), "activations")
         found |= plain(runs.count_one_class("digits", features="pixels"), "one class")
         found |= refusals(runs.count_clusters, [{"method": "x"}, {"size": 19}, {"features": "x"}], dataset="digits")
     return found
@@ -131,9 +132,73 @@ def _result_folder() -> dict[str, np.ndarray]:
     }
 
 
+def left_by_a_killed_fit() -> dict[str, np.ndarray]:
+    """A system's state lies beside the cache in use, is gone on from, begun anew where that cannot be, and cleared."""
+    clusters, systems = home("cluster_folder", "images"), home("_dbc_codes", "images")
+    pairs = {  # as text: lists of several lengths are no array
+        kind: (lambda kind=kind: repr(_killed(clusters, systems, kind)), repr(due)) for kind, due in _KILLED.items()
+    }
+    return _same(clusters, "def _left_of", pairs)
+
+
+_KILLED = {
+    "nothing": (1, "ended", [], []),
+    "gone on": (2, "ended", ["begun"], []),
+    "another": (3, "ended", ["begun", None], []),
+    "damaged": (3, "ended", ["begun", None], []),
+    "own error": (1, "UsageError", [None], ["begun"]),
+    "two": (2, "ended", ["begun"], ["beside"]),
+    "k-means": (1, "ended", [], []),
+}
+
+
+def _killed(clusters, systems, kind: str) -> tuple[int, str, list, list]:
+    """Fits made, how the last call ended, what fits after the first found, and what lies there in the end."""
+    errors = home("UsageError", "errors")
+    fits: list = []
+
+    def fit(data, k, seed, checkpoint, device):
+        fits.append(None if checkpoint is None or not checkpoint.exists() else checkpoint.read_text(encoding="utf-8"))
+        if checkpoint is None:
+            return systems.kmeans(data, k, seed)
+        if kind in ("another", "damaged") and fits[-1]:
+            raise errors.UsageError("another") if kind == "another" else errors.DataCorrupt("damaged")
+        if kind != "nothing" and not fits[-1] and len(fits) < 3:
+            checkpoint.write_text("begun", encoding="utf-8")
+            checkpoint.with_name(f"{checkpoint.name}.more").write_text("begun", encoding="utf-8")
+            raise errors.UsageError("no") if kind == "own error" else KeyboardInterrupt
+        return systems.kmeans(data, k, seed)
+
+    from PIL import Image
+
+    method = "kmeans" if kind == "k-means" else "gsnmf"
+    with tempfile.TemporaryDirectory() as name:
+        place, folder = Path(name), Path(name, "in")
+        folder.mkdir()
+        for i, image in enumerate(digits((6, 6))[0]):
+            Image.fromarray(image[0]).save(folder / f"{i}.png")
+        how = {"clusters": 2, "features": "pixels", "method": method, "cache": place / "own", "verbose": False}
+        usual = systems.SYSTEMS[method]
+        systems.SYSTEMS[method] = type(usual)(usual.reads, fit, usual.embedder)
+        try:
+            for call in range(2 if kind in ("gone on", "another", "damaged", "two") else 1):
+                if kind == "two" and call:
+                    (place / "own.running" / "other").write_text("beside", encoding="utf-8")
+                try:
+                    clusters.cluster_folder(folder, **how)
+                    ended = "ended"
+                except (KeyboardInterrupt, errors.UsageError, errors.DataCorrupt) as error:
+                    ended = type(error).__name__
+        finally:
+            systems.SYSTEMS[method] = usual
+        left = place / "own.running"
+        lies = sorted({file.read_text(encoding="utf-8") for file in left.iterdir()}) if left.exists() else []
+    return len(fits), ended, fits if kind == "own error" else fits[1:], lies
+
+
 def few_images_to_jule() -> dict[str, np.ndarray]:
     """Where JULE begins on a small folder and how long it trains; what is said of a fit that is not trained."""
-    systems = home("System", "systems")
+    systems = home("_dbc_codes", "images")
 
     class Asked:
         batch_size, epochs, n_neighbors, a, unrolling_rate = 100, 20, 20, 1.0, 0.9
@@ -215,4 +280,5 @@ WITNESSES = {
     "number-of-clusters": number_of_clusters,
     "methods-on-a-folder": methods,
     "few-images-to-jule": few_images_to_jule,
+    "left-by-a-killed-fit": left_by_a_killed_fit,
 }
