@@ -58,7 +58,7 @@ def _runs_keep_to_torch() -> bool:
     def refused(*given, **named):
         raise RuntimeError("OpenVINO")
 
-    with registered() as sets, holding(inference, _WORTH=0), holding(extraction, compiled=refused):
+    with registered() as sets, holding(inference, _WORTH=0), holding(extraction, Pass=refused):
         made, labels = digits((8, 8))
         sets["digits"] = type(sets["digits"])(made, labels, "digits")
         find("time_pass")("digits", size=32, batch=6, n_components=3)
