@@ -12,12 +12,16 @@ from witnesses.factorised import _tiny_network
 from witnesses.narrow import _same
 
 
+def rule() -> dict[str, np.ndarray]:
+    """Which engine computes a network's features: a witness of its own, because it takes no time."""
+    pairs = {f"{number}": (lambda case=case: _engine(*case), due) for number, (*case, due) in enumerate(_ENGINES)}
+    return _same(home("extract", "extraction"), "engine_for", pairs)
+
+
 def engines() -> dict[str, np.ndarray]:
-    """What computes a network's features on a processor, and that OpenVINO gives what PyTorch does."""
+    """OpenVINO gives what PyTorch does."""
     extraction = home("extract", "extraction")
     pairs: dict = {}
-    for number, (asked, device, n, there, due) in enumerate(_ENGINES):
-        pairs[f"rule {number}"] = (lambda case=(asked, device, n, there): _engine(*case), due)
     if find_spec("openvino"):
         pairs |= {f"agrees {hidden}": (lambda hidden=hidden: _agrees(hidden), True) for hidden in (False, True)}
         pairs["the book's"] = (_runs_keep_to_torch, True)
@@ -59,9 +63,10 @@ def _runs_keep_to_torch() -> bool:
         raise RuntimeError("OpenVINO")
 
     with registered() as sets, holding(inference, _WORTH=0), holding(extraction, Pass=refused):
-        made, labels = digits((8, 8))
+        made, labels = digits((12, 12))
         sets["digits"] = type(sets["digits"])(made, labels, "digits")
         find("time_pass")("digits", size=32, batch=6, n_components=3)
+        home("count_clusters", "images").count_clusters("digits", "Description length", features="cnn", size=20)
         try:
             extraction.extract(pictures(2, 3, 32), _tiny_network()(), size=32, device="cpu")
         except RuntimeError:
@@ -104,4 +109,4 @@ def _whole_pass(there: bool) -> bool:
     return named and found.dtype == np.float16 and np.allclose(found, due.numpy(), rtol=2e-3, atol=2e-3)
 
 
-WITNESSES = {"engines": engines}
+WITNESSES = {"engine-rule": rule, "engines": engines}
