@@ -102,7 +102,7 @@ def machine_line(timing: Timing) -> str:
     """One sentence on where and with what the timing was taken."""
     machine = timing.machine
     versions = machine["versions"]
-    named = ("python", "numpy", "torch", "triton", "numba", "scikit-learn", "faiss-cpu", "faiss-gpu")
+    named = ("python", "numpy", "torch", "triton", "numba", "scikit-learn", "faiss-cpu", "faiss-gpu", "openvino")
     used = ", ".join(f"{name} {versions[name]}" for name in named if name in versions)
     commit = machine["commit"] or "unknown"
     return f"Measured on {machine['device']}, {machine['threads']} threads; {used}; commit {commit}."

@@ -293,7 +293,7 @@ class TestFeatures:
         assert len(list(tmp_path.glob("*.npy"))) == 2  # neither is taken for the other
 
     @WITH_OPENVINO
-    def test_openvino_tells_nobody(self, network, images):
+    def test_openvino_tells_nobody(self):
         """Importing it sends a report, unless its reporter is not there."""
         script = """
 import socket, sys

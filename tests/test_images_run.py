@@ -524,7 +524,7 @@ class TestWhatAKilledFitLeft:
         return next((tmp_path / "own" / "c.running").iterdir())
 
     @pytest.mark.parametrize("damage", [None, b"", b"PK\3\4 other", "of other settings"])
-    def test_it_is_gone_on_from_or_begun_anew(self, damage, left, photos, tmp_path, monkeypatch):
+    def test_it_is_gone_on_from_or_begun_anew(self, damage, left, photos, tmp_path):
         from clustlib.checkpoints import Checkpoint
 
         expected = cluster_folder(photos, **GSNMF_ON_PIXELS)

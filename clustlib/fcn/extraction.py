@@ -45,7 +45,7 @@ def extract(
     hidden : return the trunk's output instead, (N, ...) float16. It is kept in half precision, and the
         activations are computed from it, so that both ways give the same features.
     engine : "openvino" or "torch", on a processor; "auto" is the first where it is installed and there are images
-        enough to make up for compiling. They differ by less than 1e-4, and one is twice as fast as the other.
+        enough to make up for compiling. They differ by less than 1e-4, and the first is the faster.
     cache : a folder. Its files are named by a hash of the images, the network's weights and where its trunk ends, the
         engine and ``size``; a killed extraction goes on from its last note. None keeps nothing.
 

@@ -1,7 +1,7 @@
 """A network's pass over images on a processor: PyTorch's own way, or OpenVINO's where that is installed.
 
-OpenVINO keeps what a layer gives in the blocks that the next convolution reads and clamps it there, which takes half
-the time of PyTorch's way on a core (``benchmarks/extraction.py``). What both give differs by less than 1e-4.
+OpenVINO keeps what a layer gives in the blocks that the next convolution reads and clamps it there, which is
+faster than PyTorch's way (``benchmarks/extraction.py``). What both give differs by less than 1e-4.
 """
 
 import sys

@@ -15,19 +15,8 @@ from typing import Any
 from clustlib import _paths
 
 _PACKAGES = (
-    *(
-        "numpy",
-        "scipy",
-        "scikit-learn",
-        "torch",
-        "torchvision",
-        "triton",
-        "numba",
-        "faiss-cpu",
-        "faiss-gpu",
-        "openvino",
-    ),
-    "clustpy",
+    *("numpy", "scipy", "scikit-learn", "torch", "torchvision", "triton", "numba"),
+    *("faiss-cpu", "faiss-gpu", "openvino", "clustpy"),
 )
 
 
