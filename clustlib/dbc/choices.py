@@ -92,4 +92,6 @@ TRIALS: dict[str, dict[str, Any]] = {
     "no weight decay in stage II": {"weight_decay": 0},
     "100 epochs of stage II": {"epochs": 100},
     "sphere of 3 (ours)": {"radius": 3},
+    "whitened code without ReLU (ours)": {"code": "bn", "whiten": 60},
+    "the same and discriminants (ours)": {"code": "bn", "whiten": 60, "discriminant": True},
 }
