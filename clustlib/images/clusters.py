@@ -131,6 +131,8 @@ def outcome_of(
     side = size or (64 if method in _LEARNS else 32)
     with Store(cache) as store:
         seen = _seen(folder, features, side, device, store, verbose)
+        import sklearn.utils.validation  # noqa: F401 - loaded with the features, as torch is: clustering is itself alone
+
         spent = {"features": time.perf_counter() - clock}
         if clusters is not None and clusters > len(seen.files):
             raise UsageError(f"{clusters} clusters are more than the {len(seen.files)} images")

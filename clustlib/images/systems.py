@@ -107,13 +107,14 @@ def jule(images: np.ndarray, k: int, seed: int, checkpoint: Path | None = None, 
 
 def _start(images: np.ndarray, k: int, usual: Any) -> tuple[str, int, tuple[str, ...]]:
     """Where JULE begins (section 3.6), with how many clusters, and why not as usual: it trains from more than k."""
+    from clustlib.jule.unrolling import INITIAL_SIZE
     from clustlib.kernels import affinity_graph, initial_clusters
 
     rows, n = unit_rows(images), len(images)
     near = int(initial_clusters(affinity_graph(rows, min(usual.n_neighbors, n - 1), usual.a)).max()) + 1
     if near > k:
         return "neighbours", near, ()
-    start, begun = ("kmeans", -(-n // 4)) if n > 4 * k else ("singletons", n)
+    start, begun = ("kmeans", -(-n // INITIAL_SIZE)) if n > INITIAL_SIZE * k else ("singletons", n)
     return start, begun, (f"JULE begins with {begun:,} clusters ({start}) in place of {near}, of neighbours: k is {k}",)
 
 

@@ -20,7 +20,7 @@ from clustlib.kernels import (
 from clustlib.kernels.neighbours import is_exact
 
 _FEW_STEPS = 150  # of 100 images each; at fewer the labels are those of the first features
-_INITIAL_SIZE = 4  # images in an initial cluster, on average, section 3.6
+INITIAL_SIZE = 4  # images in an initial cluster, on average, section 3.6
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Merging:
         n = len(features)
         if self.start == "singletons":
             return np.arange(n)
-        fit = kmeans(features, math.ceil(n / _INITIAL_SIZE), seed=self.seed)
+        fit = kmeans(features, math.ceil(n / INITIAL_SIZE), seed=self.seed)
         return np.unique(fit.labels, return_inverse=True)[1]  # k-means may leave clusters empty
 
     def tree(self, graph: KnnGraph, labels: np.ndarray, features: np.ndarray, n_clusters: int) -> MergeTree:
