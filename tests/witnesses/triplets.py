@@ -184,6 +184,9 @@ def _merging() -> dict[str, np.ndarray]:
         tree = merging.tree(graph, np.arange(len(X)) // 2, X, 1)
         found |= {f"{case}.weights": graph.weights, f"{case}.heights": tree.heights, f"{case}.children": tree.children}
         found |= {f"{case}.first": merging.initial(graph), f"{case}.chain": merging.initial(along)}
+    for start in ("neighbours", "kmeans", "singletons"):
+        merging = Merging(**usual, start=start)
+        found[f"start.{start}"] = merging.start_from(merging.graph(X), X)
     return found
 
 
