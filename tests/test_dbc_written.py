@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import make_blobs
@@ -134,6 +135,19 @@ def test_the_search_says_what_choosing_without_labels_costs():
     assert row["cost"] == pytest.approx(0.1) and row["agreement"] == pytest.approx(-0.5)
     cells = dbc.search.cells(runs)
     assert set(cells["method"]) == set(kept) and set(cells["metric"]) == {"accuracy", "nmi", "reconstruction"}
+
+
+def test_an_addition_stands_beside_the_text_on_the_same_seeds():
+    rows = [("as written", 0, 0.5, 0.6), ("as written", 1, 0.1, 0.2), ("sphere of 3 (ours)", 0, 0.5, 0.7)]
+    rows += [("start by evenness", 0, 0.9, 0.9)]
+    found = pd.DataFrame(rows, columns=["trial", "seed", "start", "accuracy"]).assign(dataset="digits", method="DBC")
+    found = pd.concat([found, found.iloc[:2].assign(dataset="usps")], ignore_index=True)
+    for name in ("nmi", "seconds", *dbc.search.UNLABELLED):
+        found[name] = 0.0
+    beside = dbc.search.additions(found)
+    assert list(beside.columns) == ["trial", "digits, start", "digits, end"]  # none of ours has run on the other set
+    assert beside.to_numpy().tolist() == [["as written", 0.5, 0.6], ["sphere of 3 (ours)", 0.5, 0.7]]
+    assert dbc.search.additions(found[found["trial"] == "as written"]).empty
 
 
 def test_pixels_are_prepared_as_they_say(digits):

@@ -350,6 +350,12 @@ def test_bands_of_some_notebooks_leave_the_others(book):
     assert results.bands() == {"jule/table-03": {"nmi": [0.68, 0.72]}, "jule/table-10": {"nmi": [0.18, 0.22]}}
 
 
+def test_nothing_that_a_clock_measures_has_a_band():
+    timed = ("second", "slope_", "share_of_epoch", "time")
+    banded = [name for found in results.bands().values() for name in found if any(part in name for part in timed)]
+    assert results.bands() and not banded
+
+
 def test_pages_of_the_guide_have_bands_too(book):
     hand_on("your-own-images", paper="guide", metrics={"nmi": 0.7})
     results.write_bands(["guide/your-own-images"])

@@ -11,6 +11,8 @@ from clustlib.dbc.runs.written import METHODS, as_written
 
 # What can be seen without a label, and whether more of it looks better
 UNLABELLED = {"reconstruction": False, "silhouette": True, "evenness": True, "stability": True, "changed": False}
+_OURS, _BESIDE = "(ours)", ("as written", "code without ReLU")  # how trials are named, and what ours stand beside
+_ENDS = {"start": "start", "accuracy": "end"}
 _NUMBERS = {"start": "accuracy_start", "accuracy": "accuracy", "nmi": "nmi_max", "seconds": "training_seconds"}
 
 
@@ -80,6 +82,23 @@ def _choice(seen: pd.DataFrame, name: str) -> dict[str, Any]:
         "agreement": value.rank().corr(seen["accuracy"].rank()),
         "trials": len(seen),
     }
+
+
+def additions(found: pd.DataFrame) -> pd.DataFrame:
+    """What one addition of ours is worth to the text alone: accuracy of the k-means start and of DBC, by data set.
+
+    Returns
+    -------
+    DataFrame. Columns: trial (the text, what the whitened code rests on, then those marked ours), and for each data
+    set that has one of ours its start and its end: means over the seeds that ours have.
+    """
+    ours = found[found["trial"].str.endswith(_OURS) & (found["method"] == "DBC")]
+    named = [name for name in TRIALS if name in _BESIDE or name.endswith(_OURS)]
+    same = found.merge(ours[["dataset", "seed"]].drop_duplicates())
+    wide = means(same[same["trial"].isin(named)], "DBC").pivot(index="trial", columns="dataset")
+    columns = {(part, name): f"{name}, {said}" for name in ours["dataset"].unique() for part, said in _ENDS.items()}
+    wide = wide.reindex(index=[name for name in named if name in wide.index], columns=list(columns))
+    return wide.set_axis(list(columns.values()), axis=1).reset_index()
 
 
 def cells(runs: Mapping[str, records.Runs], method: str = "FCAE-KMS") -> pd.DataFrame:
