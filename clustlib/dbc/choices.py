@@ -96,5 +96,5 @@ TRIALS: dict[str, dict[str, Any]] = {
     "100 epochs of stage II": {"epochs": 100},
     "sphere of 3 (ours)": {"radius": 3},
     "whitened code without ReLU (ours)": {"code": "bn", "whiten": 60},
-    "the same and discriminants (ours)": {"code": "bn", "whiten": 60, "discriminant": True},
+    "whitened code without ReLU, discriminants (ours)": {"code": "bn", "whiten": 60, "discriminant": True},
 }

@@ -95,7 +95,7 @@ def additions(found: pd.DataFrame) -> pd.DataFrame:
     ours = found[found["trial"].str.endswith(_OURS) & (found["method"] == "DBC")]
     named = [name for name in TRIALS if name in _BESIDE or name.endswith(_OURS)]
     same = found.merge(ours[["dataset", "seed"]].drop_duplicates())
-    wide = means(same[same["trial"].isin(named)], "DBC").pivot(index="trial", columns="dataset")
+    wide = means(same, "DBC").pivot(index="trial", columns="dataset")
     columns = {(part, name): f"{name}, {said}" for name in ours["dataset"].unique() for part, said in _ENDS.items()}
     wide = wide.reindex(index=[name for name in named if name in wide.index], columns=list(columns))
     return wide.set_axis(list(columns.values()), axis=1).reset_index()
