@@ -1,10 +1,10 @@
-"""How much of a tree's NMI hangs on nothing: exact trees of points that were moved a little, beside approximate neighbours.
+"""How much of a tree's NMI hangs on nothing: exact trees of points moved a little, beside approximate neighbours.
 
     python benchmarks/moved.py                      # 300,000 points: four trees, 15 minutes on two cores
     python benchmarks/moved.py --points 20000       # whether it runs
 
-The points are those of ``million.py``. Nothing here is a time, so other work on the machine does no harm. Prints a table
-and writes ``moved.json`` to ``_build/bench`` (``--folder book/benchmarks`` for the page).
+The points are those of ``million.py``. Nothing here is a time, so other work on the machine does no harm. Prints a
+table and writes ``moved.json`` to ``_build/bench`` (``--folder book/benchmarks`` for the page).
 """
 
 import argparse
@@ -32,7 +32,7 @@ def moved(X: np.ndarray, seed: int) -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def row(name: str, X: np.ndarray, y: np.ndarray, method: str = "exact") -> dict[str, Any]:
+def row(name: str, X: np.ndarray, y: np.ndarray, method: Any = "exact") -> dict[str, Any]:
     """One tree: recall of its neighbours and NMI at every cut."""
     from clustlib.cluster import GraphLinkage
     from clustlib.metrics import nmi
@@ -46,7 +46,8 @@ def trees(n: int, seeds: int) -> list[dict[str, Any]]:
     """The exact tree, the approximate one and those of moved points, each with how far it is from the first."""
     X, y = points(n)
     rows = [row("exact", X, y)]
-    todo = [("approximate", X, "approximate")] + [(f"moved, seed {s}", moved(X, s), "exact") for s in range(seeds)]
+    todo = [("approximate", X, "approximate")]
+    todo += [(f"moved, seed {seed}", moved(X, seed), "exact") for seed in range(seeds)]
     for name, rows_of, method in todo:
         found = row(name, rows_of, y, method)
         apart = max(abs(found[key] - rows[0][key]) for key in found if key.startswith("NMI"))
