@@ -273,3 +273,35 @@ def test_a_run_whose_name_no_file_could_have_has_a_shorter_one(book):
 
 def weighed(dataset: str, method: str, weights: str) -> dict[str, float]:
     return {"length": len(weights)}
+
+
+def lasting(dataset: str, method: str, epochs: int | None = None, variant: str = "a") -> dict[str, float]:
+    return {"epochs": epochs or 0, "variant": ord(variant)}
+
+
+records.declare(lasting, fills=lambda params: {"epochs": {"digits": 7, "mnist": 9}[params["dataset"]]})
+
+
+def test_a_record_states_what_none_stands_for(book):
+    """A data set's own number of epochs is written out; the readable name and the run stay the same."""
+    made = records.run(lasting, profile="paper", dataset="digits", method="A")
+    assert made.params["epochs"] == made.metrics["epochs"] == 7 and made.key == "A/digits/lasting"
+    assert json.loads(records.open_store("paper").path(made.key).read_text("utf-8"))["params"]["epochs"] == 7
+    same = records.run(lasting, profile="paper", recompute="never", dataset="digits", method="A", epochs=7)
+    assert same == made
+    other = records.run(lasting, profile="paper", dataset="digits", method="A", epochs=9)
+    assert other.key == "A/digits/lasting.epochs-9" and other.metrics["epochs"] == 9
+    assert records.run(lasting, profile="paper", dataset="mnist", method="A").key == "A/mnist/lasting"
+
+
+def test_a_record_older_than_a_setting_is_of_the_same_run_and_states_its_own(book):
+    """Older records hold None, and lack a setting that came later: they are replayed, and say what they were."""
+    store, origin = records.open_store("paper"), {"function": f"{__name__}:lasting"}
+    params = {"dataset": "digits", "method": "A", "epochs": None}
+    store.write("A/digits/lasting", params, {"epochs": 5.0}, {}, seconds=1.0, provenance=origin, sources="x")
+    for given in ({}, {"epochs": None}, {"epochs": 7}, {"variant": "a"}):
+        found = records.run(lasting, profile="paper", recompute="never", dataset="digits", method="A", **given)
+        assert found.metrics == {"epochs": 5.0} and found.params == {**params, "epochs": 7}
+    assert records.load("A/digits/lasting").params == {**params, "epochs": 7}
+    with pytest.raises(run_module.NoRecord):
+        records.run(lasting, profile="paper", recompute="never", dataset="digits", method="A", variant="b")

@@ -157,13 +157,12 @@ BOOK = "the book's settings"
 
 def _records(profile: str, function: str) -> Iterator[records.Record]:
     """The records that a function of this paper made at the data sets' own epochs."""
-    store = records.open_store(profile)
-    for key in store.all_keys():
+    for key in records.open_store(profile).all_keys():
         if f"/{function}." not in key:
             continue
-        record = store.read(key)
-        own = record is not None and record.params.get("pretrain_epochs", 0) is None
-        if record is not None and own and record.params.get("epochs", 0) is None:
+        params = (record := records.load(key, profile)).params
+        own = clustering.own_epochs(params)
+        if own and all(params.get(name) == value for name, value in own.items()):
             yield record
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,7 +55,19 @@ def bind(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
         raise UsageError(f"{fn.__name__}: {error}") from None
     bound.apply_defaults()
     # a NumPy number would name another key than the plain one, or none at all
-    return {name: v.item() if isinstance(v, np.generic) else v for name, v in bound.arguments.items()}
+    return filled(fn, {name: v.item() if isinstance(v, np.generic) else v for name, v in bound.arguments.items()})
+
+
+def _own_values(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
+    """What None stands for in a run's parameters, where its function says so (:func:`declare`)."""
+    fills = getattr(fn, "fills", None)
+    return fills(params) if fills else {}
+
+
+def filled(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with what None stands for written out, so that a record states every setting."""
+    own = _own_values(fn, params)
+    return {name: own.get(name) if value is None else value for name, value in params.items()}
 
 
 def taking(run: Callable) -> Callable[[Callable], Callable]:
@@ -72,7 +84,9 @@ def taking(run: Callable) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def declare(*runs: Callable, check: Callable | None = None, uses: Callable | None = None) -> None:
+def declare(
+    *runs: Callable, check: Callable | None = None, uses: Callable | None = None, fills: Callable | None = None
+) -> None:
     """Say of run functions what stands beside their own text.
 
     Parameters
@@ -80,9 +94,10 @@ def declare(*runs: Callable, check: Callable | None = None, uses: Callable | Non
     check : called with the parameters of every run of a grid before any of them is begun; it refuses what cannot be.
     uses : of the parameters (a dict) gives what they choose, as :func:`clustlib.records.freshness.roots_of` has it:
         code as ``"clustlib.module:name"``, settings as any other text.
+    fills : of the parameters gives, by name, what None stands for, such as a data set's own number of epochs.
     """
     for run in runs:
-        for name, told in (("check", check), ("uses", uses)):
+        for name, told in (("check", check), ("uses", uses), ("fills", fills)):
             if told is not None:
                 setattr(run, name, told)
 
@@ -93,7 +108,7 @@ def key_of(fn: Callable, params: dict[str, Any]) -> str:
     It is a name and not the identity, which is the parameters themselves: two runs whose parameters differ only in
     what a file's name cannot hold get the same one, and :func:`run` tells them apart.
     """
-    defaults = {name: p.default for name, p in inspect.signature(fn).parameters.items()}
+    defaults = {name: p.default for name, p in inspect.signature(fn).parameters.items()} | _own_values(fn, params)
     parts = [_slug(fn.__name__.replace("_", "-"))]
     for name in sorted(params):
         if name not in ("method", "dataset", "seed", "device") and params[name] != defaults.get(name):
@@ -112,11 +127,19 @@ def identity_of(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same_run(record: Record, fn: Callable, params: dict[str, Any]) -> bool:
-    """Whether a record is of this run. A setting that is younger than the record had its default then."""
-    defaults = {name: p.default for name, p in inspect.signature(fn).parameters.items()}
-    wanted = json.loads(json.dumps(identity_of(params)))
-    younger = {name: defaults[name] for name in wanted if name not in record.params and name in defaults}
-    return {**json.loads(json.dumps(younger)), **identity_of(record.params)} == wanted
+    """Whether a record is of this run."""
+    return identity_of(_settings(record, fn)) == json.loads(json.dumps(identity_of(params)))
+
+
+def _settings(record: Record, fn: Callable) -> dict[str, Any]:
+    """The parameters of a record, all of them and each with its value, as JSON has them.
+
+    A setting that is younger than the record had its default then; an older record holds None where a data set's own
+    value was meant.
+    """
+    known = inspect.signature(fn).parameters.items()
+    younger = {name: p.default for name, p in known if name not in record.params and p.default is not p.empty}
+    return filled(fn, {**json.loads(json.dumps(younger)), **record.params})
 
 
 def key_in(store: Store, fn: Callable, params: dict[str, Any]) -> str:
@@ -210,7 +233,7 @@ def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **par
 
     record = usable()
     if record is not None:
-        return record
+        return stated(record, fn)
     if recompute == "never":
         raise NoRecord("no record yet")
     with store.lock(key_of(fn, params)):
@@ -218,12 +241,21 @@ def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **par
         return usable() or _compute(fn, params, key, store)
 
 
+def stated(record: Record, fn: Callable) -> Record:
+    """The record with the value of every setting that it has."""
+    settings = _settings(record, fn)
+    return replace(record, params={name: settings[name] for name in record.params})
+
+
 def load(key: str, profile: str = "paper") -> Record:
     """The record of a key, as listed by ``open_store(profile).all_keys()``. Raises ``KeyError`` if absent."""
     record = open_store(profile).read(key)
     if record is None:
         raise KeyError(f"no record {key} in the {profile} store")
-    return record
+    try:
+        return stated(record, freshness.run_function(record))
+    except LookupError:  # its function is gone
+        return record
 
 
 class Runs(list):

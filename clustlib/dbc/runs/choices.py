@@ -96,4 +96,9 @@ def _check(dataset: str, choice: str, method: str = "DBC", seed: int = 0, **give
     clustering.check_cluster(dataset, method, seed, **given)
 
 
-records.declare(switched, check=_check, uses=lambda params: [repr(DBC_CHOICES[params["choice"]])])
+records.declare(
+    switched,
+    check=_check,
+    uses=lambda params: [repr(DBC_CHOICES[params["choice"]])],
+    fills=clustering.own_epochs,
+)

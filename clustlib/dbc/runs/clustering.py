@@ -288,6 +288,12 @@ def _check(known: tuple[str, ...]) -> Callable[..., None]:
     return check
 
 
+def own_epochs(params: Mapping[str, Any]) -> dict[str, int]:
+    """What None stands for in a run's epochs: the data set's recipe. K-means on pixels trains nothing."""
+    own = recipe(params["dataset"])
+    return {} if params.get("method") == "KMS" else {"pretrain_epochs": own.pretrain_epochs, "epochs": own.epochs}
+
+
 check_cluster = _check(METHODS)
-records.declare(cluster, check=check_cluster)
-records.declare(learning_curve, check=_check((*CURVES, "FCAE-KMS")))
+records.declare(cluster, check=check_cluster, fills=own_epochs)
+records.declare(learning_curve, check=_check((*CURVES, "FCAE-KMS")), fills=own_epochs)

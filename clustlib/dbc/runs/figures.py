@@ -1,5 +1,6 @@
 """The runs of DBC's Figures 4 to 8, read off the trainings that the tables share."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -250,5 +251,14 @@ def _check_curve(dataset: str, method: str, seed: int = 0, **lengths: Any) -> No
     clustering.check_cluster(dataset, "DBC", seed, **lengths)
 
 
-records.declare(inner_activations, learned_filters, score_histograms, plane, confident_mistakes, check=_check)
-records.declare(curve_as_written, check=_check_curve)
+def _own_epochs(params: Mapping[str, Any]) -> dict[str, int]:
+    """What None stands for in the epochs of a figure's run: the recipe's, or as written the reading's."""
+    if params.get("variant", "as written") == "ours":
+        return clustering.own_epochs(params)
+    reading = bind(written.as_written, {"dataset": params["dataset"], "method": "DBC"})
+    return {name: reading[name] for name in ("pretrain_epochs", "epochs")}
+
+
+_FIGURES = (inner_activations, learned_filters, score_histograms, plane, confident_mistakes)
+records.declare(*_FIGURES, check=_check, fills=_own_epochs)
+records.declare(curve_as_written, check=_check_curve, fills=_own_epochs)

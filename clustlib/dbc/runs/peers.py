@@ -193,4 +193,4 @@ def _check(
             check_integer(name, value, 1)
 
 
-records.declare(cluster, check=_check)
+records.declare(cluster, check=_check, fills=lambda params: {"pretrain_epochs": PRETRAIN_EPOCHS, "epochs": EPOCHS})
