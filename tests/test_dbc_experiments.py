@@ -33,15 +33,33 @@ def test_clusters_stand_for_classes_as_accuracy_maps_them():
     assert (said == labels).mean() == pytest.approx(metrics.accuracy(labels, found))
 
 
-def test_mean_curves_hold_the_last_value_of_a_shorter_run():
-    def run(method: str, values: list[float]) -> SimpleNamespace:
-        return SimpleNamespace(params={"method": method}, arrays={"accuracies": np.array(values)})
+def test_curves_hold_the_last_value_of_a_shorter_run():
+    def run(method: str, values: list[float], dataset: str = "digits") -> SimpleNamespace:
+        return SimpleNamespace(params={"method": method, "dataset": dataset}, arrays={"accuracies": np.array(values)})
 
-    runs = SimpleNamespace(records=[run("a", [0.0, 1.0]), run("a", [0.2, 0.4, 0.6]), run("b", [0.5])])
-    epochs, curves = dbc.views.mean_curves(runs, "accuracies")
-    np.testing.assert_array_equal(epochs, [0, 1, 2])
-    np.testing.assert_allclose(curves["a"], [0.1, 0.7, 0.8])
-    np.testing.assert_allclose(curves["b"], [0.5, 0.5, 0.5])
+    made = [run("a", [0.0, 1.0]), run("a", [0.2, 0.4, 0.6]), run("b", [0.5]), run("b", [0.1] * 9, "mnist")]
+    runs = SimpleNamespace(records=made)
+    shown = dbc.views.curves(runs, "digits", "accuracies")
+    np.testing.assert_array_equal(shown["x"], [0, 1, 2])
+    np.testing.assert_allclose(shown["curves"]["a"], [0.1, 0.7, 0.8])
+    np.testing.assert_allclose(shown["curves"]["b"], [0.5, 0.5, 0.5])
+    assert set(shown["spread"]) == {"a"}
+    np.testing.assert_allclose(shown["spread"]["a"], [[0, 0.4, 0.6], [0.2, 1, 1]])
+    assert len(dbc.views.curves(runs, "mnist", "accuracies")["x"]) == 9
+    assert dbc.views.curves(runs, "coil-20", "accuracies") == {}
+
+
+def test_what_a_curve_took_is_a_mean_over_seeds():
+    def run(epochs: int, left: float) -> SimpleNamespace:
+        params = {"method": "alpha 2", "dataset": "digits"}
+        metrics_of = {"epochs_run": epochs, "training_seconds": 2.0 * epochs}
+        return SimpleNamespace(params=params, metrics=metrics_of, arrays={"changed": np.array([0.5, left])})
+
+    (row,) = dbc.views.until_it_stops(SimpleNamespace(records=[run(10, 0.1), run(20, 0.0)])).to_dict("records")
+    assert row == {
+        "data set": "digits", "curve": "alpha 2", "epochs": 15.0, "seconds": 30.0, "still changing": 0.05, "seeds": 2
+    }  # fmt: skip
+    assert dbc.views.until_it_stops(SimpleNamespace(records=[])).empty
 
 
 def test_scaled_filters_span_the_greys():

@@ -462,6 +462,15 @@ def test_curves_differ_without_colour():
     assert (lines[2].get_ydata() == x + 2).all()
 
 
+def test_the_spread_of_a_curve_is_shaded_in_its_colour():
+    curves, spread = {"a": [1, 2], "b": [0, 1]}, {"b": ([0, 0.5], [0.5, 2])}
+    (axes,) = drawn(plots.line([0, 1], curves, spread=spread)).axes
+    (shade,) = axes.collections
+    assert (shade.get_facecolor()[0, :3] == colors.to_rgb(axes.lines[1].get_color())).all()
+    heights = shade.get_paths()[0].vertices[:, 1]
+    assert heights.min() == 0 and heights.max() == 2
+
+
 def test_curves_that_cannot_be_drawn():
     with pytest.raises(UsageError, match="no curve"):
         plots.line([0, 1], {})

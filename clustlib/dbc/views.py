@@ -103,6 +103,24 @@ def epochs_run(runs: records.Runs) -> pd.DataFrame:
     return cells.assign(value=[len(run.arrays["accuracies"]) - 1.0 for run in runs.records])
 
 
+def until_it_stops(runs: records.Runs) -> pd.DataFrame:
+    """What the curves of Figure 9 as written took until training stopped: means over the seeds.
+
+    Returns
+    -------
+    DataFrame. Columns: data set, curve, epochs, seconds (of the joint training), still changing (share of the images
+    that had another cluster after the last epoch than before it), seeds.
+    """
+    rows = [
+        {"data set": run.params["dataset"], "curve": run.params["method"], "epochs": run.metrics["epochs_run"],
+         "seconds": run.metrics["training_seconds"], "still changing": run.arrays["changed"][-1]}
+        for run in runs.records
+    ]  # fmt: skip
+    names = ["data set", "curve", "epochs", "seconds", "still changing"]
+    groups = pd.DataFrame(rows, columns=names).groupby(names[:2], sort=False)
+    return groups[names[2:]].mean().assign(seeds=groups.size()).reset_index()
+
+
 def scaled(filters: np.ndarray) -> np.ndarray:
     """(N, C, H, W) numbers as images: each from its smallest (0) to its largest value (1), float32."""
     filters = filters.astype(np.float32)
@@ -139,14 +157,22 @@ def histogram_curves(record: records.Record) -> tuple[np.ndarray, dict[str, np.n
     return (np.arange(bins) + 0.5) / bins, {f"epoch {epoch}": counts[epoch] for epoch in shown}
 
 
-def mean_curves(runs: records.Runs, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Epochs and each method's mean curve over seeds and data sets; a shorter curve keeps its last value."""
-    by_name: dict[str, list[np.ndarray]] = {}
-    for record in runs.records:
-        by_name.setdefault(record.params["method"], []).append(record.arrays[name])
-    length = max((len(curve) for curves in by_name.values() for curve in curves), default=0)
-    extended = {m: [np.pad(c, (0, length - len(c)), mode="edge") for c in curves] for m, curves in by_name.items()}
-    return np.arange(length), {method: np.mean(curves, axis=0) for method, curves in extended.items()}
+def curves(runs: records.Runs, dataset: str, name: str) -> dict[str, Any]:
+    """Each method's curve over the epochs on a data set, as ``plots.line`` takes it; {} where nothing was run.
+
+    The mean over the seeds, with the lowest and the highest as its spread; a shorter curve keeps its last value.
+    """
+    own = [(run.params["method"], run.arrays[name]) for run in runs.records if run.params["dataset"] == dataset]
+    length = max((len(curve) for _, curve in own), default=0)
+    by_method: dict[str, list[np.ndarray]] = {}
+    for method, curve in own:
+        by_method.setdefault(method, []).append(np.pad(curve, (0, length - len(curve)), mode="edge"))
+    if not own:
+        return {}
+    means = {method: np.mean(found, axis=0) for method, found in by_method.items()}
+    several = {method: found for method, found in by_method.items() if len(found) > 1}
+    spread = {method: (np.min(found, axis=0), np.max(found, axis=0)) for method, found in several.items()}
+    return {"x": np.arange(length), "curves": means, "spread": spread}
 
 
 DATASETS = ("mnist-test", "usps-11000", "coil-20", "fashion-mnist-test", "usps", "mnist")  # columns of the table

@@ -111,11 +111,19 @@ def embedding(points: Any, labels: Any = None, title: str = "") -> "Figure":
 
 
 def line(
-    x: Any, curves: Mapping[str, Any], *, xlabel: str = "", ylabel: str = "", title: str = "", log: bool = False
+    x: Any,
+    curves: Mapping[str, Any],
+    *,
+    spread: Mapping[str, tuple[Any, Any]] | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    log: bool = False,
 ) -> "Figure":
     """Curves over a common ``x`` (N,), each with its own colour, marker and dashes; ``curves`` maps a name to (N,).
 
-    ``log`` makes both axes logarithmic, where growth like a power of x is a straight line.
+    ``spread`` maps names of curves to (low, high), (N,) each, between which the plane is shaded. ``log`` makes both
+    axes logarithmic, where growth like a power of x is a straight line.
 
     Raises
     ------
@@ -132,7 +140,9 @@ def line(
             raise UsageError(f"curve {name!r} has shape {y.shape}, x has shape {x.shape}; both must be (N,)")
         every = max(1, len(x) // 12)
         marker = {"marker": MARKERS[i % len(MARKERS)], "markevery": (i * every // len(curves), every)}
-        axes.plot(x, y, linestyle=DASHES[i % len(DASHES)], label=name, **marker)
+        (drawn,) = axes.plot(x, y, linestyle=DASHES[i % len(DASHES)], label=name, **marker)
+        if spread and name in spread:
+            axes.fill_between(x, *map(_array, spread[name]), color=drawn.get_color(), alpha=0.15, linewidth=0)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if log:
         axes.set(xscale="log", yscale="log")
