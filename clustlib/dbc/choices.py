@@ -52,16 +52,25 @@ DBC_CHOICES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "batches-of-1000": ({}, {"batch_size": 1000}),
 }
 
+_ADAM: dict[str, Any] = {"pretrain_optimizer": "adam", "pretrain_rate": 0.001, "pretrain_weight_decay": 0}
+_AS_MANY_STEPS: dict[str, Any] = {"pretrain_epochs": 9}
+
 # What else the text allows, one thing at a time: parameters of ``clustlib.dbc.runs.written.as_written``. Nobody's code
 # decides these; each is a habit of its time, something that the paper cites, or a question that a reader asks.
 TRIALS: dict[str, dict[str, Any]] = {
     "as written": {},
+    "4 epochs of stage I": {"pretrain_epochs": 4},
     # on MNIST as many steps as the reading takes on USPS, whose images are a sixth as many
-    "9 epochs of stage I": {"pretrain_epochs": 9},
-    "9 epochs of stage I, 6 of stage II": {"pretrain_epochs": 9, "epochs": 6},
+    "9 epochs of stage I": _AS_MANY_STEPS,
+    "9 epochs of stage I, 6 of stage II": {**_AS_MANY_STEPS, "epochs": 6},
+    "9 epochs of stage I, Adam": {**_AS_MANY_STEPS, **_ADAM},
+    "9 epochs of stage I, ten times the weight decay": {**_AS_MANY_STEPS, "pretrain_weight_decay": 0.005},
+    "9 epochs of stage I, code without ReLU": {**_AS_MANY_STEPS, "code": "bn"},
+    "9 epochs of stage I, start on averaged codes (ours)": {**_AS_MANY_STEPS, "smoothing": 32},
+    "9 epochs of stage I, whitened code without ReLU (ours)": {**_AS_MANY_STEPS, "code": "bn", "whiten": 60},
     "15 epochs of stage I": {"pretrain_epochs": 15},
     "200 epochs of stage I": {"pretrain_epochs": 200},
-    "Adam in stage I": {"pretrain_optimizer": "adam", "pretrain_rate": 0.001, "pretrain_weight_decay": 0},
+    "Adam in stage I": _ADAM,
     "no weight decay in stage I": {"pretrain_weight_decay": 0},
     "ten times the weight decay in stage I": {"pretrain_weight_decay": 0.005},
     # Caffe sums the squared error over the pixels and halves it; under SGD that is a rate times half their number
@@ -74,13 +83,7 @@ TRIALS: dict[str, dict[str, Any]] = {
     "un-pooling to all four": {"unpooling": "nearest"},
     "no batch normalisation": {"normalised": False, "code": "relu"},
     "no batch normalisation, a tenth of the rate": {"normalised": False, "code": "relu", "pretrain_rate": 0.01},
-    "no batch normalisation, Adam": {
-        "normalised": False,
-        "code": "relu",
-        "pretrain_optimizer": "adam",
-        "pretrain_rate": 0.001,
-        "pretrain_weight_decay": 0,
-    },
+    "no batch normalisation, Adam": {"normalised": False, "code": "relu", **_ADAM},
     "start at density peaks": {"start": "density-peaks"},
     "start by evenness": {"start": "even"},
     "start on averaged codes (ours)": {"smoothing": 32},

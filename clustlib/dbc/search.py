@@ -11,7 +11,9 @@ from clustlib.dbc.runs.written import METHODS, as_written
 
 # What can be seen without a label, and whether more of it looks better
 UNLABELLED = {"reconstruction": False, "silhouette": True, "evenness": True, "stability": True, "changed": False}
-_OURS, _BESIDE = "(ours)", ("as written", "code without ReLU")  # how trials are named, and what ours stand beside
+_OURS = "(ours)"  # how trials with an addition end
+# what they stand beside
+_BESIDE = ("as written", "code without ReLU", "9 epochs of stage I", "9 epochs of stage I, code without ReLU")
 _ENDS = {"start": "start", "accuracy": "end"}
 _NUMBERS = {"start": "accuracy_start", "accuracy": "accuracy", "nmi": "nmi_max", "seconds": "training_seconds"}
 
