@@ -137,6 +137,38 @@ def test_the_search_says_what_choosing_without_labels_costs():
     assert set(cells["method"]) == set(kept) and set(cells["metric"]) == {"accuracy", "nmi", "reconstruction"}
 
 
+def rows_of(*trials: tuple[str, int, float], **seen: float) -> pd.DataFrame:
+    """Runs of DBC as ``search.trials`` gives them: trial, seed, accuracy."""
+    found = pd.DataFrame(trials, columns=["trial", "seed", "accuracy"]).assign(dataset="digits", method="DBC")
+    return found.assign(**{name: 0.0 for name in ("start", "nmi", "seconds", *dbc.search.UNLABELLED)} | seen)
+
+
+def test_trials_are_compared_on_the_seeds_that_all_of_them_have():
+    found = rows_of(("as written", 0, 0.7), ("as written", 1, 0.1), ("centres stay", 0, 0.6))
+    shown = dbc.search.means(found, "DBC").set_index("trial")
+    assert shown["accuracy"].to_dict() == {"as written": 0.7, "centres stay": 0.6} and set(shown["seeds"]) == {1}
+
+
+def test_a_user_of_the_text_chooses_among_its_own_trials_and_on_one_scale():
+    rows = [("as written", 0, 0.5), ("centres stay", 0, 0.6), ("sphere of 3 (ours)", 0, 0.9)]
+    found = rows_of(*rows, ("statistics taken anew", 0, 0.8), ("pixels as they are", 0, 0.4))
+    found["silhouette"], found["reconstruction"] = [0.1, 0.2, 0.9, 0.8, 0.0], [0.03, 0.02, 0.01, 0.01, 0.001]
+    shown = dbc.search.chosen(found, "DBC").set_index("chosen by")
+    assert set(shown["trial"]) == set(shown["best trial"]) == {"centres stay"}
+    assert shown["trials"].to_dict() == {"reconstruction": 2, "silhouette": 3}
+
+
+@pytest.mark.parametrize(
+    ("trial", "asked"),
+    [("as written", 2), ("start by evenness", 2), ("9 epochs of stage I, Adam", 2), ("centres stay", 1)],
+)
+def test_k_means_on_the_code_is_asked_of_trials_that_change_it(book, trial, asked):
+    how = {"dataset": ["digits"], "seed": [0], "profile": "paper", "recompute": "never"}
+    runs = dbc.search.run([trial], {}, **how)[trial]
+    assert [run.params["method"] for run in runs] == ["FCAE-KMS", "DBC"][-asked:]
+    assert dbc.search.run([trial], {}, methods=["FCAE-KMS"], **how).keys() == ({trial} if asked == 2 else set())
+
+
 def test_an_addition_stands_beside_the_text_on_the_same_seeds():
     rows = [("as written", 0, 0.5, 0.6), ("as written", 1, 0.1, 0.2), ("sphere of 3 (ours)", 0, 0.5, 0.7)]
     rows += [("start by evenness", 0, 0.9, 0.9)]
