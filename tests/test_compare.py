@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from clustlib import in_words, published, report
+from clustlib import in_words, plots, published, report
 from clustlib.datasets.registry import stand_in_of
 from clustlib.errors import UsageError
 from clustlib.published import Claim, evaluate
@@ -527,3 +527,13 @@ def test_chosen_among_known_names():
     for names, said in (([], "choices is empty"), (["tow"], "unknown name among choices 'tow'; did you mean two")):
         with pytest.raises(UsageError, match=said):
             published.chosen("choices", names, known)
+
+
+def test_a_cell_names_the_records_behind_it(paper):
+    """Those that have a number, each once; the tooltip has the first."""
+    runs = cells(("mnist", "A", 0.5, 0), ("mnist", "A", 0.7, 1), ("mnist", "A", math.nan, 2))
+    runs["record"] = ["A/mnist/run.seed-0", "A/mnist/run.seed-1", None]
+    found = published.compare(runs, paper, "table-99")
+    assert one(found, "mnist", "A")["records"] == "A/mnist/run.seed-0 A/mnist/run.seed-1"
+    assert one(found, "mnist", "B")["records"] == ""
+    assert "record A/mnist/run.seed-0 and 1 more" in plots.comparison_table(found, "nmi")._repr_html_()

@@ -102,6 +102,7 @@ class _Cell:
     cost: str = ""
     device: str = ""
     stand_in: str = ""
+    records: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, row: pd.Series) -> "_Cell":
@@ -119,6 +120,7 @@ class _Cell:
             cost=cost if measured else "",
             device=_text(row["device"]) if measured else "",
             stand_in=" + ".join(filter(None, (_text(row["stand_in"]), _text(row.get("network"))))),
+            records=tuple(_text(row.get("records")).split()),
         )
 
     @property
@@ -148,7 +150,9 @@ class _Cell:
         lines += [f'<small class="cell-against">{self.against}</small>']
         lines += [f"<small>{notes.shown(self.reason)}</small>"] if self.reason else []
         lines += [f'<small class="cell-cost">{self.cost}{notes.mark(self.device)}</small>'] if self.cost else []
-        said = (self.verdict, self.reason, self.against, self.cost, self.device)
+        more = f" and {len(self.records) - 1} more" if len(self.records) > 1 else ""
+        behind = f"record {self.records[0]}{more}" if self.records else ""
+        said = (self.verdict, self.reason, self.against, self.cost, self.device, behind)
         title = html.escape("; ".join(filter(None, said)))
         return f'<td class="{_css_class(self.verdict)}" title="{title}">{"<br>".join(lines)}</td>'
 

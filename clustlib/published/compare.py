@@ -35,6 +35,7 @@ COLUMNS = [
     "additions",
     "seen",
     "constant",
+    "records",
 ]
 _NOTHING = {
     "ours": math.nan,
@@ -47,6 +48,7 @@ _NOTHING = {
     "additions": "",
     "seen": False,
     "network": "",
+    "records": "",
 }
 
 
@@ -84,6 +86,8 @@ def verdict(
 
 def _summarise(measured: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
     """Mean, spread and cost over seeds, by data set, method and metric: a list of readings, the paper's own first."""
+    kept = measured["record"].where(measured["value"].notna()) if "record" in measured else None
+    measured = measured.assign(record=kept)
     cells = measured.groupby(["dataset", "method", "metric", "reading", "additions"], sort=False)
     frame = pd.DataFrame(
         {
@@ -95,6 +99,7 @@ def _summarise(measured: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[s
             "reason": cells["reason"].first(),
             "network": cells["network"].first(),
             "seen": cells["seen"].any(),
+            "records": cells["record"].agg(lambda keys: " ".join(dict.fromkeys(keys.dropna()))),
         }
     )
     by_cell: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -126,8 +131,8 @@ def compare(
     Parameters
     ----------
     measured : columns dataset, method, metric, value, seed, seconds, device, reason, as
-        ``Runs.cells`` gives; several rows per cell are seeds. The columns reading and additions are what
-        ``readings.yml`` says of the method and variant, unless the cells bring them.
+        ``Runs.cells`` gives, and record where there is one; several rows per cell are seeds. The columns reading and
+        additions are what ``readings.yml`` says of the method and variant, unless the cells bring them.
     paper, name : the published table, as in :func:`table`.
     reasons : why a method has no measurement, by method, besides those that the table's yml tells.
 
@@ -138,7 +143,7 @@ def compare(
     difference (ours - paper), verdict, reason, seconds (mean a run), device, stand_in (the set that was used in the
     data set's place, or empty), network (the same of the network), row (the paper's label), reading, additions,
     seen (whether labels of the set had been seen when settings were chosen that the text leaves open), constant
-    (whether it is a check of our transcription).
+    (whether it is a check of our transcription), records (the keys of the runs behind it, with spaces between).
 
     The line of a row, whose ``method`` is its label, has the paper's reading: as written, else as released. A second
     reading of the paper's has a line of its own beneath it, and so has ours, with a dagger and without a verdict.
@@ -289,6 +294,7 @@ def _average(method: str, metric: str, own: pd.DataFrame, used: pd.DataFrame, to
         "additions": ", ".join(dict.fromkeys(used["additions"])),
         "seen": seen,
         "constant": False,
+        "records": " ".join(dict.fromkeys(" ".join(used["records"]).split())),
     }
 
 

@@ -276,11 +276,11 @@ class Runs(list):
 
         ``metrics`` maps the table's metric names to the records': ``cells(nmi="nmi_geometric")``.
         Columns: dataset, method, metric, value, seed, seconds (``Record.run_seconds``), device, reason, variant (of the
-        run, of the fit that it rests on, or its network, where it has one; ``OWN_WEIGHTS``).
+        run, of the fit that it rests on, or its network, where it has one; ``OWN_WEIGHTS``), record (its key, or None).
         """
         import pandas as pd  # here, so that timings can be taken where there is none
 
-        return pd.DataFrame(self._rows(metrics), columns=[*CELL_COLUMNS, "variant"])
+        return pd.DataFrame(self._rows(metrics), columns=[*CELL_COLUMNS, "variant", "record"])
 
     def _rows(self, metrics: dict[str, str]) -> Iterator[tuple]:
         for outcome in self:
@@ -290,10 +290,10 @@ class Runs(list):
             variant = OWN_WEIGHTS if outcome.params.get("weights") else named
             for metric, stored in metrics.items():
                 if isinstance(outcome, Missing):
-                    yield (*names, metric, np.nan, seed, np.nan, None, outcome.reason, variant)
+                    yield (*names, metric, np.nan, seed, np.nan, None, outcome.reason, variant, None)
                 else:
                     value, device = outcome.metrics[stored], outcome.provenance["device"]
-                    yield (*names, metric, value, seed, outcome.run_seconds, device, None, variant)
+                    yield (*names, metric, value, seed, outcome.run_seconds, device, None, variant, outcome.key)
 
 
 OWN_WEIGHTS = "own weights"  # the variant of a run on a network that was trained elsewhere

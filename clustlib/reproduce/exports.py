@@ -32,6 +32,7 @@ COLUMNS = [
     "seconds",
     "device",
     "commit",
+    "records",
 ]
 
 
@@ -41,20 +42,23 @@ def cells(found: list[Result], profile: str) -> pd.DataFrame:
     frames = []
     for result in found:
         if len(result.comparison):
-            shown_runs = [record for key in result.records if (record := store.read(key))]
+            shown_runs = {key: record for key in result.records if (record := store.read(key))}
             frames.append(_with_origin(result, shown_runs))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=COLUMNS)
 
 
-def _with_origin(result: Result, made: list[records.Record]) -> pd.DataFrame:
+def _with_origin(result: Result, made: dict[str, records.Record]) -> pd.DataFrame:
     every = report.all_cells([result])
     frame, runs = every.reindex(columns=COLUMNS), _runs(result)
     used = [measured_on(*names) for names in zip(frame["dataset"], frame["stand_in"].fillna(""))]
     lines = list(zip(used, every["row"], frame["metric"], frame["reading"]))
     values = [runs.get(line, set()) for line in lines]
     frame["seeds"] = [" ".join(str(seed) for seed in sorted({seed for seed, _ in own})) for own in values]
-    of_cells = zip(lines, values, frame["n"])
-    frame["commit"] = [_commits(made, *line[:2], own) if n else "" for line, own, n in of_cells]
+    named = [[made[key] for key in str(keys or "").split() if key in made] for keys in frame["records"]]
+    of_cells = zip(lines, values, frame["n"], named)
+    frame["commit"] = [
+        _commits(own or _behind([*made.values()], *line[:2], runs)) if n else "" for line, runs, n, own in of_cells
+    ]
     return frame
 
 
@@ -76,16 +80,22 @@ def _runs(result: Result) -> dict[tuple, set[tuple[int, float]]]:
     return {name: set(zip(cells["seed"].astype(int), cells["value"])) for name, cells in groups}
 
 
-def _commits(made: list[records.Record], dataset: str, method: str, runs: Collection[tuple[int, float]]) -> str:
-    """The commits of the records of a data set and method, of those that hold a value of ``runs`` where these tell.
+def _behind(
+    made: list[records.Record], dataset: str, method: str, runs: Collection[tuple[int, float]]
+) -> list[records.Record]:
+    """The records of a data set and method, of those that hold a value of ``runs`` where these tell.
 
-    Of all the page's records where no name tells.
+    For cells that do not name theirs; all of the page's records where no name tells.
     """
     of_dataset = [r for r in made if r.params.get("dataset") == dataset] or made
     own = [r for r in of_dataset if r.params.get("method") == method] or of_dataset
     values = [value for _, value in runs]
     told = [r for r in own if any(math.isclose(held, value) for held in r.metrics.values() for value in values)]
-    return " ".join(sorted({record.provenance["commit"] for record in told or own}))
+    return told or own
+
+
+def _commits(behind: list[records.Record]) -> str:
+    return " ".join(sorted({record.provenance["commit"] for record in behind}))
 
 
 def latex(table: pd.DataFrame) -> str:
