@@ -1,5 +1,7 @@
 """What rests on JULE's features says whose JULE it was: tables 4, 6 and 11, figures 1, 7, 8 and 9."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -104,3 +106,19 @@ def test_the_searched_values_are_those_of_the_switches():
             assert setting.get("gamma", 2.0) == float(value)
         else:
             assert setting.get("k_c", 5) == setting["n_negatives"] == int(value) and setting["negatives"] == "nearest"
+
+
+def test_the_elements_that_bring_the_text_back_are_one_line_each():
+    """Of one seed, beside the text; sets on which none was run have no figure."""
+
+    def run(variant: str, seed: int = 0, dataset: str = "digits") -> SimpleNamespace:
+        params = {"dataset": dataset, "method": "OURS-RC", "variant": variant, "seed": seed}
+        arrays = {"period_n_clusters": np.array([100, 10, 10]), "period_nmi": np.array([0.5, 0.9, 0.8])}
+        return SimpleNamespace(params=params, arrays=arrays)
+
+    fits = [run("as-written"), run("default"), run("written-with-margin"), run("written-with-margin", 1)]
+    runs = SimpleNamespace(records=[*fits, run("as-written", dataset="usps")])
+    (axes,) = jule.views.elements.brought_back(runs, "digits").axes
+    assert [line.get_label() for line in axes.lines] == ["as written", "as written, with margin"]
+    assert axes.lines[1].get_ydata().tolist() == [0.5, 0.9]
+    assert jule.views.elements.brought_back(runs, "usps") is None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from clustlib.plots.looks import new_figure
+from clustlib.plots.looks import DASHES, MARKERS, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,6 +72,31 @@ def course(runs: "Runs", dataset: str, variants: "Iterable[str]" = tuple(PLAIN))
         panel.set(xscale="log", xlabel="clusters left", ylim=(0, 1.02), title=name_of(variant))
         panel.invert_xaxis()
     axes[0, 0].set(ylabel=f"NMI, {dataset}")
+    return figure
+
+
+def brought_back(runs: "Runs", dataset: str, seed: int = 0) -> "Figure | None":
+    """The text beside the text with one element of the released code each: NMI against the clusters that are left.
+
+    A line a variant, of one seed. None where no element was run on the data set.
+    """
+    fits = {
+        run.params["variant"]: run
+        for run in runs.records
+        if (run.params["dataset"], run.params["method"], run.params["seed"]) == (dataset, "OURS-RC", seed)
+    }
+    named = [name for name in fits if name.startswith("written-")]
+    if not named:
+        return None
+    figure, axes = new_figure(8.0, 4.5)
+    for number, name in enumerate([*(["as-written"] if "as-written" in fits else []), *named]):
+        arrays = fits[name].arrays
+        left, nmi = (arrays[f"period_{part}"][:-1] for part in ("n_clusters", "nmi"))
+        look = {"marker": MARKERS[number % len(MARKERS)], "linestyle": DASHES[number % len(DASHES)]}
+        axes.plot(left, nmi, label=name_of(name), color=f"C{number}", **look)
+    axes.set(xscale="log", xlabel="clusters left", ylim=(0, 1.02), ylabel=f"NMI, {dataset}")
+    axes.invert_xaxis()
+    axes.legend(fontsize="small")
     return figure
 
 
