@@ -58,7 +58,7 @@ def timestep(images: Array, theta: Any, h: Array, f_r: Callable, f_m: Callable) 
 def merges_of_a_period(n_c: int, eta: float) -> int:
     """Section 3.6: n_p, the merges of a period that begins with n_c clusters, at the unrolling rate eta.
 
-    Fast: :class:`clustlib.JULE`.
+    Fast: :func:`clustlib.jule.unrolling.clusters_after`.
     """
     return ceil(eta * n_c)
 
@@ -131,7 +131,7 @@ def directed_affinity(W: Array, A: Sequence[int], B: Sequence[int]) -> float:
 def cluster_affinity(W: Array, A: Sequence[int], B: Sequence[int]) -> float:
     """Section 3.3: A(A, B), the affinity of two clusters by graph degree linkage.
 
-    Fast: :func:`clustlib.kernels.cluster_affinities`, :func:`clustlib.kernels.graph_linkage`.
+    Fast: :class:`clustlib.kernels.linkage.gdl.ByAffinity`, :func:`clustlib.kernels.cluster_affinities`.
     """
     return exchanged_weight(W, A, B) / len(A) ** 2 + exchanged_weight(W, B, A) / len(B) ** 2
 
@@ -160,7 +160,7 @@ def nearest_affinities(affinities: Array, i: int, K_c: int) -> Array:
 
     Where there are fewer other clusters, the missing ones count as 0.
 
-    Fast: :func:`clustlib.kernels.merge_scores`.
+    Fast: :class:`clustlib.kernels.linkage.criterion.ByLocalStructure`, :func:`clustlib.kernels.merge_scores`.
     """
     others = sorted((affinities[i, j] for j in range(len(affinities)) if j != i), reverse=True)
     return np.array([*others, *[0.0] * K_c][:K_c])
@@ -169,7 +169,7 @@ def nearest_affinities(affinities: Array, i: int, K_c: int) -> Array:
 def loss_7a(a: Array) -> float:
     """Eq. (7a): the negative affinity to the nearest cluster; ``a`` (K_c,) has the :func:`nearest_affinities`.
 
-    Fast: :func:`clustlib.kernels.merge_scores`, :func:`clustlib.kernels.graph_linkage`.
+    Fast: :class:`clustlib.kernels.linkage.criterion.ByLocalStructure`, :func:`clustlib.kernels.merge_scores`.
     """
     return -a[0]
 
@@ -177,7 +177,7 @@ def loss_7a(a: Array) -> float:
 def loss_7b(a: Array, lambda_: float) -> float:
     """Eq. (7b): the local structure, how far the nearest cluster stands out among the K_c nearest.
 
-    Fast: :func:`clustlib.kernels.merge_scores`, :func:`clustlib.kernels.graph_linkage`.
+    Fast: :class:`clustlib.kernels.linkage.criterion.ByLocalStructure`, :func:`clustlib.kernels.merge_scores`.
     """
     K_c = len(a)
     return -lambda_ / (K_c - 1) * sum(a[0] - a[k] for k in range(1, K_c))
@@ -186,7 +186,7 @@ def loss_7b(a: Array, lambda_: float) -> float:
 def merge_loss(a: Array, lambda_: float) -> float:
     """Eq. (7): the loss of merging a cluster with its nearest; the cluster with the smallest loss is merged.
 
-    Fast: :func:`clustlib.kernels.merge_scores`, :func:`clustlib.kernels.graph_linkage`.
+    Fast: :class:`clustlib.kernels.linkage.criterion.ByLocalStructure`, :func:`clustlib.kernels.merge_scores`.
     """
     return loss_7a(a) + loss_7b(a, lambda_)
 

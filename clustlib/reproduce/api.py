@@ -15,13 +15,26 @@ ROOMS = {
     "Data sets": "clustlib.datasets",
     "Records": "clustlib.records",
 }
+# what computes equations inside the library, so that the method pages can lead to its source; not to be called
+INNER = (
+    "clustlib.jule.unrolling.clusters_after",
+    "clustlib.kernels.linkage.criterion.ByLocalStructure",
+    "clustlib.kernels.linkage.gdl.ByAffinity",
+)
 # what is literal in reStructuredText, or else a mark that our docstrings mean as it stands: |x|, labels_
 _MARKS = re.compile(r"(``.*?``|`[^`]*`)|(?<!\\)(\||(?<=\w)_(?!\w))")
 
 
 def api_page() -> str:
     """The rooms' entries as Markdown: a heading and the room's own words, then its classes and functions."""
-    return "\n\n".join(_room(title, name) for title, name in ROOMS.items()) + "\n"
+    return "\n\n".join([*(_room(title, name) for title, name in ROOMS.items()), _inner()]) + "\n"
+
+
+def _inner() -> str:
+    parts = [path.rpartition(".") for path in INNER]
+    entries = [_entry(module, name, getattr(importlib.import_module(module), name)) for module, _, name in parts]
+    said = "Where the equations of the method pages lead to inside the library. Nobody needs to call these."
+    return f"## Behind them\n\n{said}\n\n```{{eval-rst}}\n" + "\n".join(entries) + "\n```"
 
 
 def _room(title: str, name: str) -> str:
