@@ -16,7 +16,6 @@ from clustlib.metrics import compact
 from clustlib.published.tables import choose
 from clustlib.records.runs import taking
 
-CLUSTERINGS = ("kmeans", "sc")
 SHARES_OF_K = (0.5, 0.75, 1.25, 1.5, 2.0)
 SC_SCALE = 0.5  # bandwidth of the spectral clustering in mean squared distances; the paper gives none
 
