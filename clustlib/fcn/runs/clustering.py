@@ -222,7 +222,7 @@ records.declare(cluster_features, cluster_into_k, classify_features, embed_featu
 
 
 # What the text of FCN leaves open, one departure from the tables' settings at a time: arguments of the run
-# ``fcn.cluster_features``
+# ``cluster_features``
 FCN_CHOICES: dict[str, dict[str, Any]] = {
     "as in the tables": {},
     "roles of the penalties exchanged": {"l1": 0.02, "l2": 0.05},

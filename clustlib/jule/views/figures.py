@@ -63,7 +63,7 @@ def samples(names: list[str], shown: int) -> "Figure | None":
 
 
 def stage_cells(runs: records.Runs) -> pd.DataFrame:
-    """Clusters and NMI of each stage of ``jule.stages``, in cells: the method is the stage, the variant the reading."""
+    """Clusters and NMI of each stage of a run ``stages``, in cells: method is the stage, variant the reading."""
     rows: list[tuple] = []
     for run in runs:
         name, seed, reading = run.params["dataset"], run.params["seed"], _reading(run)
