@@ -1,4 +1,4 @@
-# make book | make test | make lab | make reproduce PROFILE=paper | make bench | make bands | make witness | make audit
+# make book | make test | make lab | make reproduce PROFILE=paper | make bench | make bands NOTEBOOK=paper/name | make witness | make audit
 # Each sets up its own environment in .venv the first time. EXTRAS=gpu takes CUDA torch and faiss-gpu; LOCKED=1 takes the
 # exact versions of locks/, each with its hash (Linux, Python 3.11). make locks renews those.
 PYTHON ?= python3
@@ -67,8 +67,9 @@ test: lint
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks
 
+# The regression bands of NOTEBOOK=paper/name (or several, in quotes); of every notebook where none is named.
 bands: $(READY)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m clustlib.reproduce bands
+	@OMP_NUM_THREADS=1 $(BIN)/python -m clustlib.reproduce bands $(NOTEBOOK)
 
 # After a change of the code: do witnesses show that no record is touched? FROM=REVISION, NOTE="what changed".
 witness: $(READY)

@@ -12,7 +12,7 @@ _ASIDE = ("device", "seed", *_CHOSEN)
 _OUTCOME = ("with", "without")
 
 
-def worth(paper: str, addition: Addition, profile: str = "paper") -> str:
+def worth(addition: Addition, profile: str = "paper") -> str:
     """What an addition is worth alone: means over the runs that have a record with it and one without it.
 
     The addition's ``worth`` names the row (``method``), the metric of the records ``with`` and ``without`` it, and the
@@ -68,7 +68,7 @@ def table(paper: str, profile: str = "paper") -> pd.DataFrame:
             "what it does": addition.what,
             "why": addition.why,
             "did labels choose it?": addition.labels,
-            "worth alone (runs)": worth(paper, addition, profile),
+            "worth alone (runs)": worth(addition, profile),
         }
         for addition in published.additions(paper).values()
     ]

@@ -7,7 +7,7 @@ import pytest
 from clustlib import _paths, errors
 
 COMMANDS = {
-    "clustlib.records": [["status"], ["audit"], ["carry", "--from", "HEAD"]],
+    "clustlib.records": [["status"], ["show", "A/digits/gone"], ["audit"], ["carry", "--from", "HEAD"]],
     "clustlib.reproduce": [["run", "jule/table-01-datasets"], ["book"], ["html"], ["bands"], ["colab", "there"]],
 }
 

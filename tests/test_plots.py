@@ -18,6 +18,7 @@ from clustlib import plots
 from clustlib.errors import UsageError
 from clustlib.plots.looks import LOOKS
 from clustlib.published.compare import COLUMNS, SCORES, VERDICTS
+from clustlib.records.runs import CELL_COLUMNS, constant_cells
 
 nan = float("nan")
 
@@ -80,6 +81,16 @@ def test_every_cell_shows_paper_ours_difference_and_verdict(comparison):
     assert "not run: 1" in words(tree) and "reproduced: 1" in words(tree)
     assert [words(note) for note in tree.iterfind(".//ol/li")] == ["cuda"]
     assert "Run on cpu where no note says otherwise." in words(tree)
+
+
+def test_what_is_counted_has_no_cost_and_no_device(comparison):
+    cells = constant_cells([("mnist", "conv1", "filters", 32.0), ("usps", "conv1", "filters", 16.0)])
+    assert list(cells.columns) == CELL_COLUMNS and cells["seconds"].isna().all() and cells["device"].isna().all()
+    counted = comparison.iloc[[0]].assign(std=nan, n=1, seconds=nan, device=None)
+    tree = parsed(plots.comparison_table(counted, "nmi"))
+    assert rows_of(tree) == {"K-means": ["= reproduced: 0.512 paper 0.500, +0.012"]}
+    assert "×" not in words(tree) and "Run on" not in words(tree)
+    assert "then runs × time of one run" in words(parsed(plots.comparison_table(comparison, "nmi")))
 
 
 def test_reasons_said_twice_are_footnotes(comparison):

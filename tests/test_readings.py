@@ -87,9 +87,9 @@ def test_every_row_that_claims_and_tables_name_has_a_reading_and_every_addition_
 
 
 def test_what_an_addition_is_worth_is_read_from_records(committed):
-    worth = additions.worth("jule", published.additions("jule")["small-clusters"])
+    worth = additions.worth(published.additions("jule")["small-clusters"])
     assert "mnist-test" in worth and "with" in worth and "without" in worth
-    assert additions.worth("dbc", published.additions("dbc")["clustpy"]) == "not measured alone"
+    assert additions.worth(published.additions("dbc")["clustpy"]) == "not measured alone"
 
 
 def test_a_papers_row_by_reading_and_its_mean_over_the_sets_that_all_lines_have(book):

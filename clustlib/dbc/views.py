@@ -9,7 +9,7 @@ import pandas as pd
 from clustlib import datasets, records
 from clustlib.dbc.choices import DBC_CHOICES
 from clustlib.dbc.runs import clustering, written
-from clustlib.records.runs import CELL_COLUMNS
+from clustlib.records.runs import CELL_COLUMNS, constant_cells
 
 
 def layers(names: Iterable[str]) -> pd.DataFrame:
@@ -34,10 +34,8 @@ def layers(names: Iterable[str]) -> pd.DataFrame:
             columns = {"filter_size": filters, "output_size": size, "output_channels": channels}
             if not layer.startswith("pool"):
                 columns["filters"] = channels
-            rows += [
-                (name, layer, metric, float(value or 0), None, 0.0, "none", None) for metric, value in columns.items()
-            ]
-    return pd.DataFrame(rows, columns=CELL_COLUMNS)
+            rows += [(name, layer, metric, float(value or 0)) for metric, value in columns.items()]
+    return constant_cells(rows)
 
 
 def parameter_counts(names: Iterable[str]) -> pd.DataFrame:
@@ -68,8 +66,8 @@ def image_properties(names: Iterable[str]) -> pd.DataFrame:
         channels, height, width = known.shape
         columns = {"samples": known.n_samples, "categories": known.n_classes, "height": height, "width": width}
         for metric, value in {**columns, "channels": channels}.items():
-            rows.append((name, "images", metric, float(value or 0), None, 0.0, "none", None))
-    return pd.DataFrame(rows, columns=CELL_COLUMNS)
+            rows.append((name, "images", metric, float(value or 0)))
+    return constant_cells(rows)
 
 
 def starts_of_training(runs: records.Runs) -> pd.DataFrame:

@@ -83,7 +83,7 @@ class Merging:
 
 def clusters_after(n_clusters: int, unrolling_rate: float, target: int) -> int:
     """Clusters left of ``n_clusters`` after a period's ``ceil(eta n_c)`` merges, section 3.6; not below ``target``."""
-    merges = math.ceil(unrolling_rate * n_clusters - 1e-9)  # 0.2 * 15 is a little more than 3 in binary
+    merges = math.ceil(unrolling_rate * n_clusters - 1e-9)  # 0.07 * 100 is a little more than 7 in binary
     return max(target, n_clusters - merges)
 
 

@@ -109,7 +109,7 @@ class _Cell:
         paper, ours, std, seconds = (_number(row[name]) for name in ("paper", "ours", "std", "seconds"))
         measured = not math.isnan(ours)
         runs = int(_number(row["n"])) if measured else 0
-        cost = f"{runs} × {_duration(seconds)}" if seconds == seconds else f"{runs} ×"
+        cost = f"{runs} × {_duration(seconds)}" if measured and seconds == seconds else ""  # a constant has none
         return cls(
             verdict=str(row["verdict"]),
             ours=_score(ours) if measured else "",
@@ -117,7 +117,7 @@ class _Cell:
             paper=_score(paper) if paper == paper else "",
             difference=_score(_number(row["difference"]), "+") if measured and paper == paper else "",
             reason=_text(row["reason"]),
-            cost=cost if measured else "",
+            cost=cost,
             device=_text(row["device"]) if measured else "",
             stand_in=" + ".join(filter(None, (_text(row["stand_in"]), _text(row.get("network"))))),
             records=tuple(_text(row.get("records")).split()),
@@ -322,9 +322,9 @@ class ComparisonTable:
             for method in self._methods
             if any(self._cell(method, dataset) for dataset in shown)
         )
+        costs = ", then runs × time of one run" if any(cell.cost for cell in self._cells.values()) else ""
         caption = (
-            f"<b>{html.escape(self.metric)}</b>: ours (mean ± deviation), the paper’s value and the difference, "
-            "then runs × time of one run"
+            f"<b>{html.escape(self.metric)}</b>: ours (mean ± deviation), the paper’s value and the difference{costs}"
         )
         legend = " ".join(f"<span>{html.escape(entry)}</span>" for entry in self._legend())
         legend += "".join(f"<br>{html.escape(note)}" for note in self._added_notes())

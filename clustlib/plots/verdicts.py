@@ -42,7 +42,7 @@ def parity(comparison: pd.DataFrame, tolerance: float = 0.02) -> "Figure":
     for marker, (_, group) in zip(_repeat(MARKERS), _by_table(cells)):
         for verdict, points in group.groupby("verdict", sort=False):
             _draw_points(axes, points, LOOKS[str(verdict)].colour, marker, hollow=verdict in _NO_EVIDENCE)
-    _parity_legend(figure, axes, cells, tolerance)
+    _parity_legend(figure, cells, tolerance)
     if left_out:
         axes.set_title(f"not drawn, because on another scale: {left_out}", fontsize=10.5)
     counts = cells["verdict"].value_counts()
@@ -68,7 +68,7 @@ def _draw_points(axes: "Axes", points: pd.DataFrame, colour: str, marker: str, h
     axes.scatter(points["paper"], points["ours"], 42, marker=marker, facecolor=face, edgecolor=colour, linewidth=1.3)
 
 
-def _parity_legend(figure: "Figure", axes: "Axes", cells: pd.DataFrame, tolerance: float) -> None:
+def _parity_legend(figure: "Figure", cells: pd.DataFrame, tolerance: float) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

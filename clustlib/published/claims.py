@@ -149,11 +149,6 @@ def claims(paper: str) -> list[Claim]:
     return [Claim(**{"tables": [entry.key], **claim}) for entry in contents(paper) for claim in entry.claims]
 
 
-def published_cells(paper: str) -> dict[str, pd.DataFrame]:
-    """Every published table of a paper in the form that :func:`evaluate` reads."""
-    return {name: table(paper, name) for name in tables(paper)}
-
-
 def _select(claim: Claim, cells: pd.DataFrame) -> pd.DataFrame:
     metrics = [claim.metric] if isinstance(claim.metric, str) else claim.metric
     for column, wanted in (

@@ -21,6 +21,14 @@ def status(arguments: argparse.Namespace) -> int:
     return int(frame["stale"].sum() > 0)
 
 
+def show(arguments: argparse.Namespace) -> int:
+    """One record: its run function, settings, metrics, origin and state, and the line that runs it again."""
+    from clustlib.records.show import lines
+
+    print("\n".join(lines(arguments.key)))
+    return 0
+
+
 def _moved(given: Sequence[str]) -> dict[str, str]:
     pairs = [pair.split("=") for pair in given]
     if any(len(pair) != 2 or not all(":" in place for place in pair) for pair in pairs):
@@ -79,6 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     top = argparse.ArgumentParser(prog="python -m clustlib.records", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     commands.add_parser("status", help="which records today's code stands for").set_defaults(call=status)
+    shown = commands.add_parser("show", help="one record: what ran, with what, what came of it, how to run it again")
+    shown.add_argument("key", metavar="KEY", help="its key, or the path of its JSON file")
+    shown.set_defaults(call=show)
     one = commands.add_parser("carry", help="carry records across a change that witnesses show to be harmless")
     one.add_argument("--from", dest="base", default="", metavar="REVISION", help="default: the last all-fresh commit")
     one.add_argument("--note", default="", help="what changed, in a sentence, for the ledger")

@@ -301,6 +301,16 @@ _VARIANTS = ("reading", "variant", "cnn")  # settings that name the variant of a
 CELL_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]
 
 
+def constant_cells(rows: Iterable[tuple[str, str, str, float]]) -> "pd.DataFrame":
+    """What is counted or set and not run, (data set, method, metric, value) a row, as cells like those of ``Runs``.
+
+    Columns: ``CELL_COLUMNS``; such a cell has no seed, took no seconds and ran on no device.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([(*row, None, np.nan, None, None) for row in rows], columns=CELL_COLUMNS)
+
+
 def _attempt(fn: Callable, profile: str, recompute: str, params: dict[str, Any]) -> Record | Missing:
     """One run of a grid: what data, memory, a device, a package or a damaged record forbid costs only this cell."""
     try:

@@ -78,8 +78,8 @@ def headline_page(paper: str) -> str:
     return _markdown(header, rows)
 
 
-def claims_page(paper: str, found: list[published.Verdict]) -> str:
-    """A paper's claims as a Markdown table: the sentence, our verdict, the numbers, the paper's own numbers."""
+def claims_page(found: list[published.Verdict]) -> str:
+    """The claims of a paper as a Markdown table: the sentence, our verdict, the numbers, the paper's own numbers."""
     rows = [report.claim_row(verdict) for verdict in found]
     return _markdown(list(rows[0]), [list(row.values()) for row in rows])
 
@@ -220,7 +220,7 @@ def _write_pages_of_results(folder: Path, generated: Path) -> None:
         (generated / f"{paper}-additions.md").write_text(additions_page(paper), encoding="utf-8")
         if published.headline(paper):
             (generated / f"{paper}-headline.md").write_text(headline_page(paper), encoding="utf-8")
-        (generated / f"{paper}-claims.md").write_text(claims_page(paper, verdicts[paper]), encoding="utf-8")
+        (generated / f"{paper}-claims.md").write_text(claims_page(verdicts[paper]), encoding="utf-8")
     (generated / "jule-variants.md").write_text(variants_page(), encoding="utf-8")
     (generated / "jule-switches.md").write_text(switches_page(), encoding="utf-8")
     (generated / "fcn-choices.md").write_text(choices_page(), encoding="utf-8")

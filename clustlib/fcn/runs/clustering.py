@@ -16,7 +16,6 @@ from clustlib.metrics import compact
 from clustlib.published.tables import choose
 from clustlib.records.runs import taking
 
-CLUSTERINGS = ("kmeans", "sc")
 SHARES_OF_K = (0.5, 0.75, 1.25, 1.5, 2.0)
 SC_SCALE = 0.5  # bandwidth of the spectral clustering in mean squared distances; the paper gives none
 
@@ -223,7 +222,7 @@ records.declare(cluster_features, cluster_into_k, classify_features, embed_featu
 
 
 # What the text of FCN leaves open, one departure from the tables' settings at a time: arguments of the run
-# ``fcn.cluster_features``
+# ``cluster_features``
 FCN_CHOICES: dict[str, dict[str, Any]] = {
     "as in the tables": {},
     "roles of the penalties exchanged": {"l1": 0.02, "l2": 0.05},

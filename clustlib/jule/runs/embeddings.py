@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,6 @@ from clustlib.checkpoints import Checkpoint, checkpoint_of
 from clustlib.errors import UsageError
 from clustlib.jule.runs.clustering import check_fit, fit_of, fitted, seconds_of, settings, train_jule, uses_fit
 from clustlib.published.tables import choose
-
-if TYPE_CHECKING:
-    pass
 
 BASELINES = ("PCA", "NCA", "Autoencoder")
 # the talk says neither whether the last layer is narrow from the start nor whether its output has unit length

@@ -11,7 +11,7 @@ from clustlib.jule.rows import OURS
 from clustlib.jule.runs.clustering import STAGES, joint_clustering
 from clustlib.jule.runs.features import NEIGHBOURS
 from clustlib.jule.views.elements import name_of
-from clustlib.records.runs import CELL_COLUMNS
+from clustlib.records.runs import CELL_COLUMNS, constant_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,8 +36,8 @@ def measured_datasets(names: list[str]) -> pd.DataFrame:
     rows = []
     for name, images in _loaded(names).items():
         facts = _described(name) if isinstance(images, str) else _counted(images)
-        rows += [(name, "images", metric, value, 0, np.nan, None, None) for metric, value in facts.items()]
-    return pd.DataFrame(rows, columns=CELL_COLUMNS)
+        rows += [(name, "images", metric, value) for metric, value in facts.items()]
+    return constant_cells(rows)
 
 
 def _counted(images: datasets.ImageSet) -> dict[str, float]:
@@ -63,7 +63,7 @@ def samples(names: list[str], shown: int) -> "Figure | None":
 
 
 def stage_cells(runs: records.Runs) -> pd.DataFrame:
-    """Clusters and NMI of each stage of ``jule.stages``, in cells: the method is the stage, the variant the reading."""
+    """Clusters and NMI of each stage of a run ``stages``, in cells: method is the stage, variant the reading."""
     rows: list[tuple] = []
     for run in runs:
         name, seed, reading = run.params["dataset"], run.params["seed"], _reading(run)

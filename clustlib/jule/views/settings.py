@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from clustlib.jule.rows import UNROLLING
+from clustlib.records.runs import constant_cells
 
 if TYPE_CHECKING:
     from clustlib.records import Runs
 
-_COLUMNS = ["dataset", "method", "metric", "value", "seed", "seconds", "device", "reason"]
 # letters of Table 2 and the estimator's arguments
 _LETTERS = {"K_s": "n_neighbors", "a": "a", "K_c": "k_c", "lambda": "weight", "gamma": "gamma"}
 _SIZES = {
@@ -41,8 +41,7 @@ def _defaults() -> dict[str, object]:
 
 def _cells(rows: list[tuple[str, str, float]]) -> pd.DataFrame:
     """Rows (data set, metric, value) as ``published.compare`` takes them."""
-    nothing = (0, float("nan"), None, None)
-    return pd.DataFrame([(name, "JULE", metric, value, *nothing) for name, metric, value in rows], columns=_COLUMNS)
+    return constant_cells((name, "JULE", metric, value) for name, metric, value in rows)
 
 
 def hyperparameters() -> pd.DataFrame:

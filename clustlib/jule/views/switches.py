@@ -12,7 +12,7 @@ _METRICS = ("nmi_geometric", "fit_seconds")
 
 
 def measured(profile: str = "paper") -> pd.DataFrame:
-    """The records of ``jule.joint_clustering`` that depart from the tables' settings by a variant at most.
+    """The records of ``joint_clustering`` that depart from the tables' settings by a variant at most.
 
     Columns: dataset, variant, method, seed, nmi, fit_seconds.
     """
