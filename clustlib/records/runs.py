@@ -59,15 +59,16 @@ def bind(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own_values(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
-    """What None stands for in a run's parameters, where its function says so (:func:`declare`)."""
+    """What a default stands for in a run's parameters, where its function says so (:func:`declare`)."""
     fills = getattr(fn, "fills", None)
     return fills(params) if fills else {}
 
 
 def filled(fn: Callable, params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with what None stands for written out, so that a record states every setting."""
-    own = _own_values(fn, params)
-    return {name: own.get(name) if value is None else value for name, value in params.items()}
+    """The parameters with what a default stands for written out, so that a record states every setting."""
+    known, own = inspect.signature(fn).parameters, _own_values(fn, params)
+    unsaid = [name for name in own if name in params and params[name] == known[name].default]
+    return {**params, **{name: own[name] for name in unsaid}}
 
 
 def taking(run: Callable) -> Callable[[Callable], Callable]:
@@ -94,7 +95,7 @@ def declare(
     check : called with the parameters of every run of a grid before any of them is begun; it refuses what cannot be.
     uses : of the parameters (a dict) gives what they choose, as :func:`clustlib.records.freshness.roots_of` has it:
         code as ``"clustlib.module:name"``, settings as any other text.
-    fills : of the parameters gives, by name, what None stands for, such as a data set's own number of epochs.
+    fills : of the parameters gives, by name, what their default stands for, such as a data set's own number of epochs.
     """
     for run in runs:
         for name, told in (("check", check), ("uses", uses), ("fills", fills)):
@@ -134,8 +135,8 @@ def _same_run(record: Record, fn: Callable, params: dict[str, Any]) -> bool:
 def _settings(record: Record, fn: Callable) -> dict[str, Any]:
     """The parameters of a record, all of them and each with its value, as JSON has them.
 
-    A setting that is younger than the record had its default then; an older record holds None where a data set's own
-    value was meant.
+    A setting that is younger than the record had its default then; an older record holds None, or 0 for JULE's eta,
+    where a data set's own value was meant.
     """
     known = inspect.signature(fn).parameters.items()
     younger = {name: p.default for name, p in known if name not in record.params and p.default is not p.empty}

@@ -281,7 +281,12 @@ def _uses_learned(params: dict[str, Any]) -> list[str]:
     return [row.estimator, repr(row), repr(fit)]
 
 
-records.declare(train_jule, uses=uses_fit)
-records.declare(joint_clustering, check=_check_joint, uses=uses_fit)
+def eta_of(params: dict[str, Any]) -> dict[str, float]:
+    """What an unrolling rate of 0 stands for: the paper's for the data set."""
+    return {"unrolling_rate": UNROLLING.get(params["dataset"], 0.9)}
+
+
+records.declare(train_jule, uses=uses_fit, fills=eta_of)
+records.declare(joint_clustering, check=_check_joint, uses=uses_fit, fills=eta_of)
 records.declare(stages, check=check_fit, uses=uses_fit)
 records.declare(cluster_learned, check=_check_learned, uses=_uses_learned)

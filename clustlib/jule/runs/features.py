@@ -7,7 +7,7 @@ import pandas as pd
 
 from clustlib import datasets, metrics, records
 from clustlib.errors import UsageError
-from clustlib.jule.rows import SEARCHED, UNROLLING
+from clustlib.jule.rows import SEARCHED
 from clustlib.jule.runs.clustering import check_fit, fit_of, joint_clustering, uses_fit
 from clustlib.metrics import scores
 from clustlib.published.tables import choose
@@ -125,8 +125,7 @@ def sensitivity(
     frames = []
     for name in dataset:
         for letter, option, value in values:
-            usual = option == "unrolling_rate" and value == UNROLLING.get(name, 0.9)  # 0 in the records of table 3
-            own: dict[str, Any] = {option: 0.0 if usual else value}
+            own: dict[str, Any] = {option: value}
             runs = records.grid(joint_clustering, dataset=name, method="OURS-RC", seed=seed, **own, **how)
             cells = runs.cells(**{f"nmi_by_{letter}": "nmi_geometric"})
             frames.append(cells.assign(method=f"{letter}={value}", x=value))

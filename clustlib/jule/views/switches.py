@@ -5,6 +5,7 @@ import pandas as pd
 
 from clustlib import records
 from clustlib.jule.rows import JULE_VARIANTS, OURS
+from clustlib.jule.runs.clustering import eta_of
 
 DATASETS = ("usps", "usps-11000", "umist", "mnist-test", "cmu-pie")
 EPOCHS, PRECISION = 20, "bfloat16"  # of the tables' own fits
@@ -16,9 +17,9 @@ def measured(profile: str = "paper") -> pd.DataFrame:
 
     Columns: dataset, variant, method, seed, nmi, fit_seconds.
     """
-    store, rows = records.open_store(profile), []
-    for key in store.all_keys():
-        record = store.read(key) if key.startswith(OURS) and "/joint-clustering." in key else None
+    rows = []
+    for key in records.open_store(profile).all_keys():
+        record = records.load(key, profile) if key.startswith(OURS) and "/joint-clustering." in key else None
         if record is None or record.params["dataset"] not in DATASETS or not _of_the_tables(record.params):
             continue
         names = (record.params[name] for name in ("dataset", "variant", "method", "seed"))
@@ -28,7 +29,7 @@ def measured(profile: str = "paper") -> pd.DataFrame:
 
 def _of_the_tables(params: dict) -> bool:
     asked = (params["epochs"], params["precision"], params["unrolling_rate"], params["n_neighbors"])
-    return asked == (EPOCHS, PRECISION, 0.0, 20)
+    return asked == (EPOCHS, PRECISION, eta_of(params)["unrolling_rate"], 20)
 
 
 def switches(profile: str = "paper") -> pd.DataFrame:
