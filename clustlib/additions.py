@@ -16,11 +16,14 @@ def worth(addition: Addition, profile: str = "paper") -> str:
     """What an addition is worth alone: means over the runs that have a record with it and one without it.
 
     The addition's ``worth`` names the row (``method``), the metric of the records ``with`` and ``without`` it, and the
-    variant or choice that leaves it out; without one, both metrics are of the same records.
+    variant or choice that leaves it out; without one, both metrics are of the same records. On sets in ``other starts``
+    the two began from different starts, which would be taken for the addition's worth: they are named and left out.
     """
     if not addition.worth:
         return "not measured alone"
     pairs = pd.DataFrame(_pairs(addition, profile), columns=["dataset", *_OUTCOME])
+    apart = pairs["dataset"].isin(addition.worth.get("other starts", []))
+    apart, pairs = pairs[apart], pairs[~apart]
     if pairs.empty:
         return "not run"
     means = pairs.groupby("dataset").agg({"with": "mean", "without": "mean", "dataset": "count"})
@@ -29,6 +32,7 @@ def worth(addition: Addition, profile: str = "paper") -> str:
         f"{name} {row['with']:.3f} with, {row['without']:.3f} without ({int(row['dataset'])})"
         for name, row in means.iterrows()
     ]
+    said += [f"{name} not comparable, the starts differ" for name in apart["dataset"].unique()]
     return f"{metric} of {addition.worth['method']}: {'; '.join(said)}"
 
 
@@ -47,9 +51,8 @@ def _pairs(addition: Addition, profile: str) -> Iterator[tuple[str, float, float
 
 def _runs(method: str, metric: str, profile: str) -> Iterator[records.Record]:
     """The records of a row that have a metric."""
-    store = records.open_store(profile)
-    for key in store.all_keys():
-        record = store.read(key) if key.startswith(f"{method}/") else None
+    for key in records.open_store(profile).all_keys():
+        record = records.load(key, profile) if key.startswith(f"{method}/") else None
         if record is not None and metric in record.metrics:
             yield record
 

@@ -90,6 +90,8 @@ def test_what_an_addition_is_worth_is_read_from_records(committed):
     worth = additions.worth(published.additions("jule")["small-clusters"])
     assert "mnist-test" in worth and "with" in worth and "without" in worth
     assert additions.worth(published.additions("dbc")["clustpy"]) == "not measured alone"
+    sphere = additions.worth(published.additions("dbc")["sphere"])
+    assert "mnist-test" in sphere and sphere.endswith("coil-20 not comparable, the starts differ")
 
 
 def test_a_papers_row_by_reading_and_its_mean_over_the_sets_that_all_lines_have(book):

@@ -33,7 +33,7 @@ class Addition:
     what: str
     why: str
     labels: str
-    worth: Mapping[str, str] = field(default_factory=dict)
+    worth: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
