@@ -111,6 +111,6 @@ def test_a_run_gives_scores_and_every_epochs_numbers(book, monkeypatch, tmp_path
 def test_no_committed_record_of_dbc_leaves_a_number_of_epochs_to_a_recipe():
     root = Path(__file__).resolve().parent.parent / "book" / "records"
     keys = [path.relative_to(root).with_suffix("").as_posix() for path in root.glob("*/*/*.json")]
-    wanting = [key for key in keys if '"epochs": null' in (root / f"{key}.json").read_text("utf-8")]
+    wanting = [key for key in keys if '"epochs": null' in (root / f"{key}.json").read_text(encoding="utf-8")]
     left = [key for key in wanting if records.load(key).params["epochs"] is None]
     assert wanting and all(key.startswith("KMS/") for key in left)  # k-means on pixels trains nothing

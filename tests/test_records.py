@@ -286,7 +286,7 @@ def test_a_record_states_what_none_stands_for(book):
     """A data set's own number of epochs is written out; the readable name and the run stay the same."""
     made = records.run(lasting, profile="paper", dataset="digits", method="A")
     assert made.params["epochs"] == made.metrics["epochs"] == 7 and made.key == "A/digits/lasting"
-    assert json.loads(records.open_store("paper").path(made.key).read_text("utf-8"))["params"]["epochs"] == 7
+    assert json.loads(records.open_store("paper").path(made.key).read_text(encoding="utf-8"))["params"]["epochs"] == 7
     same = records.run(lasting, profile="paper", recompute="never", dataset="digits", method="A", epochs=7)
     assert same == made
     other = records.run(lasting, profile="paper", dataset="digits", method="A", epochs=9)
