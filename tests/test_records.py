@@ -305,3 +305,10 @@ def test_a_record_older_than_a_setting_is_of_the_same_run_and_states_its_own(boo
     assert records.load("A/digits/lasting").params == {**params, "epochs": 7}
     with pytest.raises(run_module.NoRecord):
         records.run(lasting, profile="paper", recompute="never", dataset="digits", method="A", variant="b")
+
+
+def test_no_cells_put_below_others_leave_numbers_numbers():
+    pd = pytest.importorskip("pandas")
+    some = records.grid(fake, method="A", dataset="digits").cells(nmi="nmi")
+    every = pd.concat([records.Runs().cells(nmi="nmi"), some], ignore_index=True)
+    assert every["value"].dtype == every["seconds"].dtype == float

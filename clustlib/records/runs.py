@@ -281,7 +281,8 @@ class Runs(list):
         """
         import pandas as pd  # here, so that timings can be taken where there is none
 
-        return pd.DataFrame(self._rows(metrics), columns=[*CELL_COLUMNS, "variant", "record"])
+        frame = pd.DataFrame(self._rows(metrics), columns=[*CELL_COLUMNS, "variant", "record"])
+        return frame.astype({"value": float, "seconds": float})  # of no rows, too: they are put below others
 
     def _rows(self, metrics: dict[str, str]) -> Iterator[tuple]:
         for outcome in self:
