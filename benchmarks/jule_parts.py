@@ -9,8 +9,7 @@ writes ``jule-parts.json`` to ``_build/bench`` (``--folder book/benchmarks`` for
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -64,12 +63,6 @@ def _fused(block: Block, x: Tensor) -> Tensor:
     return pooled_norm(x, block.norm)[0] if block.pool else F.relu(block.norm(x))
 
 
-@contextmanager
-def _fused_blocks() -> Iterator[None]:
-    with mock.patch.object(Block, "forward", _fused):
-        yield
-
-
 def steps(training: TripletTraining) -> Callable[[], None]:
     """A call that takes one step on the next batch."""
     drawn = torch.Generator().manual_seed(0)
@@ -89,7 +82,7 @@ def variants(shape: tuple[int, int, int]) -> dict[str, Callable[[], None]]:
     compiled.network.forward = torch.compile(compiled.network.forward)  # type: ignore[method-assign]
 
     def by_fused_blocks() -> None:
-        with _fused_blocks():
+        with mock.patch.object(Block, "forward", _fused):
             fused()
 
     return {

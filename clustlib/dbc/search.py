@@ -8,6 +8,7 @@ import pandas as pd
 from clustlib import published, records
 from clustlib.dbc.choices import TRIALS
 from clustlib.dbc.runs.written import METHODS, as_written
+from clustlib.published.readings import OURS
 
 # What can be seen without a label, and whether more of it looks better
 UNLABELLED = {"reconstruction": False, "silhouette": True, "evenness": True, "stability": True, "changed": False}
@@ -16,7 +17,6 @@ _OURS = "(ours)"  # how trials with an addition end
 _BESIDE = ("as written", "code without ReLU", "9 epochs of stage I", "9 epochs of stage I, code without ReLU")
 # what changes k-means on the code beside the training of stage I
 _OF_THE_CODE = ("scaling", "code", "unpooling", "normalised", "whiten", "n_init", "start")
-_NOT_THE_TEXT = ("statistics taken anew",)  # an addition of the book's recipe, by a name that does not say so
 _ENDS = {"start": "start", "accuracy": "end"}
 _NUMBERS = {"start": "accuracy_start", "accuracy": "accuracy", "nmi": "nmi_max", "seconds": "training_seconds"}
 
@@ -82,7 +82,8 @@ def chosen(found: pd.DataFrame, method: str) -> pd.DataFrame:
     DataFrame. Columns: dataset, chosen by, trial, accuracy, best trial, best accuracy, cost, agreement (Spearman's rank
     correlation of the number, signed so that 1 is a perfect guide, with the accuracy), trials (how many had it).
     """
-    text = found[~found["trial"].str.endswith(_OURS) & ~found["trial"].isin(_NOT_THE_TEXT)]
+    ours = [name for name in found["trial"].unique() if published.reading("dbc", "search", name).reading == OURS]
+    text = found[~found["trial"].isin(ours)]
     rescaled = [name for name, settings in TRIALS.items() if "scaling" in settings]
     rows = []
     for dataset, every in means(text, method).groupby("dataset", sort=False):
