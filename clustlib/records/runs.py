@@ -228,13 +228,13 @@ def run(fn: Callable, *, profile: str = "quick", recompute: str = "stale", **par
 
     def usable() -> Record | None:
         record = store.read(key) if recompute != "all" else None
-        if record is None or recompute in ("never", "missing"):
-            return record
-        return None if is_stale(record, fn, params, store) else record
+        if record is None or (recompute not in ("never", "missing") and is_stale(record, fn, params, store)):
+            return None
+        return stated(record, fn)
 
     record = usable()
     if record is not None:
-        return stated(record, fn)
+        return record
     if recompute == "never":
         raise NoRecord("no record yet")
     with store.lock(key_of(fn, params)):
