@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,13 @@ ALL_TO = 300_000  # points up to which each search is run
 AT_MORE = ("cells", "pynndescent")
 
 
+def cells(X: np.ndarray, width: int) -> np.ndarray:
+    """The nearest others (N, ``width``) by the library's own search."""
+    from clustlib.kernels import knn
+
+    return knn(X, width, method="approximate")[0]
+
+
 def faiss_descent(X: np.ndarray, width: int) -> np.ndarray:
     """The 20 nearest others (N, 20) by faiss's NN-descent with ``width`` neighbours a point."""
     import faiss
@@ -57,29 +64,18 @@ def py_descent(X: np.ndarray, width: int) -> np.ndarray:
     return np.stack([row[row != i][:20] for i, row in enumerate(listed)])
 
 
-def descended(search: Callable[[np.ndarray, int], np.ndarray], n: int) -> dict[str, Any]:
-    """Seconds and recall of NN-descent at the first width that is wide enough."""
+def measured(by: Callable[[np.ndarray, int], np.ndarray], n: int, widths: Sequence[int] = WIDTHS) -> dict[str, Any]:
+    """Seconds and recall of a search at the first width that is wide enough, or at the last."""
     from clustlib.kernels import neighbour_recall
 
     X, _ = points(n)
-    first = _seconds(lambda: search(X[:2000], WIDTHS[0]))[1]
-    for width in WIDTHS:
-        found, spent = _seconds(partial(search, X, width))
+    first = _seconds(lambda: by(X[:2000], widths[0]))[1]
+    for width in widths:
+        found, spent = _seconds(partial(by, X, width))
         recall = neighbour_recall(X, found)
         if recall >= LEAST_RECALL:
             break
-    return {"first": first, "total": spent, "recall": recall, "same": bool((search(X, width) == found).all())}
-
-
-def by_cells(n: int) -> dict[str, Any]:
-    """Seconds and recall of the library's own search."""
-    from clustlib.kernels import knn, neighbour_recall
-
-    X, _ = points(n)
-    first = _seconds(lambda: knn(X[:2000], 20, method="approximate"))[1]
-    found, spent = _seconds(lambda: knn(X, 20, method="approximate")[0])
-    same = bool((knn(X, 20, method="approximate")[0] == found).all())
-    return {"first": first, "total": spent, "recall": neighbour_recall(X, found), "same": same}
+    return {"first": first, "total": spent, "recall": recall, "same": bool((by(X, width) == found).all())}
 
 
 def _seconds(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -89,10 +85,10 @@ def _seconds(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 SEARCHES: dict[str, Callable[[int], dict[str, Any]]] = {
-    "cells": by_cells,
+    "cells": lambda n: measured(cells, n, (20,)),
     "HNSW": lambda n: search("HNSW", n),
-    "NN-descent": lambda n: descended(faiss_descent, n),
-    "pynndescent": lambda n: descended(py_descent, n),
+    "NN-descent": lambda n: measured(faiss_descent, n),
+    "pynndescent": lambda n: measured(py_descent, n),
 }
 
 
